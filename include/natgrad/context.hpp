@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "natgrad/array.hpp"
+#include "natgrad/export.hpp"
+
+namespace natgrad {
+
+namespace detail {
+class ContextState;
+}
+
+/// Where work runs: a device with its handles, its memory and its scratch arena.
+///
+/// A context is a copyable handle; what is made from one keeps it alive. One context, and what is
+/// made from it, is used by one thread at a time; different contexts are independent. Work is
+/// ordered as it was called; only `synchronize`, `read` and `write` wait for it. The library
+/// changes no process-wide setting and prints nothing: warnings go to `Options::on_warning`.
+class NATGRAD_EXPORT Context {
+ public:
+  struct Options {
+    /// Default: aligned `operator new`. Nothing is allocated before something needs it.
+    Allocator allocator = {};
+    /// Receives one line a warning; default: nobody.
+    std::function<void(std::string_view)> on_warning = {};
+  };
+
+  /// The CPU, through the process's BLAS, LAPACK and OpenMP threads.
+  static Context cpu(Options options);
+  static Context cpu();
+  /// The current CUDA device. Throws `DeviceError` where there is none, or none was built in.
+  static Context cuda(Options options);
+  static Context cuda();
+  /// CUDA where there is a device, else the CPU (a warning says why).
+  static Context best(Options options);
+  static Context best();
+
+  Device device() const;
+
+  /// An uninitialized array on this device. Throws `MemoryError` where there is no room.
+  Array array(Shape shape, ElementType type) const;
+
+  /// Copies between host memory and a contiguous array of this device. Waits.
+  void write(const void* host, const View& array) const;
+  void read(const ConstView& array, void* host) const;
+
+  /// Waits until all work of this context is done.
+  void synchronize() const;
+
+  /// The library's own side of the context.
+  detail::ContextState& state() const { return *state_; }
+
+ private:
+  explicit Context(std::shared_ptr<detail::ContextState> state);
+  std::shared_ptr<detail::ContextState> state_;
+};
+
+}  // namespace natgrad

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "natgrad/array.hpp"
+#include "natgrad/damping.hpp"
+#include "natgrad/export.hpp"
+#include "natgrad/parameters.hpp"
+#include "natgrad/scores.hpp"
+#include "natgrad/types.hpp"
+
+namespace natgrad {
+
+/// Coefficients c_n of accumulated rows; the direction solved for is (F + lambda I)^-1 S^T r with
+/// r_n = sqrt(w_n) c_n. Empty: the coefficients that came with the rows (1 by default).
+struct Coefficients {
+  ConstView view = {};  ///< (rows accumulated) of the parameters' type, in their order; dual form only
+};
+
+/// A gradient as P contiguous numbers of the parameters' type that point uphill once multiplied by
+/// `scale` (the gradient of a loss passes -1).
+struct Gradient {
+  ConstView view;
+  double scale = 1;
+};
+
+/// How one solve went.
+struct SolveReport {
+  Outcome outcome = Outcome::accepted;  ///< never `rejected`
+  Form form = Form::dual;
+  double damping = 0;         ///< lambda as used
+  double residual = 0;        ///< |b - (A + lambda I) x| / |b| of the system solved
+  double error_bound = 0;     ///< estimated relative error of d (see README, Accuracy); infinite at damping 0
+  double quadratic_form = 0;  ///< d^T F d
+};
+
+/// The Fisher matrix F = sum_n w_n s_n s_n^T of rows accumulated in batches, on its own: solve,
+/// apply, and look at it.
+///
+/// Primal: F itself, P x P, accumulated in double whatever the rows' type, in memory that does not
+/// depend on the number of rows. Dual: the rows are kept (layer factors for `LayerScores`: N sum(d_in
+/// + d_out) numbers) and K = S S^T, N x N, is formed at the first solve.
+///
+/// `Form::automatic` takes the form with the smaller estimate of operations to accumulate and
+/// factorize (those in double count twice), unless it needs more than four times the memory of the
+/// other; damping 0 with P <= N is always primal.
+class NATGRAD_EXPORT FisherMatrix {
+ public:
+  struct Options {
+    Form form = Form::automatic;
+    Damping damping = {};
+    /// Rows that will be accumulated in all. 0: those of the first `accumulate`. The dual form
+    /// takes no more than these.
+    std::int64_t samples = 0;
+    /// Rows formed at once in primal accumulation; more are faster and take P doubles each.
+    std::int64_t tile_rows = 256;
+  };
+  explicit FisherMatrix(Parameters parameters);
+  FisherMatrix(Parameters parameters, Options options);
+  ~FisherMatrix();
+  FisherMatrix(FisherMatrix&&) noexcept;
+  FisherMatrix& operator=(FisherMatrix&&) noexcept;
+
+  std::int64_t size() const;     ///< P
+  std::int64_t samples() const;  ///< rows accumulated since the last `reset`
+  Form form() const;             ///< `automatic` until the first rows decide
+
+  /// Forgets all rows; keeps the memory.
+  void reset();
+
+  /// Adds S^T S of these scores (weights applied here), and S^T r to the gradient that
+  /// `solve(Coefficients{})` uses. Primal: N P^2 operations and no memory beyond one tile of rows.
+  /// Dual: a copy of the rows. Does not wait. Throws `ArgumentError` when the scores are of other
+  /// parameters or their set is empty, `ShapeError` when the dual form has no room for more rows.
+  void accumulate(const Scores& scores);
+
+  /// Writes d = (F + lambda I)^-1 S^T r, P contiguous numbers of the parameters' type. The
+  /// factorization is kept until rows are added or the damping changes: P^3 / 3 or N^3 / 3
+  /// operations once, then 2 P^2 or 2 N^2 and one pass over the rows. On an outcome other than
+  /// `accepted`, `direction` is left as it was. Does not wait. Throws `ArgumentError` without rows,
+  /// or when coefficients are given in the primal form, which keeps no rows.
+  void solve(const Coefficients& coefficients, const View& direction);
+
+  /// Writes d = (F + lambda I)^-1 g for any gradient; primal form only (`ArgumentError`).
+  void solve(const Gradient& gradient, const View& direction);
+
+  /// Changes lambda for the next solves. Throws `OptionError` for a negative or non-finite part.
+  void set_damping(const Damping& damping);
+
+  /// F v, both P contiguous numbers of the parameters' type. Does not wait.
+  void apply(const ConstView& v, const View& product) const;
+
+  /// v^T F v. Waits.
+  double quadratic_form(const ConstView& v) const;
+  /// The trace of F. Waits.
+  double trace() const;
+  /// The P diagonal elements of F, of the parameters' type. Does not wait.
+  void diagonal(const View& diagonal) const;
+  /// F as a full (P, P) array of float or double. Does not wait.
+  void to_dense(const View& matrix) const;
+
+  /// How the last solve went. Waits.
+  SolveReport report() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace natgrad

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "natgrad/array.hpp"
+#include "natgrad/context.hpp"
+#include "natgrad/export.hpp"
+
+namespace natgrad {
+
+/// One tensor of a `Parameters`, as `Parameters::add` returned it. A default one is none.
+struct Segment {
+  int index = -1;
+  explicit operator bool() const { return index >= 0; }
+  friend bool operator==(const Segment&, const Segment&) = default;
+};
+
+/// The parameters theta of a model, as views of the caller's own tensors. Everything of P numbers
+/// (directions, gradients, columns of dense rows) follows the order of `add`, each tensor
+/// row-major. A copyable handle; copies speak of the same parameters. The tensors must outlive
+/// every step taken on them.
+class NATGRAD_EXPORT Parameters {
+ public:
+  explicit Parameters(Context context);
+
+  /// Adds a weight (d_out, d_in) or a vector (n). Throws `ArgumentError` when it is empty or
+  /// overlaps a tensor added before, `TypeError` when it is not float or double or differs from
+  /// the first one's type, `DeviceError` when it lives elsewhere than the context.
+  Segment add(const View& tensor, std::string name = {});
+
+  const Context& context() const;
+  ElementType type() const;          ///< of every tensor; float32 while there is none
+  std::int64_t size() const;         ///< P, the number of all parameters
+  int segments() const;              ///< how many tensors
+  const View& tensor(Segment segment) const;
+  const std::string& name(Segment segment) const;
+  std::int64_t offset(Segment segment) const;  ///< of the tensor's first number among the P
+
+  /// The view of one tensor's numbers within a contiguous array of P numbers, in the tensor's shape.
+  /// Throws `ShapeError` when `array` does not hold P numbers.
+  View part(Segment segment, const View& array) const;
+  ConstView part(Segment segment, const ConstView& array) const;
+
+  /// Copies the parameters to or from a contiguous array of P numbers of their type.
+  void gather(const View& array) const;
+  void scatter(const ConstView& array) const;
+
+  friend bool operator==(const Parameters&, const Parameters&) = default;
+
+ private:
+  struct State;
+  const State& checked(Segment segment) const;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace natgrad

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "natgrad/array.hpp"
+#include "natgrad/export.hpp"
+#include "natgrad/parameters.hpp"
+#include "natgrad/types.hpp"
+
+namespace natgrad {
+
+namespace detail {
+class Rows;
+}
+
+/// What the N rows of one set are. Row n of S is sqrt(w_n) s_n and r_n = sqrt(w_n) c_n, so that
+/// F = S^T S = sum_n w_n s_n s_n^T and g = S^T r = sum_n w_n c_n s_n. The library alone multiplies
+/// by sqrt(w_n), and never in the caller's arrays.
+struct RowSet {
+  std::int64_t samples = 0;  ///< N > 0, the rows of this set
+  /// M >= N, the samples of the whole batch that this set is a part of (a micro-batch, a device's
+  /// share): w_n = 1/M unless weights are given. 0: this set is the whole batch.
+  std::int64_t batch_samples = 0;
+  ConstView weights = {};       ///< w_n, (N) of the parameters' type; they need not sum to 1
+  ConstView coefficients = {};  ///< c_n, (N) of the parameters' type; default 1: maximum likelihood
+  /// Every row is multiplied by this. Who holds the gradient of a *mean loss* with respect to each
+  /// layer's output passes -N: scores are derivatives of log p of one sample. Not 0.
+  double scale = 1;
+};
+
+/// How the gradient of somebody else's code compares with S^T r of these rows.
+struct ScoresCheck {
+  double distance = 0;         ///< |gradient - S^T r| / |S^T r|
+  double factor = 0;           ///< the f that makes |f gradient - S^T r| smallest
+  double distance_scaled = 0;  ///< |f gradient - S^T r| / |S^T r|
+  std::vector<std::string> uncovered;  ///< names of parameters that no row touches
+  /// One sentence: whether they agree, and what a factor such as -N, N, -1 or 2 usually means.
+  std::string text;
+};
+
+/// Per-sample scores s_n = grad_theta log p(x_n | theta) of one set of rows. Views given to a set
+/// must stay valid, and their data unchanged, until the work of the step that uses them has run.
+class NATGRAD_EXPORT Scores {
+ public:
+  virtual ~Scores();
+  Scores(Scores&&) noexcept;
+  Scores& operator=(Scores&&) noexcept;
+
+  const Parameters& parameters() const;
+  Kind kind() const;
+  std::int64_t samples() const;        ///< N of the current set, 0 before the first `begin`
+  std::int64_t batch_samples() const;  ///< M of the current set
+
+  /// Writes g = S^T r, P contiguous numbers of the parameters' type, uphill in log-likelihood.
+  /// Costs one matrix product a layer; does not wait.
+  void gradient(const View& gradient) const;
+
+  /// Compares S^T r with the gradient that the caller's own code computed, P contiguous numbers, or
+  /// one view a segment in the order of `Parameters::add`. Waits. Meant for the first batch of a
+  /// new program: it finds a wrong sign, a forgotten 1/N and layers that were left out.
+  ScoresCheck check(const ConstView& gradient) const;
+  ScoresCheck check(std::span<const ConstView> gradient) const;
+
+  /// The library's own side of the rows.
+  const detail::Rows& rows() const { return *rows_; }
+
+ protected:
+  Scores(Parameters parameters, Kind kind);
+  detail::Rows& mutable_rows() { return *rows_; }
+
+ private:
+  std::unique_ptr<detail::Rows> rows_;
+};
+
+/// Rows that the caller has formed: an (N, P) array, columns in the order of `Parameters::add`.
+class NATGRAD_EXPORT DenseScores : public Scores {
+ public:
+  struct Options {
+    Kind kind = Kind::empirical;
+  };
+  explicit DenseScores(Parameters parameters);
+  DenseScores(Parameters parameters, Options options);
+
+  /// Takes `rows` (N, P), leading dimension >= P, as the current set; `set.samples` may stay 0.
+  /// Throws `ShapeError`, `TypeError`, `DeviceError` or `OptionError` and keeps the set as it was.
+  void begin(const ConstView& rows, RowSet set = {});
+};
+
+/// Rows of a layered model, never formed. For a layer z = W a + b the score of W is the outer
+/// product of the derivative of log p with respect to z and the input a; Gram matrix, S v and
+/// S^T y follow from the two factors at the cost of ordinary matrix products.
+class NATGRAD_EXPORT LayerScores : public Scores {
+ public:
+  struct Options {
+    Kind kind = Kind::empirical;
+  };
+  struct Layer {
+    Segment weight = {};          ///< W (d_out, d_in); none: the score of `bias` is `output_score` itself
+    Segment bias = {};            ///< b (d_out); none: the layer has no bias
+    ConstView input = {};         ///< A (N, d_in); none without a weight
+    ConstView output_score = {};  ///< D (N, d_out): d log p(x_n) / d z of one sample, positive, no 1/N
+  };
+  explicit LayerScores(Parameters parameters);
+  LayerScores(Parameters parameters, Options options);
+
+  /// Starts a new set without layers.
+  void begin(const RowSet& set);
+
+  /// Adds one layer to the set. Parameters that no layer names have a score of zero. Throws
+  /// `ArgumentError` when nothing has begun, or a segment is missing, unknown or named before;
+  /// `ShapeError`, `TypeError`, `DeviceError` when a view does not fit. Nothing is added then.
+  void add(const Layer& layer);
+};
+
+}  // namespace natgrad

@@ -1,0 +1,7 @@
+#include "backend/backend.hpp"
+
+namespace natgrad {
+
+Backend::~Backend() = default;
+
+}  // namespace natgrad

@@ -1,0 +1,170 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "natgrad/array.hpp"
+#include "natgrad/types.hpp"
+#include "kernels/step_scalars.hpp"
+
+namespace natgrad {
+
+/// A scalar operand: a constant, or a one-element float64 view that earlier work of the stream wrote.
+class Scalar {
+ public:
+  Scalar(double constant) : constant_(constant) {}            // NOLINT(google-explicit-constructor)
+  Scalar(const ConstView& element) : element_(element) {}     // NOLINT(google-explicit-constructor)
+  Scalar(const View& element) : element_(element) {}          // NOLINT(google-explicit-constructor)
+  bool is_constant() const { return element_.empty(); }
+  double constant() const { return constant_; }
+  const ConstView& element() const { return element_; }
+
+ private:
+  double constant_ = 0;
+  ConstView element_;
+};
+
+enum class Transpose : std::uint8_t { no, yes };
+enum class Triangle : std::uint8_t { lower, upper };
+
+/// One layer's share of N rows of S, in the P numbers of a row:
+///   [weight_offset, + d_out d_in)   output_score_n (x) input_n, row-major (d_out, d_in)
+///   [bias_offset,   + d_out)        output_score_n
+/// An offset of -1 means that there is no such part; without a weight there is no input.
+struct RowBlock {
+  ConstView input = {};         // A (N, d_in)
+  ConstView output_score = {};  // D (N, d_out)
+  std::int64_t weight_offset = -1;
+  std::int64_t bias_offset = -1;
+};
+
+/// N rows of S as blocks; row n is multiplied by scale[n], float64.
+struct RowBlocks {
+  std::span<const RowBlock> blocks;
+  ConstView scale;  // (N) float64
+  std::int64_t rows() const { return scale.rows(); }
+};
+
+/// Memory that an operation may use while it runs; its content is nobody's.
+struct Scratch {
+  void* data = nullptr;
+  std::int64_t bytes = 0;
+};
+
+/// The seam: the array operations that the library is written on, over views on one device, ordered
+/// as called. Operands were validated above the seam: shapes fit, types are the ones named here.
+/// T is float or double, the same for all operands of a call unless said. Matrices are row-major;
+/// vectors are contiguous unless said. One-element results are float64. The same operands give the
+/// same bits with the same number of threads.
+///
+/// Every operation has a naive twin in tests/support and a case in the operation table.
+class Backend {
+ public:
+  virtual ~Backend();
+
+  virtual Device device() const = 0;
+
+  // Memory.
+  virtual void synchronize() = 0;
+  /// Host to device and back, contiguous arrays. Both wait.
+  virtual void upload(const void* host, const View& to) = 0;
+  virtual void download(const ConstView& from, void* host) = 0;
+  /// to = from, with leading dimensions and between T of two types (int32 only to int32).
+  virtual void copy(const ConstView& from, const View& to) = 0;
+  virtual void fill(double value, const View& to) = 0;
+  /// to[i] = from[rows[i]]: rows (n) int32 within [0, from.rows()); from and to of any one type.
+  virtual void gather_rows(const ConstView& from, const ConstView& rows, const View& to) = 0;
+  /// to = flag > 0 ? from : to, never a product with zero.
+  virtual void commit(const ConstView& flag, const ConstView& from, const View& to) = 0;
+
+  // Vectors and elementwise work; also over matrices of one shape.
+  /// y = a x + b y; b = 0 ignores what y held.
+  virtual void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) = 0;
+  /// result = sum x_i y_i, accumulated in double; also over whole contiguous matrices.
+  virtual void dot(const ConstView& x, const ConstView& y, const View& result) = 0;
+  /// finite = 1 when every element of (1 - shrink) theta + rate d is finite, else 0; `finite` is
+  /// only ever lowered, so that several calls make one verdict.
+  virtual void check_update(const ConstView& theta, const ConstView& d, Scalar rate, Scalar shrink,
+                            const View& finite) = 0;
+  /// theta = accept > 0 ? (1 - shrink) theta + rate d : theta.
+  virtual void update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
+                      const View& theta) = 0;
+  /// One step of Adam (Kingma, Ba 2015) uphill along g: both averages and theta, `step` from 1.
+  virtual void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
+                    std::int64_t step, const View& mean, const View& square, const View& theta) = 0;
+
+  // Matrices.
+  /// C = a op(A) op(B) + b C.
+  virtual void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
+                    const ConstView& B, double b, const View& C) = 0;
+  /// C = a op(A) op(A)^T + b C, one triangle; transpose: A^T A of A (k, n).
+  virtual void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
+                    const View& C) = 0;
+  /// y = A x for symmetric A of which one triangle is read.
+  virtual void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) = 0;
+  /// Cholesky factor of one triangle of symmetric A in its place (lower: A = L L^T, upper: A = U^T U);
+  /// info = 0, or > 0 when a pivot is not positive. What NaN gives is unspecified: check before.
+  virtual void potrf(Triangle triangle, const View& A, const View& info) = 0;
+  /// b = A^-1 b with the factor that `potrf` left in that triangle; b (n).
+  virtual void potrs(Triangle triangle, const ConstView& factor, const View& b) = 0;
+  /// A_ii += value.
+  virtual void add_to_diagonal(Scalar value, const View& A) = 0;
+  /// d_i = A_ii.
+  virtual void diagonal(const ConstView& A, const View& d) = 0;
+  /// upper_ij = lower_ji for j >= i: copies a lower triangle to the upper one of another (or the
+  /// same) array.
+  virtual void mirror(const ConstView& lower, const View& upper) = 0;
+  /// Infinity norm (not finite when an element is not) and trace of a symmetric A, of which `lower`
+  /// holds one triangle and `upper` the other, diagonals in both; they may be one full array.
+  virtual void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
+                              const View& trace) = 0;
+  /// One triangle of A = flag > 0 ? A : identity.
+  virtual void identity_unless(const ConstView& flag, Triangle triangle, const View& A) = 0;
+  /// result_j = factor sum_i A_ij.
+  virtual void column_sums(double factor, const ConstView& A, const View& result) = 0;
+  /// result_j = sum_i A_ij^2 (+ result_j when `add`).
+  virtual void column_squares(const ConstView& A, bool add, const View& result) = 0;
+
+  // Rows of S. Float rows with double results are the mixed form.
+  /// scale_n = factor sqrt(w_n), rhs_n = sqrt(w_n) c_n, in float64; weights and coefficients each of a
+  /// type of its own. Without `weights` w_n = uniform, without `coefficients` c_n = 1.
+  virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
+                           double factor, const View& scale, const View& rhs) = 0;
+  /// K = S S^T, lower triangle; K (N, N) of the rows' type, or double over float rows.
+  virtual void gram(const RowBlocks& rows, const View& K, Scratch scratch) = 0;
+  /// z = S v; v (P), z (N): of the rows' type, or both double over float rows. z = 0 without blocks.
+  virtual void apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) = 0;
+  /// g = S^T y + b g, also where no block writes; y (N), g (P): of the rows' type, or both double over
+  /// float rows. b = 0 ignores what g held.
+  virtual void adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
+                       Scratch scratch) = 0;
+  /// Rows [first, first + out.rows()) of S, formed; out (n, P) of the rows' type or double.
+  virtual void materialize(const RowBlocks& rows, std::int64_t first, const View& out) = 0;
+  /// Bytes of scratch that gram, apply and adjoint take for these rows (of which only the shapes are
+  /// read) when the results have `type`.
+  virtual std::int64_t rows_scratch(const RowBlocks& rows, ElementType type) const = 0;
+
+  // Models.
+  /// z += bias (d_out) in every row of z (N, d_out), then a = activation(z). a may be z.
+  virtual void bias_activation(Activation activation, const ConstView& bias, const View& z,
+                               const View& a) = 0;
+  /// delta = delta * activation'(z), with a = activation(z). Of z and a the derivative reads what its
+  /// formula needs (z for gelu, a for the others).
+  virtual void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
+                                   const View& delta) = 0;
+  /// score_nc = [c = label_n] - softmax(z_n)_c; a label outside [0, C) gives a row of NaN.
+  virtual void categorical_score(const ConstView& z, const ConstView& labels, const View& score) = 0;
+  /// result[0] = sum_n log softmax(z_n)_label, result[1] = number of rows whose largest output is the
+  /// label; float64 (2).
+  virtual void categorical_evaluate(const ConstView& z, const ConstView& labels,
+                                    const View& result) = 0;
+
+  // Scalars of a solve and a step.
+  /// Runs one of the formulas of kernels/step_scalars.hpp on the scalars of a solve or a step.
+  virtual void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
+                              const View& scalars) = 0;
+  /// Copies the scalars to slots[(step - 1) % count] in memory that the host reads without a call.
+  virtual void publish(const ConstView& scalars, const View& slots) = 0;
+};
+
+}  // namespace natgrad

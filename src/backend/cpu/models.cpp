@@ -1,0 +1,178 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/cpu_backend.hpp"
+#include "backend/cpu/multiversion.hpp"
+#include "backend/cpu/pieces.hpp"
+#include "kernels/activations.hpp"
+
+namespace natgrad {
+
+using cpu::at;
+using cpu::with_float_type;
+
+namespace {
+
+struct Identity {
+  template <class T>
+  static T value(T z) { return z; }
+  template <class T>
+  static T derivative(T, T) { return T{1}; }
+};
+
+struct Tanh {
+  template <class T>
+  NATGRAD_FORMULA static T value(T z) { return formulas::tanh(z); }
+  template <class T>
+  NATGRAD_FORMULA static T derivative(T, T a) { return formulas::tanh_derivative_from_output(a); }
+};
+
+struct Relu {
+  template <class T>
+  NATGRAD_FORMULA static T value(T z) { return formulas::relu(z); }
+  template <class T>
+  NATGRAD_FORMULA static T derivative(T, T a) { return formulas::relu_derivative_from_output(a); }
+};
+
+struct Sigmoid {
+  template <class T>
+  NATGRAD_FORMULA static T value(T z) { return formulas::sigmoid(z); }
+  template <class T>
+  NATGRAD_FORMULA static T derivative(T, T a) { return formulas::sigmoid_derivative_from_output(a); }
+};
+
+struct Gelu {
+  template <class T>
+  NATGRAD_FORMULA static T value(T z) { return formulas::gelu(z); }
+  template <class T>
+  NATGRAD_FORMULA static T derivative(T z, T) { return formulas::gelu_derivative_from_input(z); }
+};
+
+template <class Body>
+void with_activation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::identity: return body(Identity{});
+    case Activation::tanh: return body(Tanh{});
+    case Activation::relu: return body(Relu{});
+    case Activation::sigmoid: return body(Sigmoid{});
+    case Activation::gelu: return body(Gelu{});
+  }
+}
+
+template <class F, class T>
+NATGRAD_MULTIVERSION void forward_row(const T* bias, T* z, T* a, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T sum = z[i] + bias[i];
+    z[i] = sum;
+    a[i] = F::value(sum);
+  }
+}
+
+/// The same where z and a are one array: with two pointers the compiler must assume overlap.
+template <class F, class T>
+NATGRAD_MULTIVERSION void forward_row_in_place(const T* bias, T* a, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) a[i] = F::value(a[i] + bias[i]);
+}
+
+template <class F, class T>
+NATGRAD_MULTIVERSION void backward_run(const T* z, const T* a, T* delta, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) delta[i] *= F::derivative(z[i], a[i]);
+}
+
+template <class T>
+T largest_of(const T* z, std::int64_t count) {
+  return *std::max_element(z, z + count);
+}
+
+template <class T>
+void softmax_score_row(const T* z, std::int64_t label, std::int64_t classes, T* score) {
+  if (label < 0 || label >= classes) {
+    std::fill_n(score, classes, std::numeric_limits<T>::quiet_NaN());
+    return;
+  }
+  const T largest = largest_of(z, classes);
+  T sum = 0;
+  for (std::int64_t c = 0; c < classes; ++c) {
+    score[c] = formulas::exp(z[c] - largest);
+    sum += score[c];
+  }
+  for (std::int64_t c = 0; c < classes; ++c) score[c] = -score[c] / sum;
+  score[label] += 1;
+}
+
+template <class T>
+double log_softmax(const T* z, std::int64_t label, std::int64_t classes) {
+  if (label < 0 || label >= classes) return std::numeric_limits<double>::quiet_NaN();
+  const double largest = static_cast<double>(largest_of(z, classes));
+  double sum = 0;
+  for (std::int64_t c = 0; c < classes; ++c) {
+    sum += formulas::exp(static_cast<double>(z[c]) - largest);
+  }
+  return static_cast<double>(z[label]) - largest - std::log(sum);
+}
+
+}  // namespace
+
+void CpuBackend::bias_activation(Activation activation, const ConstView& bias, const View& z,
+                                 const View& a) {
+  with_float_type(z.type(), [&]<class T>(T) {
+    with_activation(activation, [&]<class F>(F) {
+      const std::int64_t columns = z.columns();
+      cpu::parallel_blocks(
+          z.rows(), cpu::row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t row = begin; row < end; ++row) {
+              T* input = at<T>(z, row, 0);
+              T* output = at<T>(a, row, 0);
+              if (input == output) forward_row_in_place<F>(bias.as<T>(), output, columns);
+              else forward_row<F>(bias.as<T>(), input, output, columns);
+            }
+          });
+    });
+  });
+}
+
+void CpuBackend::activation_backward(Activation activation, const ConstView& z, const ConstView& a,
+                                     const View& delta) {
+  with_float_type(delta.type(), [&]<class T>(T) {
+    with_activation(activation, [&]<class F>(F) {
+      cpu::parallel_runs({delta, z, a},
+                         [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+                           backward_run<F>(at<T>(z, row, column), at<T>(a, row, column),
+                                           at<T>(delta, row, column), count);
+                         });
+    });
+  });
+}
+
+void CpuBackend::categorical_score(const ConstView& z, const ConstView& labels, const View& score) {
+  const std::int32_t* label = labels.as<std::int32_t>();
+  with_float_type(z.type(), [&]<class T>(T) {
+    cpu::parallel_blocks(z.rows(), cpu::row_grain(16 * z.columns()),
+                         [&](std::int64_t begin, std::int64_t end) {
+                           for (std::int64_t n = begin; n < end; ++n) {
+                             softmax_score_row(at<T>(z, n, 0), label[n], z.columns(),
+                                               at<T>(score, n, 0));
+                           }
+                         });
+  });
+}
+
+void CpuBackend::categorical_evaluate(const ConstView& z, const ConstView& labels,
+                                      const View& result) {
+  const std::int32_t* label = labels.as<std::int32_t>();
+  double log_likelihood = 0;
+  double correct = 0;
+  with_float_type(z.type(), [&]<class T>(T) {
+    const std::int64_t classes = z.columns();
+    for (std::int64_t n = 0; n < z.rows(); ++n) {
+      const T* row = at<T>(z, n, 0);
+      log_likelihood += log_softmax(row, label[n], classes);
+      correct += std::max_element(row, row + classes) - row == label[n] ? 1 : 0;
+    }
+  });
+  result.as<double>()[0] = log_likelihood;
+  result.as<double>()[1] = correct;
+}
+
+}  // namespace natgrad

@@ -1,0 +1,165 @@
+#include <array>
+#include <cmath>
+
+#include "backend/cpu/cpu_backend.hpp"
+#include "backend/cpu/multiversion.hpp"
+#include "backend/cpu/pieces.hpp"
+
+namespace natgrad {
+
+using cpu::at;
+using cpu::parallel_runs;
+using cpu::value_of;
+using cpu::with_float_type;
+
+namespace {
+
+template <class T>
+NATGRAD_MULTIVERSION void axpby_run(T a, const T* x, T b, T* y, std::int64_t count) {
+  if (b == 0) {
+    for (std::int64_t i = 0; i < count; ++i) y[i] = a * x[i];
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) y[i] = a * x[i] + b * y[i];
+  }
+}
+
+/// Partial sums side by side, because a compiler may not reorder a floating-point sum.
+template <class T>
+NATGRAD_MULTIVERSION double dot_run(const T* x, const T* y, std::int64_t count) {
+  constexpr std::int64_t lanes = 16;
+  std::array<double, lanes> sums{};
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      sums[lane] += static_cast<double>(x[i + lane]) * static_cast<double>(y[i + lane]);
+    }
+  }
+  for (; i < count; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  double sum = 0;
+  for (double part : sums) sum += part;
+  return sum;
+}
+
+template <class T>
+NATGRAD_MULTIVERSION bool update_is_finite(const T* theta, const T* d, T rate, T keep,
+                                           std::int64_t count) {
+  std::uint32_t bad = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T value = keep * theta[i] + rate * d[i];
+    bad |= static_cast<std::uint32_t>(!(value - value == 0));
+  }
+  return bad == 0;
+}
+
+template <class T>
+NATGRAD_MULTIVERSION void update_run(const T* d, T rate, T keep, T* theta, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) theta[i] = keep * theta[i] + rate * d[i];
+}
+
+template <class T>
+struct AdamConstants {
+  T rate, beta1, beta2, epsilon, square_correction;
+};
+
+template <class T>
+NATGRAD_MULTIVERSION void adam_run(const AdamConstants<T>& c, const T* g, T* mean, T* square,
+                                   T* theta, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    mean[i] = c.beta1 * mean[i] + (1 - c.beta1) * g[i];
+    square[i] = c.beta2 * square[i] + (1 - c.beta2) * g[i] * g[i];
+    theta[i] += c.rate * mean[i] / (std::sqrt(square[i]) * c.square_correction + c.epsilon);
+  }
+}
+
+}  // namespace
+
+void CpuBackend::axpby(Scalar a, const ConstView& x, Scalar b, const View& y) {
+  with_float_type(y.type(), [&]<class T>(T) {
+    const T alpha = static_cast<T>(value_of(a));
+    const T beta = static_cast<T>(value_of(b));
+    parallel_runs({x, y}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      axpby_run(alpha, at<T>(x, row, column), beta, at<T>(y, row, column), count);
+    });
+  });
+}
+
+void CpuBackend::dot(const ConstView& x, const ConstView& y, const View& result) {
+  constexpr std::int64_t most_blocks = 1024;
+  std::array<double, most_blocks> sums;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const std::int64_t size = x.size();
+  const std::int64_t block = std::max(cpu::grain, (size + most_blocks - 1) / most_blocks);
+  with_float_type(x.type(), [&]<class T>(T) {
+    cpu::parallel_blocks(size, block, [&](std::int64_t begin, std::int64_t end) {
+      sums[static_cast<std::size_t>(begin / block)] =
+          dot_run(at<T>(x, 0, begin), at<T>(y, 0, begin), end - begin);
+    });
+  });
+  double sum = 0;
+  for (std::int64_t i = 0; i < (size + block - 1) / block; ++i) sum += sums[i];
+  *result.as<double>() = sum;
+}
+
+void CpuBackend::check_update(const ConstView& theta, const ConstView& d, Scalar rate, Scalar shrink,
+                              const View& finite) {
+  bool all_finite = true;
+  with_float_type(theta.type(), [&]<class T>(T) {
+    const T step = static_cast<T>(value_of(rate));
+    const T keep = static_cast<T>(1 - value_of(shrink));
+    parallel_runs({theta, d}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      if (!update_is_finite(at<T>(theta, row, column), at<T>(d, row, column), step, keep, count)) {
+#pragma omp atomic write
+        all_finite = false;
+      }
+    });
+  });
+  if (!all_finite) *finite.as<double>() = 0;
+}
+
+void CpuBackend::update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
+                        const View& theta) {
+  if (!(value_of(accept) > 0)) return;
+  with_float_type(theta.type(), [&]<class T>(T) {
+    const T step = static_cast<T>(value_of(rate));
+    const T keep = static_cast<T>(1 - value_of(shrink));
+    parallel_runs({d, theta}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      update_run(at<T>(d, row, column), step, keep, at<T>(theta, row, column), count);
+    });
+  });
+}
+
+void CpuBackend::adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
+                      std::int64_t step, const View& mean, const View& square, const View& theta) {
+  with_float_type(theta.type(), [&]<class T>(T) {
+    const double power = static_cast<double>(step);
+    const AdamConstants<T> constants = {
+        .rate = static_cast<T>(rate / (1 - std::pow(beta1, power))),
+        .beta1 = static_cast<T>(beta1),
+        .beta2 = static_cast<T>(beta2),
+        .epsilon = static_cast<T>(epsilon),
+        .square_correction = static_cast<T>(1 / std::sqrt(1 - std::pow(beta2, power)))};
+    parallel_runs({g, mean, square, theta},
+                  [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+                    adam_run(constants, at<T>(g, row, column), at<T>(mean, row, column),
+                             at<T>(square, row, column), at<T>(theta, row, column), count);
+                  });
+  });
+}
+
+void CpuBackend::update_scalars(ScalarRule rule, const ScalarArguments& arguments,
+                                const View& scalars) {
+  StepScalars& s = *reinterpret_cast<StepScalars*>(scalars.as<double>());
+  switch (rule) {
+    case ScalarRule::begin_step: return formulas::begin_step(s);
+    case ScalarRule::damp: return formulas::damp(s, arguments);
+    case ScalarRule::judge_solve: return formulas::judge_solve(s, arguments);
+    case ScalarRule::judge_step: return formulas::judge_step(s);
+  }
+}
+
+void CpuBackend::publish(const ConstView& scalars, const View& slots) {
+  const auto& s = *reinterpret_cast<const StepScalars*>(scalars.as<double>());
+  const auto slot = static_cast<std::int64_t>(s.step - 1) % slots.rows();
+  copy(scalars, View(at<double>(slots, slot, 0), {scalars.size(), 1}));
+}
+
+}  // namespace natgrad

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "natgrad/array.hpp"
+
+namespace natgrad::detail {
+
+/// Hands out the parts of one block of memory, each aligned to 64 bytes. Without memory it only
+/// counts: a function that takes its buffers from a Carver is run once to learn how many bytes they
+/// are, and again to get them, so that plan and use cannot differ.
+class Carver {
+ public:
+  Carver() = default;
+  Carver(void* memory, Device device) : memory_(static_cast<std::byte*>(memory)), device_(device) {}
+
+  /// A view of fresh scratch with rows `leading_dimension` (default: columns) apart; empty while
+  /// counting.
+  View take(Shape shape, ElementType type, std::int64_t leading_dimension = 0) {
+    const std::int64_t columns = leading_dimension == 0 ? shape.columns : leading_dimension;
+    void* start = take_bytes(shape.rows * columns * size_of(type));
+    return start == nullptr ? View() : View(start, type, shape, {columns, device_});
+  }
+
+  void* take_bytes(std::int64_t bytes) {
+    void* start = memory_ == nullptr ? nullptr : memory_ + bytes_;
+    bytes_ += (bytes + alignment - 1) / alignment * alignment;
+    return start;
+  }
+
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr std::int64_t alignment = 64;
+
+  std::byte* memory_ = nullptr;
+  Device device_ = {};
+  std::int64_t bytes_ = 0;
+};
+
+/// The scratch memory of a context: one block, as large as the largest piece of work so far. All
+/// work of a context is ordered, so whoever enqueues next may have the whole block.
+class Arena {
+ public:
+  Arena(std::shared_ptr<const Allocator> allocator, Device device)
+      : allocator_(std::move(allocator)), device_(device) {}
+
+  /// The block, grown to at least `bytes` if need be.
+  Carver carve(std::int64_t bytes) {
+    if (bytes > bytes_) {
+      block_ = {};
+      bytes_ = 0;
+      block_ = Array(allocator_, {(bytes + 7) / 8, 1}, ElementType::float64, device_);
+      bytes_ = bytes;
+    }
+    return {block_.view().data(), device_};
+  }
+
+  /// Buffers made by `Buffers(Carver&, arguments...)`, in this block.
+  template <class Buffers, class... Arguments>
+  Buffers buffers(const Arguments&... arguments) {
+    Carver count;
+    Buffers(count, arguments...);
+    Carver carver = carve(count.bytes());
+    return Buffers(carver, arguments...);
+  }
+
+ private:
+  std::shared_ptr<const Allocator> allocator_;
+  Device device_;
+  Array block_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace natgrad::detail

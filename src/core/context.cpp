@@ -1,0 +1,95 @@
+#include "natgrad/context.hpp"
+
+#include <new>
+#include <utility>
+
+#include "backend/cpu/blas_environment.hpp"
+#include "backend/cpu/cpu_backend.hpp"
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+#include "core/operands.hpp"
+#include "natgrad/error.hpp"
+
+namespace natgrad {
+
+namespace {
+
+constexpr std::align_val_t alignment{64};
+
+Allocator host_allocator() {
+  return {.allocate = [](std::size_t bytes,
+                         void*) { return operator new(bytes, alignment, std::nothrow); },
+          .deallocate = [](void* memory, std::size_t, void*) { operator delete(memory, alignment); }};
+}
+
+std::shared_ptr<const Allocator> make_allocator(Allocator given) {
+  if (!given.allocate && !given.deallocate) given = host_allocator();
+  if (!given.allocate || !given.deallocate) {
+    throw OptionError("context: an allocator needs both allocate and deallocate");
+  }
+  return std::make_shared<const Allocator>(std::move(given));
+}
+
+}  // namespace
+
+namespace detail {
+
+ContextState::ContextState(Context::Options options, std::unique_ptr<Backend> backend)
+    : on_warning_(std::move(options.on_warning)),
+      backend_(std::move(backend)),
+      allocator_(make_allocator(std::move(options.allocator))),
+      arena_(allocator_, backend_->device()) {}
+
+void ContextState::warn(std::string_view text) const {
+  if (on_warning_) on_warning_(text);
+}
+
+void ContextState::grow(Array& array, Shape shape, ElementType type) const {
+  if (array.view().type() == type && array.view().size() >= shape.size()) return;
+  array = {};
+  array = this->array(shape, type);
+}
+
+}  // namespace detail
+
+Context::Context(std::shared_ptr<detail::ContextState> state) : state_(std::move(state)) {}
+
+Context Context::cpu(Options options) {
+  Context context(std::make_shared<detail::ContextState>(std::move(options),
+                                                         std::make_unique<CpuBackend>()));
+  for (const BlasAdvice& advice : blas_advice()) {
+    context.state_->warn(detail::message(advice.reason, "; start the program with ",
+                                         advice.variable, "=", advice.value));
+  }
+  return context;
+}
+
+Context Context::cuda(Options) {
+  throw DeviceError("context: this build of natgrad has no CUDA backend");
+}
+
+Context Context::best(Options options) { return cpu(std::move(options)); }
+
+Context Context::cpu() { return cpu(Options{}); }
+Context Context::cuda() { return cuda(Options{}); }
+Context Context::best() { return best(Options{}); }
+
+Device Context::device() const { return state_->device(); }
+
+Array Context::array(Shape shape, ElementType type) const { return state_->array(shape, type); }
+
+void Context::write(const void* host, const View& array) const {
+  detail::require_contiguous("write: array", array, device());
+  if (host == nullptr) throw ArgumentError("write: host memory is null");
+  state_->backend().upload(host, array);
+}
+
+void Context::read(const ConstView& array, void* host) const {
+  detail::require_contiguous("read: array", array, device());
+  if (host == nullptr) throw ArgumentError("read: host memory is null");
+  state_->backend().download(array, host);
+}
+
+void Context::synchronize() const { state_->backend().synchronize(); }
+
+}  // namespace natgrad

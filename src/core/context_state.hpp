@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "backend/backend.hpp"
+#include "core/arena.hpp"
+#include "natgrad/context.hpp"
+
+namespace natgrad::detail {
+
+/// What a `Context` is a handle of.
+class ContextState {
+ public:
+  ContextState(Context::Options options, std::unique_ptr<Backend> backend);
+
+  Backend& backend() { return *backend_; }
+  Device device() const { return backend_->device(); }
+  Arena& arena() { return arena_; }
+  Array array(Shape shape, ElementType type) const { return {allocator_, shape, type, device()}; }
+  void warn(std::string_view text) const;
+
+  /// `array` when it holds at least `shape` of `type`, else a new one in its place. The old content
+  /// is lost either way.
+  void grow(Array& array, Shape shape, ElementType type) const;
+
+ private:
+  std::function<void(std::string_view)> on_warning_;
+  std::unique_ptr<Backend> backend_;
+  std::shared_ptr<const Allocator> allocator_;
+  Arena arena_;
+};
+
+}  // namespace natgrad::detail

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <string_view>
+
+#include "core/message.hpp"
+#include "natgrad/array.hpp"
+#include "natgrad/error.hpp"
+
+// Checks of operands that come from outside. Each names the operand and both sides of what failed.
+
+namespace natgrad::detail {
+
+inline void require_given(std::string_view name, const ConstView& view, Device device) {
+  if (view.empty()) throw ArgumentError(message(name, " is missing"));
+  if (view.device() != device) {
+    throw DeviceError(message(name, " is ", view.description(), ", but the context is on ",
+                              to_string(device.kind), " ", device.index));
+  }
+}
+
+inline void require_contiguous(std::string_view name, const ConstView& view, Device device) {
+  require_given(name, view, device);
+  if (!view.contiguous()) {
+    throw ShapeError(message(name, " is ", view.description(), " with leading dimension ",
+                             view.leading_dimension(), ", but must be contiguous"));
+  }
+}
+
+inline void require_shape(std::string_view name, const ConstView& view, Shape shape) {
+  if (view.shape() != shape) {
+    throw ShapeError(
+        message(name, " is ", to_string(view.shape()), ", expected ", to_string(shape)));
+  }
+}
+
+inline void require_type(std::string_view name, const ConstView& view, ElementType type) {
+  if (view.type() != type) {
+    throw TypeError(message(name, " is ", to_string(view.type()), ", expected ", to_string(type)));
+  }
+}
+
+/// A contiguous vector or matrix of one type and shape on the context's device.
+inline void require_operand(std::string_view name, const ConstView& view, Shape shape,
+                            ElementType type, Device device) {
+  require_contiguous(name, view, device);
+  require_type(name, view, type);
+  require_shape(name, view, shape);
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,53 @@
+#include "fisher/damped_system.hpp"
+
+#include <limits>
+
+namespace natgrad::detail {
+
+SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type) {
+  // Sixteen columns keep both diagonals, and rows at multiples of 64 bytes from each other's.
+  constexpr std::int64_t shift = 16;
+  const View both = carver.take({n, n + shift}, type);
+  rhs = carver.take({n, 1}, type);
+  solution = carver.take({n, 1}, type);
+  product = carver.take({n, 1}, type);
+  residual = carver.take({n, 1}, type);
+  if (both.empty()) return;
+  const Placement placement{.leading_dimension = n + shift, .device = both.device()};
+  matrix = View(both.data(), type, {n, n}, placement);
+  factor = View(static_cast<std::byte*>(both.data()) + shift * size_of(type), type, {n, n},
+                placement);
+}
+
+void DampedSystem::factorize(std::int64_t rank) const {
+  backend_.mirror(b_.matrix, b_.factor);
+  backend_.norm_and_trace(b_.matrix, b_.factor, scalar(scalars_, &StepScalars::norm),
+                          scalar(scalars_, &StepScalars::trace));
+  backend_.update_scalars(ScalarRule::damp, {.rank = static_cast<double>(rank)}, scalars_);
+  backend_.add_to_diagonal(scalar(scalars_, &StepScalars::damping), b_.factor);
+  backend_.identity_unless(scalar(scalars_, &StepScalars::matrix_finite), Triangle::upper,
+                           b_.factor);
+  backend_.potrf(Triangle::upper, b_.factor, scalar(scalars_, &StepScalars::info));
+}
+
+void DampedSystem::solve() const {
+  backend_.dot(b_.rhs, b_.rhs, scalar(scalars_, &StepScalars::rhs_square));
+  backend_.copy(b_.rhs, b_.solution);
+  backend_.potrs(Triangle::upper, b_.factor, b_.solution);
+  backend_.symv(Triangle::lower, b_.matrix, b_.solution, b_.product);
+  backend_.copy(b_.rhs, b_.residual);
+  backend_.axpby(-1.0, b_.product, 1.0, b_.residual);
+  // b - A x - lambda x: lambda is on the device, so its sign comes from the other operand.
+  backend_.axpby(scalar(scalars_, &StepScalars::damping), b_.solution, -1.0, b_.residual);
+  backend_.dot(b_.residual, b_.residual, scalar(scalars_, &StepScalars::residual_square));
+}
+
+void judge_solve(Backend& backend, Form form, ElementType type, const View& scalars) {
+  const double epsilon = type == ElementType::float64 ? std::numeric_limits<double>::epsilon()
+                                                      : std::numeric_limits<float>::epsilon();
+  backend.update_scalars(ScalarRule::judge_solve,
+                         {.epsilon = epsilon, .bound_factor = form == Form::dual ? 1.0 : 4.0},
+                         scalars);
+}
+
+}  // namespace natgrad::detail

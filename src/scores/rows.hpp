@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/backend.hpp"
+#include "natgrad/parameters.hpp"
+#include "natgrad/scores.hpp"
+
+namespace natgrad::detail {
+
+/// The rows of one set as the seam takes them: blocks of factors, the scale sqrt(w_n) of every row
+/// and the right-hand side r. What `DenseScores` and `LayerScores` fill and everything else reads.
+class Rows {
+ public:
+  Rows(Parameters parameters, Kind kind);
+
+  const Parameters& parameters() const { return parameters_; }
+  Kind kind() const { return kind_; }
+  const RowSet& set() const { return set_; }
+  std::int64_t size() const { return set_.samples; }                  // N
+  std::int64_t batch_samples() const { return set_.batch_samples; }   // M
+  RowBlocks blocks() const { return {blocks_, scale()}; }
+  ConstView scale() const { return scale_.view().row_range(0, size()); }  // (N) float64
+  ConstView rhs() const { return rhs_.view().row_range(0, size()); }      // r (N) float64
+
+  /// Throws `ArgumentError` when there is no set, or it has no rows of any parameter.
+  void require_rows(const char* caller, const Parameters& parameters) const;
+
+  /// Checks a set and starts it, without blocks. Nothing changes when it throws.
+  void begin(const RowSet& set);
+  void check(const RowSet& set) const;
+  void add(const LayerScores::Layer& layer);
+  void add_dense(const ConstView& rows);
+
+  /// Names of the parameters that no block touches.
+  std::vector<std::string> uncovered() const;
+
+ private:
+  void check_column(const char* name, const ConstView& column, std::int64_t samples) const;
+  void check_factor(const std::string& name, const ConstView& factor, std::int64_t columns) const;
+  void require_free(Segment segment, const char* role) const;
+
+  Parameters parameters_;
+  Kind kind_;
+  RowSet set_;
+  Array scale_;
+  Array rhs_;
+  std::vector<RowBlock> blocks_;
+  std::vector<char> covered_;  // a flag a segment
+};
+
+}  // namespace natgrad::detail

@@ -1,0 +1,167 @@
+#include "natgrad/scores.hpp"
+
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+#include "core/operands.hpp"
+#include "core/overlap.hpp"
+#include "scores/rows.hpp"
+
+namespace natgrad {
+
+using detail::message;
+
+namespace {
+
+/// Scratch of S^T r.
+struct GradientBuffers {
+  View rhs;     // r (N) in the parameters' type
+  Scratch work;
+  GradientBuffers(detail::Carver& carver, const detail::Rows& rows) {
+    const Parameters& parameters = rows.parameters();
+    const Backend& backend = parameters.context().state().backend();
+    rhs = carver.take({rows.size(), 1}, parameters.type());
+    work.bytes = backend.rows_scratch(rows.blocks(), parameters.type());
+    work.data = carver.take_bytes(work.bytes);
+  }
+};
+
+bool near(double value, double expected) {
+  constexpr double tolerance = 1e-3;
+  return std::abs(value - expected) <= tolerance * std::abs(expected);
+}
+
+std::string explain(const ScoresCheck& check, double n) {
+  constexpr double agreement = 1e-3;
+  if (!(check.distance_scaled <= agreement)) {
+    return message("the gradients differ: relative distance ", check.distance,
+                   ", and still ", check.distance_scaled, " with the best factor ", check.factor);
+  }
+  if (check.distance <= agreement) {
+    return message("the gradients agree: relative distance ", check.distance);
+  }
+  std::string text = message("the gradients agree up to a factor: S^T r is ", check.factor,
+                             " times the gradient");
+  if (near(check.factor, -1)) {
+    text += "; -1: the gradient is that of a loss, scores point uphill (check the sign of the "
+            "output scores if it is not)";
+  } else if (near(check.factor, 1 / n) || near(check.factor, -1 / n)) {
+    text += message("; ", check.factor > 0 ? "" : "-", "1/N: the output scores hold the 1/N of a mean "
+                    "loss: pass .scale = ", check.factor > 0 ? "-N" : "N");
+  } else if (near(check.factor, n) || near(check.factor, -n)) {
+    text += message("; ", check.factor > 0 ? "" : "-", "N: one side is a sum and the other a mean "
+                    "over the batch");
+  } else if (near(check.factor, 2) || near(check.factor, 0.5)) {
+    text += "; 2 or 1/2: a square and its half";
+  }
+  return text;
+}
+
+}  // namespace
+
+Scores::Scores(Parameters parameters, Kind kind)
+    : rows_(std::make_unique<detail::Rows>(std::move(parameters), kind)) {}
+Scores::~Scores() = default;
+Scores::Scores(Scores&&) noexcept = default;
+Scores& Scores::operator=(Scores&&) noexcept = default;
+
+const Parameters& Scores::parameters() const { return rows_->parameters(); }
+Kind Scores::kind() const { return rows_->kind(); }
+std::int64_t Scores::samples() const { return rows_->size(); }
+std::int64_t Scores::batch_samples() const { return rows_->batch_samples(); }
+
+void Scores::gradient(const View& gradient) const {
+  const Parameters& p = parameters();
+  rows_->require_rows("gradient", p);
+  detail::require_operand("gradient", gradient, {p.size(), 1}, p.type(), p.context().device());
+  for (const RowBlock& block : rows_->blocks().blocks) {
+    detail::require_disjoint("gradient", gradient, "a layer's input", block.input);
+    detail::require_disjoint("gradient", gradient, "a layer's output score", block.output_score);
+  }
+  detail::ContextState& context = p.context().state();
+  const auto buffers = context.arena().buffers<GradientBuffers>(*rows_);
+  context.backend().copy(rows_->rhs(), buffers.rhs);
+  context.backend().adjoint(rows_->blocks(), buffers.rhs, 0, gradient, buffers.work);
+}
+
+ScoresCheck Scores::check(const ConstView& gradient) const {
+  const Parameters& p = parameters();
+  detail::require_operand("check: gradient", gradient, {p.size(), 1}, p.type(),
+                          p.context().device());
+  const Array own = p.context().array({p.size(), 1}, p.type());
+  this->gradient(own);
+  const Array products = p.context().array({3, 1}, ElementType::float64);
+  Backend& backend = p.context().state().backend();
+  backend.dot(own, own, products.view().row_range(0, 1));
+  backend.dot(own, gradient, products.view().row_range(1, 1));
+  backend.dot(gradient, gradient, products.view().row_range(2, 1));
+  std::array<double, 3> values{};
+  backend.download(products, values.data());
+  const auto [own_square, product, square] = values;
+
+  // |f g - h|^2 = f^2 g.g - 2 f g.h + h.h would cancel where they agree: take the difference itself.
+  const Array difference = p.context().array({p.size(), 1}, p.type());
+  const auto distance = [&](double factor) {
+    backend.copy(own, difference);
+    backend.axpby(factor, gradient, -1.0, difference);
+    backend.dot(difference, difference, products.view().row_range(0, 1));
+    double value = 0;
+    backend.download(products.view().row_range(0, 1), &value);
+    return std::sqrt(value / own_square);
+  };
+  ScoresCheck check;
+  check.distance = distance(1);
+  check.factor = product / square;
+  check.distance_scaled = distance(check.factor);
+  check.uncovered = rows_->uncovered();
+  check.text = explain(check, static_cast<double>(samples()));
+  for (const std::string& name : check.uncovered) {
+    check.text += message("; no row touches parameter ", name);
+  }
+  return check;
+}
+
+ScoresCheck Scores::check(std::span<const ConstView> gradient) const {
+  const Parameters& p = parameters();
+  if (static_cast<int>(gradient.size()) != p.segments()) {
+    throw ShapeError(message("check: gradient has ", gradient.size(), " views for ", p.segments(),
+                             " segments"));
+  }
+  const Array whole = p.context().array({p.size(), 1}, p.type());
+  for (int i = 0; i < p.segments(); ++i) {
+    const ConstView& part = gradient[static_cast<std::size_t>(i)];
+    const std::string name = message("check: gradient of ", p.name({i}));
+    detail::require_given(name, part, p.context().device());
+    detail::require_type(name, part, p.type());
+    detail::require_shape(name, part, p.tensor({i}).shape());
+    p.context().state().backend().copy(part, p.part({i}, whole.view()));
+  }
+  return check(whole);
+}
+
+DenseScores::DenseScores(Parameters parameters) : DenseScores(std::move(parameters), Options{}) {}
+DenseScores::DenseScores(Parameters parameters, Options options)
+    : Scores(std::move(parameters), options.kind) {}
+
+void DenseScores::begin(const ConstView& rows, RowSet set) {
+  const Parameters& p = parameters();
+  detail::require_given("dense scores: rows", rows, p.context().device());
+  detail::require_type("dense scores: rows", rows, p.type());
+  if (set.samples == 0) set.samples = rows.rows();
+  mutable_rows().check(set);
+  detail::require_shape("dense scores: rows", rows, {set.samples, p.size()});
+  mutable_rows().begin(set);
+  mutable_rows().add_dense(rows);
+}
+
+LayerScores::LayerScores(Parameters parameters) : LayerScores(std::move(parameters), Options{}) {}
+LayerScores::LayerScores(Parameters parameters, Options options)
+    : Scores(std::move(parameters), options.kind) {}
+
+void LayerScores::begin(const RowSet& set) { mutable_rows().begin(set); }
+void LayerScores::add(const Layer& layer) { mutable_rows().add(layer); }
+
+}  // namespace natgrad
