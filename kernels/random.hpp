@@ -1,14 +1,15 @@
 #pragma once
 
+#include "kernels/formula.hpp"
+
 #include <Random123/philox.h>
 
 #include <cstdint>
 
-#include "kernels/formula.hpp"
-
-// Counter-based random numbers (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as
-// 1, 2, 3"; philox4x32-10 as implemented by Random123). A number is a function of (seed, stream,
-// index) alone: the same bits on every backend and machine, in any order, with any number of threads.
+// Counter-based random numbers (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy
+// as 1, 2, 3"; philox4x32-10 as implemented by Random123). A number is a function of (seed, stream,
+// index) alone: the same bits on every backend and machine, in any order, with any number of
+// threads.
 
 namespace natgrad::formulas {
 

@@ -1,13 +1,13 @@
 #pragma once
 
+#include "kernels/formula.hpp"
+
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/formula.hpp"
-
-// The numbers of a solve and of a step that change while work is queued. They live on the device and
-// are advanced there, so that nothing in a step is read back and a captured step, replayed, is the
-// next step. All are doubles: operations write them through one-element views, and counters are
+// The numbers of a solve and of a step that change while work is queued. They live on the device
+// and are advanced there, so that nothing in a step is read back and a captured step, replayed, is
+// the next step. All are doubles: operations write them through one-element views, and counters are
 // exact up to 2^53.
 
 namespace natgrad {
@@ -19,24 +19,24 @@ struct StepScalars {
   double absolute_damping;
   double relative_damping;
   // The system (A + damping I) x = b.
-  double norm;              // infinity norm of A; not finite exactly when A is not
-  double trace;             // of A
-  double damping;           // lambda as used
-  double matrix_finite;     // 1 or 0
-  double info;              // of the factorization
-  double rhs_square;        // |b|^2
-  double residual_square;   // |b - (A + damping I) x|^2
+  double norm;             // infinity norm of A; not finite exactly when A is not
+  double trace;            // of A
+  double damping;          // lambda as used
+  double matrix_finite;    // 1 or 0
+  double info;             // of the factorization
+  double rhs_square;       // |b|^2
+  double residual_square;  // |b - (A + damping I) x|^2
   double residual;
   double error_bound;
-  double quadratic_form;    // d^T F d
-  double scratch;           // a result that the host reads back
+  double quadratic_form;  // d^T F d
+  double scratch;         // a result that the host reads back
   // The step.
-  double shrink;            // rate * weight decay
-  double update_finite;     // 1 or 0: the new parameters
-  double outcome;           // an Outcome
-  double accept;            // 1 or 0
-  double step;              // attempts
-  double failures;          // in a row
+  double shrink;         // rate * weight decay
+  double update_finite;  // 1 or 0: the new parameters
+  double outcome;        // an Outcome
+  double accept;         // 1 or 0
+  double step;           // attempts
+  double failures;       // in a row
 };
 
 inline constexpr std::int64_t step_scalars_count = sizeof(StepScalars) / sizeof(double);
@@ -44,8 +44,8 @@ inline constexpr std::int64_t step_scalars_count = sizeof(StepScalars) / sizeof(
 enum class ScalarRule : std::uint8_t { begin_step, damp, judge_solve, judge_step };
 
 struct ScalarArguments {
-  double rank = 1;     // min(N, P)
-  double epsilon = 0;  // of the factorization
+  double rank = 1;          // min(N, P)
+  double epsilon = 0;       // of the factorization
   double bound_factor = 1;  // 1 in the dual form, 4 in the primal one
 };
 
@@ -56,7 +56,8 @@ inline constexpr double outcome_accepted = 0;
 inline constexpr double outcome_not_finite = 2;
 inline constexpr double outcome_not_positive_definite = 3;
 
-NATGRAD_FORMULA bool is_finite(double x) { return x - x == 0; }
+/// NaN and infinity times 0 are NaN.
+NATGRAD_FORMULA bool is_finite(double x) { return x * 0 == 0; }
 
 NATGRAD_FORMULA void begin_step(StepScalars& s) {
   s.step += 1;
@@ -76,8 +77,7 @@ NATGRAD_FORMULA void judge_solve(StepScalars& s, const ScalarArguments& a) {
   s.residual = s.rhs_square > 0 ? sqrt(s.residual_square / s.rhs_square) : sqrt(s.residual_square);
   // |A|_2 <= trace for a positive semidefinite A, and <= the infinity norm for any.
   const double norm = s.trace < s.norm ? s.trace : s.norm;
-  s.error_bound =
-      s.damping == 0 ? INFINITY : a.bound_factor * a.epsilon * norm / s.damping;
+  s.error_bound = s.damping == 0 ? INFINITY : a.bound_factor * a.epsilon * norm / s.damping;
   if (s.matrix_finite == 0 || !is_finite(s.rhs_square)) {
     s.outcome = outcome_not_finite;
   } else if (s.info != 0) {

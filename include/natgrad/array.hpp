@@ -1,5 +1,8 @@
 #pragma once
 
+#include "natgrad/export.hpp"
+#include "natgrad/types.hpp"
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -7,13 +10,11 @@
 #include <memory>
 #include <string>
 
-#include "natgrad/export.hpp"
-#include "natgrad/types.hpp"
-
 namespace natgrad {
 
 template <class T>
-concept Element = std::same_as<T, std::int32_t> || std::same_as<T, float> || std::same_as<T, double>;
+concept Element =
+    std::same_as<T, std::int32_t> || std::same_as<T, float> || std::same_as<T, double>;
 
 template <Element T>
 inline constexpr ElementType element_type_of = std::same_as<T, double>  ? ElementType::float64
@@ -92,8 +93,7 @@ class NATGRAD_EXPORT View : public ConstView {
  public:
   View() = default;
   template <Element T>
-    requires(!std::is_const_v<T>)
-  View(T* data, Shape shape, Placement placement = {})
+  requires(!std::is_const_v<T>) View(T* data, Shape shape, Placement placement = {})
       : View(static_cast<void*>(data), element_type_of<T>, shape, placement) {}
   View(void* data, ElementType type, Shape shape, Placement placement = {})
       : ConstView(static_cast<const void*>(data), type, shape, placement), data_(data) {}
@@ -132,8 +132,8 @@ class NATGRAD_EXPORT Array {
 
   bool empty() const { return view_.empty(); }
   View view() const { return view_; }
-  operator View() const { return view_; }            // NOLINT(google-explicit-constructor)
-  operator ConstView() const { return view_; }       // NOLINT(google-explicit-constructor)
+  operator View() const { return view_; }       // NOLINT(google-explicit-constructor)
+  operator ConstView() const { return view_; }  // NOLINT(google-explicit-constructor)
 
  private:
   void release() noexcept;

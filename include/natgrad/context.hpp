@@ -1,12 +1,12 @@
 #pragma once
 
+#include "natgrad/array.hpp"
+#include "natgrad/export.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
-
-#include "natgrad/array.hpp"
-#include "natgrad/export.hpp"
 
 namespace natgrad {
 

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "natgrad/export.hpp"
+
 #include <stdexcept>
 #include <string>
-
-#include "natgrad/export.hpp"
 
 namespace natgrad {
 
@@ -13,63 +13,54 @@ namespace natgrad {
 class NATGRAD_EXPORT Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
-  ~Error() override;
 };
 
 /// An operand that is missing, null, used twice, or belongs to another object.
 class NATGRAD_EXPORT ArgumentError : public Error {
  public:
   using Error::Error;
-  ~ArgumentError() override;
 };
 
 /// Shapes that do not fit each other.
 class NATGRAD_EXPORT ShapeError : public Error {
  public:
   using Error::Error;
-  ~ShapeError() override;
 };
 
 /// An element type that the operation does not take; nothing is ever converted silently.
 class NATGRAD_EXPORT TypeError : public Error {
  public:
   using Error::Error;
-  ~TypeError() override;
 };
 
 /// Memory on another device, a device that is not there, or a driver that fails.
 class NATGRAD_EXPORT DeviceError : public Error {
  public:
   using Error::Error;
-  ~DeviceError() override;
 };
 
 /// An option outside its range, or options that exclude each other.
 class NATGRAD_EXPORT OptionError : public Error {
  public:
   using Error::Error;
-  ~OptionError() override;
 };
 
 /// A file that cannot be read or written, or whose content is not what it should be.
 class NATGRAD_EXPORT FileError : public Error {
  public:
   using Error::Error;
-  ~FileError() override;
 };
 
 /// An allocation that failed.
 class NATGRAD_EXPORT MemoryError : public Error {
  public:
   using Error::Error;
-  ~MemoryError() override;
 };
 
 /// Ten steps in a row were not accepted; the text says which step and why.
 class NATGRAD_EXPORT StepFailed : public Error {
  public:
   using Error::Error;
-  ~StepFailed() override;
 };
 
 }  // namespace natgrad

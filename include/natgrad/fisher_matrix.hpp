@@ -1,8 +1,5 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-
 #include "natgrad/array.hpp"
 #include "natgrad/damping.hpp"
 #include "natgrad/export.hpp"
@@ -10,12 +7,16 @@
 #include "natgrad/scores.hpp"
 #include "natgrad/types.hpp"
 
+#include <cstdint>
+#include <memory>
+
 namespace natgrad {
 
 /// Coefficients c_n of accumulated rows; the direction solved for is (F + lambda I)^-1 S^T r with
 /// r_n = sqrt(w_n) c_n. Empty: the coefficients that came with the rows (1 by default).
 struct Coefficients {
-  ConstView view = {};  ///< (rows accumulated) of the parameters' type, in their order; dual form only
+  ConstView view =
+      {};  ///< (rows accumulated) of the parameters' type, in their order; dual form only
 };
 
 /// A gradient as P contiguous numbers of the parameters' type that point uphill once multiplied by
@@ -29,9 +30,10 @@ struct Gradient {
 struct SolveReport {
   Outcome outcome = Outcome::accepted;  ///< never `rejected`
   Form form = Form::dual;
-  double damping = 0;         ///< lambda as used
-  double residual = 0;        ///< |b - (A + lambda I) x| / |b| of the system solved
-  double error_bound = 0;     ///< estimated relative error of d (see README, Accuracy); infinite at damping 0
+  double damping = 0;   ///< lambda as used
+  double residual = 0;  ///< |b - (A + lambda I) x| / |b| of the system solved
+  double error_bound =
+      0;  ///< estimated relative error of d (see README, Accuracy); infinite at damping 0
   double quadratic_form = 0;  ///< d^T F d
 };
 
@@ -39,7 +41,8 @@ struct SolveReport {
 /// apply, and look at it.
 ///
 /// Primal: F itself, P x P, accumulated in double whatever the rows' type, in memory that does not
-/// depend on the number of rows. Dual: the rows are kept (layer factors for `LayerScores`: N sum(d_in
+/// depend on the number of rows. Dual: the rows are kept (layer factors for `LayerScores`: N
+/// sum(d_in
 /// + d_out) numbers) and K = S S^T, N x N, is formed at the first solve.
 ///
 /// `Form::automatic` takes the form with the smaller estimate of operations to accumulate and
@@ -61,6 +64,8 @@ class NATGRAD_EXPORT FisherMatrix {
   ~FisherMatrix();
   FisherMatrix(FisherMatrix&&) noexcept;
   FisherMatrix& operator=(FisherMatrix&&) noexcept;
+  FisherMatrix(const FisherMatrix&) = delete;
+  FisherMatrix& operator=(const FisherMatrix&) = delete;
 
   std::int64_t size() const;     ///< P
   std::int64_t samples() const;  ///< rows accumulated since the last `reset`

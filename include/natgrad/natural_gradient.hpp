@@ -1,16 +1,16 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <variant>
-#include <vector>
-
 #include "natgrad/damping.hpp"
 #include "natgrad/export.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
 #include "natgrad/types.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
 
 namespace natgrad {
 
@@ -28,8 +28,8 @@ struct HeavyBall {
 };
 
 /// d = decay d_prev + S^T (S S^T + lambda I)^-1 (r - decay S d_prev): momentum that only fills what
-/// the present batch leaves open (Goldshlager, Abrahamsen, Lin 2024, "A Kaczmarz-inspired approach to
-/// accelerate the optimization of neural network wavefunctions", eq. 25).
+/// the present batch leaves open (Goldshlager, Abrahamsen, Lin 2024, "A Kaczmarz-inspired approach
+/// to accelerate the optimization of neural network wavefunctions", eq. 25).
 struct Spring {
   double decay = 0.9;  ///< 0 <= decay < 1
 };
@@ -48,8 +48,9 @@ struct StepReport {
   /// 1/2 rate^2 d^T F d, the KL divergence that the step predicts; only for sampled and exact rows,
   /// because the empirical matrix is not the Fisher.
   std::optional<double> predicted_kl;
-  double residual = 0;     ///< |b - (A + lambda I) x| / |b| of the system solved
-  double error_bound = 0;  ///< estimated relative error of the solve (README, Accuracy); infinite at damping 0
+  double residual = 0;  ///< |b - (A + lambda I) x| / |b| of the system solved
+  double error_bound =
+      0;  ///< estimated relative error of the solve (README, Accuracy); infinite at damping 0
   std::int64_t failures_in_a_row = 0;
 };
 
@@ -72,6 +73,8 @@ class NATGRAD_EXPORT NaturalGradient {
   ~NaturalGradient();
   NaturalGradient(NaturalGradient&&) noexcept;
   NaturalGradient& operator=(NaturalGradient&&) noexcept;
+  NaturalGradient(const NaturalGradient&) = delete;
+  NaturalGradient& operator=(const NaturalGradient&) = delete;
 
   /// Moves the parameters by one step. Transactional: on any outcome but `accepted`, parameters and
   /// momentum are exactly as before. Does not wait, and allocates nothing when the batch is no

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <string>
-
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/export.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
 
 namespace natgrad {
 
@@ -31,15 +31,15 @@ class NATGRAD_EXPORT Parameters {
   Segment add(const View& tensor, std::string name = {});
 
   const Context& context() const;
-  ElementType type() const;          ///< of every tensor; float32 while there is none
-  std::int64_t size() const;         ///< P, the number of all parameters
-  int segments() const;              ///< how many tensors
+  ElementType type() const;   ///< of every tensor; float32 while there is none
+  std::int64_t size() const;  ///< P, the number of all parameters
+  int segments() const;       ///< how many tensors
   const View& tensor(Segment segment) const;
   const std::string& name(Segment segment) const;
   std::int64_t offset(Segment segment) const;  ///< of the tensor's first number among the P
 
-  /// The view of one tensor's numbers within a contiguous array of P numbers, in the tensor's shape.
-  /// Throws `ShapeError` when `array` does not hold P numbers.
+  /// The view of one tensor's numbers within a contiguous array of P numbers, in the tensor's
+  /// shape. Throws `ShapeError` when `array` does not hold P numbers.
   View part(Segment segment, const View& array) const;
   ConstView part(Segment segment, const ConstView& array) const;
 

@@ -1,15 +1,15 @@
 #pragma once
 
+#include "natgrad/array.hpp"
+#include "natgrad/export.hpp"
+#include "natgrad/parameters.hpp"
+#include "natgrad/types.hpp"
+
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "natgrad/array.hpp"
-#include "natgrad/export.hpp"
-#include "natgrad/parameters.hpp"
-#include "natgrad/types.hpp"
 
 namespace natgrad {
 
@@ -34,9 +34,9 @@ struct RowSet {
 
 /// How the gradient of somebody else's code compares with S^T r of these rows.
 struct ScoresCheck {
-  double distance = 0;         ///< |gradient - S^T r| / |S^T r|
-  double factor = 0;           ///< the f that makes |f gradient - S^T r| smallest
-  double distance_scaled = 0;  ///< |f gradient - S^T r| / |S^T r|
+  double distance = 0;                 ///< |gradient - S^T r| / |S^T r|
+  double factor = 0;                   ///< the f that makes |f gradient - S^T r| smallest
+  double distance_scaled = 0;          ///< |f gradient - S^T r| / |S^T r|
   std::vector<std::string> uncovered;  ///< names of parameters that no row touches
   /// One sentence: whether they agree, and what a factor such as -N, N, -1 or 2 usually means.
   std::string text;
@@ -49,6 +49,8 @@ class NATGRAD_EXPORT Scores {
   virtual ~Scores();
   Scores(Scores&&) noexcept;
   Scores& operator=(Scores&&) noexcept;
+  Scores(const Scores&) = delete;
+  Scores& operator=(const Scores&) = delete;
 
   const Parameters& parameters() const;
   Kind kind() const;
@@ -99,10 +101,11 @@ class NATGRAD_EXPORT LayerScores : public Scores {
     Kind kind = Kind::empirical;
   };
   struct Layer {
-    Segment weight = {};          ///< W (d_out, d_in); none: the score of `bias` is `output_score` itself
-    Segment bias = {};            ///< b (d_out); none: the layer has no bias
-    ConstView input = {};         ///< A (N, d_in); none without a weight
-    ConstView output_score = {};  ///< D (N, d_out): d log p(x_n) / d z of one sample, positive, no 1/N
+    Segment weight = {};   ///< W (d_out, d_in); none: the score of `bias` is `output_score` itself
+    Segment bias = {};     ///< b (d_out); none: the layer has no bias
+    ConstView input = {};  ///< A (N, d_in); none without a weight
+    ConstView output_score =
+        {};  ///< D (N, d_out): d log p(x_n) / d z of one sample, positive, no 1/N
   };
   explicit LayerScores(Parameters parameters);
   LayerScores(Parameters parameters, Options options);

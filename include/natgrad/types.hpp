@@ -1,8 +1,8 @@
 #pragma once
 
-#include <cstdint>
-
 #include "natgrad/export.hpp"
+
+#include <cstdint>
 
 namespace natgrad {
 

@@ -1,20 +1,21 @@
 #pragma once
 
+#include "kernels/step_scalars.hpp"
+#include "natgrad/array.hpp"
+#include "natgrad/types.hpp"
+
 #include <cstdint>
 #include <span>
 
-#include "natgrad/array.hpp"
-#include "natgrad/types.hpp"
-#include "kernels/step_scalars.hpp"
-
 namespace natgrad {
 
-/// A scalar operand: a constant, or a one-element float64 view that earlier work of the stream wrote.
+/// A scalar operand: a constant, or a one-element float64 view that earlier work of the stream
+/// wrote.
 class Scalar {
  public:
-  Scalar(double constant) : constant_(constant) {}            // NOLINT(google-explicit-constructor)
-  Scalar(const ConstView& element) : element_(element) {}     // NOLINT(google-explicit-constructor)
-  Scalar(const View& element) : element_(element) {}          // NOLINT(google-explicit-constructor)
+  Scalar(double constant) : constant_(constant) {}         // NOLINT(google-explicit-constructor)
+  Scalar(const ConstView& element) : element_(element) {}  // NOLINT(google-explicit-constructor)
+  Scalar(const View& element) : element_(element) {}       // NOLINT(google-explicit-constructor)
   bool is_constant() const { return element_.empty(); }
   double constant() const { return constant_; }
   const ConstView& element() const { return element_; }
@@ -60,7 +61,7 @@ struct Scratch {
 /// Every operation has a naive twin in tests/support and a case in the operation table.
 class Backend {
  public:
-  virtual ~Backend();
+  virtual ~Backend() = default;
 
   virtual Device device() const = 0;
 
@@ -102,8 +103,9 @@ class Backend {
                     const View& C) = 0;
   /// y = A x for symmetric A of which one triangle is read.
   virtual void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) = 0;
-  /// Cholesky factor of one triangle of symmetric A in its place (lower: A = L L^T, upper: A = U^T U);
-  /// info = 0, or > 0 when a pivot is not positive. What NaN gives is unspecified: check before.
+  /// Cholesky factor of one triangle of symmetric A in its place (lower: A = L L^T, upper: A = U^T
+  /// U); info = 0, or > 0 when a pivot is not positive. What NaN gives is unspecified: check
+  /// before.
   virtual void potrf(Triangle triangle, const View& A, const View& info) = 0;
   /// b = A^-1 b with the factor that `potrf` left in that triangle; b (n).
   virtual void potrs(Triangle triangle, const ConstView& factor, const View& b) = 0;
@@ -126,36 +128,38 @@ class Backend {
   virtual void column_squares(const ConstView& A, bool add, const View& result) = 0;
 
   // Rows of S. Float rows with double results are the mixed form.
-  /// scale_n = factor sqrt(w_n), rhs_n = sqrt(w_n) c_n, in float64; weights and coefficients each of a
-  /// type of its own. Without `weights` w_n = uniform, without `coefficients` c_n = 1.
+  /// scale_n = factor sqrt(w_n), rhs_n = sqrt(w_n) c_n, in float64; weights and coefficients each
+  /// of a type of its own. Without `weights` w_n = uniform, without `coefficients` c_n = 1.
   virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                            double factor, const View& scale, const View& rhs) = 0;
   /// K = S S^T, lower triangle; K (N, N) of the rows' type, or double over float rows.
   virtual void gram(const RowBlocks& rows, const View& K, Scratch scratch) = 0;
-  /// z = S v; v (P), z (N): of the rows' type, or both double over float rows. z = 0 without blocks.
+  /// z = S v; v (P), z (N): of the rows' type, or both double over float rows. z = 0 without
+  /// blocks.
   virtual void apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) = 0;
-  /// g = S^T y + b g, also where no block writes; y (N), g (P): of the rows' type, or both double over
-  /// float rows. b = 0 ignores what g held.
+  /// g = S^T y + b g, also where no block writes; y (N), g (P): of the rows' type, or both double
+  /// over float rows. b = 0 ignores what g held.
   virtual void adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
                        Scratch scratch) = 0;
   /// Rows [first, first + out.rows()) of S, formed; out (n, P) of the rows' type or double.
   virtual void materialize(const RowBlocks& rows, std::int64_t first, const View& out) = 0;
-  /// Bytes of scratch that gram, apply and adjoint take for these rows (of which only the shapes are
-  /// read) when the results have `type`.
+  /// Bytes of scratch that gram, apply and adjoint take for these rows (of which only the shapes
+  /// are read) when the results have `type`.
   virtual std::int64_t rows_scratch(const RowBlocks& rows, ElementType type) const = 0;
 
   // Models.
   /// z += bias (d_out) in every row of z (N, d_out), then a = activation(z). a may be z.
   virtual void bias_activation(Activation activation, const ConstView& bias, const View& z,
                                const View& a) = 0;
-  /// delta = delta * activation'(z), with a = activation(z). Of z and a the derivative reads what its
-  /// formula needs (z for gelu, a for the others).
+  /// delta = delta * activation'(z), with a = activation(z). Of z and a the derivative reads what
+  /// its formula needs (z for gelu, a for the others).
   virtual void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
                                    const View& delta) = 0;
   /// score_nc = [c = label_n] - softmax(z_n)_c; a label outside [0, C) gives a row of NaN.
-  virtual void categorical_score(const ConstView& z, const ConstView& labels, const View& score) = 0;
-  /// result[0] = sum_n log softmax(z_n)_label, result[1] = number of rows whose largest output is the
-  /// label; float64 (2).
+  virtual void categorical_score(const ConstView& z, const ConstView& labels,
+                                 const View& score) = 0;
+  /// result[0] = sum_n log softmax(z_n)_label, result[1] = number of rows whose largest output is
+  /// the label; float64 (2).
   virtual void categorical_evaluate(const ConstView& z, const ConstView& labels,
                                     const View& result) = 0;
 

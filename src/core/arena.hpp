@@ -1,12 +1,12 @@
 #pragma once
 
+#include "natgrad/array.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "natgrad/array.hpp"
 
 namespace natgrad::detail {
 

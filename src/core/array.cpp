@@ -1,10 +1,10 @@
 #include "natgrad/array.hpp"
 
-#include <limits>
-#include <utility>
-
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
+
+#include <limits>
+#include <utility>
 
 namespace natgrad {
 
@@ -23,8 +23,8 @@ ConstView::ConstView(const void* data, ElementType type, Shape shape, Placement 
     throw ShapeError(message("view: shape ", to_string(shape), " is negative"));
   }
   if (leading_dimension_ < shape.columns) {
-    throw ShapeError(message("view: leading dimension ", leading_dimension_, " < ", shape.columns,
-                             " columns"));
+    throw ShapeError(
+        message("view: leading dimension ", leading_dimension_, " < ", shape.columns, " columns"));
   }
   const std::int64_t most = std::numeric_limits<std::int64_t>::max() / size_of(type);
   if (leading_dimension_ > 0 && shape.rows > most / leading_dimension_) {
@@ -54,14 +54,18 @@ void ConstView::require_rows(std::int64_t first, std::int64_t count) const {
 
 ConstView ConstView::row_range(std::int64_t first, std::int64_t count) const {
   require_rows(first, count);
-  return {static_cast<const std::byte*>(data_) + first * row_bytes(), type_,
-          {count, columns()}, {leading_dimension_, device_}};
+  return {static_cast<const std::byte*>(data_) + first * row_bytes(),
+          type_,
+          {count, columns()},
+          {leading_dimension_, device_}};
 }
 
 View View::row_range(std::int64_t first, std::int64_t count) const {
   require_rows(first, count);
-  return {static_cast<std::byte*>(data_) + first * row_bytes(), type(),
-          {count, columns()}, {leading_dimension(), device()}};
+  return {static_cast<std::byte*>(data_) + first * row_bytes(),
+          type(),
+          {count, columns()},
+          {leading_dimension(), device()}};
 }
 
 Array::Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementType type,

@@ -1,14 +1,14 @@
 #include "natgrad/context.hpp"
 
-#include <new>
-#include <utility>
-
 #include "backend/cpu/blas_environment.hpp"
 #include "backend/cpu/cpu_backend.hpp"
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "natgrad/error.hpp"
+
+#include <new>
+#include <utility>
 
 namespace natgrad {
 
@@ -17,9 +17,10 @@ namespace {
 constexpr std::align_val_t alignment{64};
 
 Allocator host_allocator() {
-  return {.allocate = [](std::size_t bytes,
-                         void*) { return operator new(bytes, alignment, std::nothrow); },
-          .deallocate = [](void* memory, std::size_t, void*) { operator delete(memory, alignment); }};
+  return {
+      .allocate = [](std::size_t bytes,
+                     void*) { return operator new(bytes, alignment, std::nothrow); },
+      .deallocate = [](void* memory, std::size_t, void*) { operator delete(memory, alignment); }};
 }
 
 std::shared_ptr<const Allocator> make_allocator(Allocator given) {
@@ -55,8 +56,8 @@ void ContextState::grow(Array& array, Shape shape, ElementType type) const {
 Context::Context(std::shared_ptr<detail::ContextState> state) : state_(std::move(state)) {}
 
 Context Context::cpu(Options options) {
-  Context context(std::make_shared<detail::ContextState>(std::move(options),
-                                                         std::make_unique<CpuBackend>()));
+  Context context(
+      std::make_shared<detail::ContextState>(std::move(options), std::make_unique<CpuBackend>()));
   for (const BlasAdvice& advice : blas_advice()) {
     context.state_->warn(detail::message(advice.reason, "; start the program with ",
                                          advice.variable, "=", advice.value));

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <string_view>
-
 #include "backend/backend.hpp"
 #include "core/arena.hpp"
 #include "natgrad/context.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
 
 namespace natgrad::detail {
 

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <string_view>
-
 #include "core/message.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/error.hpp"
+
+#include <string_view>
 
 // Checks of operands that come from outside. Each names the operand and both sides of what failed.
 

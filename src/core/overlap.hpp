@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cstddef>
-#include <functional>
-#include <string_view>
-
 #include "core/message.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/error.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <string_view>
 
 namespace natgrad::detail {
 
@@ -24,8 +24,8 @@ inline bool overlap(const ConstView& a, const ConstView& b) {
 inline void require_disjoint(std::string_view name_a, const ConstView& a, std::string_view name_b,
                              const ConstView& b) {
   if (overlap(a, b)) {
-    throw ArgumentError(message(name_a, " (", a.description(), ") overlaps ", name_b, " (",
-                                b.description(), ")"));
+    throw ArgumentError(
+        message(name_a, " (", a.description(), ") overlaps ", name_b, " (", b.description(), ")"));
   }
 }
 

@@ -1,14 +1,15 @@
 #include "natgrad/types.hpp"
 
-#include "natgrad/error.hpp"
-
 namespace natgrad {
 
 const char* to_string(ElementType type) {
   switch (type) {
-    case ElementType::int32: return "int32";
-    case ElementType::float32: return "float32";
-    case ElementType::float64: return "float64";
+    case ElementType::int32:
+      return "int32";
+    case ElementType::float32:
+      return "float32";
+    case ElementType::float64:
+      return "float64";
   }
   return "unknown";
 }
@@ -17,53 +18,58 @@ const char* to_string(DeviceKind kind) { return kind == DeviceKind::cpu ? "cpu" 
 
 const char* to_string(Kind kind) {
   switch (kind) {
-    case Kind::empirical: return "empirical";
-    case Kind::sampled: return "sampled";
-    case Kind::exact: return "exact";
-    case Kind::residual: return "residual";
+    case Kind::empirical:
+      return "empirical";
+    case Kind::sampled:
+      return "sampled";
+    case Kind::exact:
+      return "exact";
+    case Kind::residual:
+      return "residual";
   }
   return "unknown";
 }
 
 const char* to_string(Form form) {
   switch (form) {
-    case Form::automatic: return "automatic";
-    case Form::primal: return "primal";
-    case Form::dual: return "dual";
+    case Form::automatic:
+      return "automatic";
+    case Form::primal:
+      return "primal";
+    case Form::dual:
+      return "dual";
   }
   return "unknown";
 }
 
 const char* to_string(Outcome outcome) {
   switch (outcome) {
-    case Outcome::accepted: return "accepted";
-    case Outcome::rejected: return "rejected";
-    case Outcome::not_finite: return "not_finite";
-    case Outcome::not_positive_definite: return "not_positive_definite";
+    case Outcome::accepted:
+      return "accepted";
+    case Outcome::rejected:
+      return "rejected";
+    case Outcome::not_finite:
+      return "not_finite";
+    case Outcome::not_positive_definite:
+      return "not_positive_definite";
   }
   return "unknown";
 }
 
 const char* to_string(Activation activation) {
   switch (activation) {
-    case Activation::identity: return "identity";
-    case Activation::tanh: return "tanh";
-    case Activation::relu: return "relu";
-    case Activation::sigmoid: return "sigmoid";
-    case Activation::gelu: return "gelu";
+    case Activation::identity:
+      return "identity";
+    case Activation::tanh:
+      return "tanh";
+    case Activation::relu:
+      return "relu";
+    case Activation::sigmoid:
+      return "sigmoid";
+    case Activation::gelu:
+      return "gelu";
   }
   return "unknown";
 }
-
-// Out of line, so that one type_info serves a program and the shared library alike.
-Error::~Error() = default;
-ArgumentError::~ArgumentError() = default;
-ShapeError::~ShapeError() = default;
-TypeError::~TypeError() = default;
-DeviceError::~DeviceError() = default;
-OptionError::~OptionError() = default;
-FileError::~FileError() = default;
-MemoryError::~MemoryError() = default;
-StepFailed::~StepFailed() = default;
 
 }  // namespace natgrad

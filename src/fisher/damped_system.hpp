@@ -1,21 +1,22 @@
 #pragma once
 
-#include <cstdint>
-
 #include "backend/backend.hpp"
 #include "core/arena.hpp"
+
+#include <cstdint>
 
 namespace natgrad::detail {
 
 /// One field of the scalars as an operand of the seam.
-inline View scalar(const View& scalars, double StepScalars::* field) {
+inline View scalar(const View& scalars, double StepScalars::*field) {
   auto* s = reinterpret_cast<StepScalars*>(scalars.as<double>());
   return {&(s->*field), {1, 1}, {.device = scalars.device()}};
 }
 
-/// Memory of a symmetric system (A + lambda I) x = b with n unknowns. A keeps its lower triangle and
-/// its factor the upper one of the same memory, shifted by some columns so that each has a diagonal:
-/// n (n + 16) numbers serve both, and A is there after the factorization to measure what it solved.
+/// Memory of a symmetric system (A + lambda I) x = b with n unknowns. A keeps its lower triangle
+/// and its factor the upper one of the same memory, shifted by some columns so that each has a
+/// diagonal: n (n + 16) numbers serve both, and A is there after the factorization to measure what
+/// it solved.
 struct SystemBuffers {
   View matrix;    // A (n, n), lower triangle
   View factor;    // U (n, n), upper triangle, U^T U = A + lambda I
@@ -28,20 +29,20 @@ struct SystemBuffers {
   SystemBuffers(Carver& carver, std::int64_t n, ElementType type);
 };
 
-/// Damps, factorizes and solves such a system, in the order of the calls below. Everything is enqueued;
-/// what became of it stands in the scalars: damping, norm, trace, info, residual.
+/// Damps, factorizes and solves such a system, in the order of the calls below. Everything is
+/// enqueued; what became of it stands in the scalars: damping, norm, trace, info, residual.
 class DampedSystem {
  public:
   DampedSystem(Backend& backend, const SystemBuffers& buffers, const View& scalars)
       : backend_(backend), b_(buffers), scalars_(scalars) {}
 
-  /// From A in `matrix`: its norm and trace, lambda with `rank` = min(N, P), and the factor. A matrix
-  /// that is not finite is replaced by I, for what a factorization of NaN does is unspecified. n^3 / 3
-  /// operations.
+  /// From A in `matrix`: its norm and trace, lambda with `rank` = min(N, P), and the factor. A
+  /// matrix that is not finite is replaced by I, for what a factorization of NaN does is
+  /// unspecified. n^3 / 3 operations.
   void factorize(std::int64_t rank) const;
 
-  /// From `rhs`: `solution`, `product`, and |b|^2 and |b - (A + lambda I) x|^2 in the scalars. 4 n^2
-  /// operations.
+  /// From `rhs`: `solution`, `product`, and |b|^2 and |b - (A + lambda I) x|^2 in the scalars. 4
+  /// n^2 operations.
   void solve() const;
 
  private:
@@ -50,8 +51,8 @@ class DampedSystem {
   View scalars_;
 };
 
-/// Enqueues residual, error bound and outcome of a solve in the given form, after its quadratic form
-/// is known. `type`: of the factorization.
+/// Enqueues residual, error bound and outcome of a solve in the given form, after its quadratic
+/// form is known. `type`: of the factorization.
 void judge_solve(Backend& backend, Form form, ElementType type, const View& scalars);
 
 }  // namespace natgrad::detail

@@ -1,9 +1,5 @@
 #include "natgrad/fisher_matrix.hpp"
 
-#include <algorithm>
-#include <limits>
-#include <utility>
-
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
@@ -14,6 +10,10 @@
 #include "fisher/kept_rows.hpp"
 #include "optimizer/options.hpp"
 #include "scores/rows.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
 
 namespace natgrad {
 
@@ -67,11 +67,11 @@ struct FisherMatrix::State {
   std::int64_t size = 0;      // P at the first accumulate
   std::int64_t capacity = 0;  // rows in all
   std::int64_t samples = 0;
-  bool assembled = false;     // dual: K is of all rows kept
+  bool assembled = false;  // dual: K is of all rows kept
   bool factorized = false;
   bool solved = false;
-  detail::KeptRows kept;      // dual
-  Array memory;               // of `storage`
+  detail::KeptRows kept;  // dual
+  Array memory;           // of `storage`
   Storage storage;
   Array scalars;
 
@@ -210,10 +210,11 @@ FisherMatrix::FisherMatrix(Parameters parameters)
 FisherMatrix::FisherMatrix(Parameters parameters, Options options) {
   std::string errors;
   detail::check_damping(options.damping, errors);
-  if (options.samples < 0) errors += message(errors.empty() ? "" : "; ", ".samples = ",
-                                             options.samples, ", must be >= 0");
-  if (options.tile_rows <= 0) errors += message(errors.empty() ? "" : "; ", ".tile_rows = ",
-                                                options.tile_rows, ", must be > 0");
+  if (options.samples < 0)
+    errors += message(errors.empty() ? "" : "; ", ".samples = ", options.samples, ", must be >= 0");
+  if (options.tile_rows <= 0)
+    errors +=
+        message(errors.empty() ? "" : "; ", ".tile_rows = ", options.tile_rows, ", must be > 0");
   detail::throw_option_errors("Fisher matrix", errors);
   if (parameters.size() == 0) throw ArgumentError("Fisher matrix: the parameters are empty");
   state_ = std::make_unique<State>(std::move(parameters), options);
@@ -256,8 +257,9 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
   s.operand("solve: direction", direction);
   if (!coefficients.view.empty()) {
     if (s.primal()) {
-      throw ArgumentError("solve: the primal form keeps no rows; give the coefficients with the "
-                          "scores, or solve for a gradient");
+      throw ArgumentError(
+          "solve: the primal form keeps no rows; give the coefficients with the "
+          "scores, or solve for a gradient");
     }
     detail::require_operand("solve: coefficients", coefficients.view, {s.samples, 1},
                             s.parameters.type(), s.parameters.context().device());
@@ -275,8 +277,9 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
   detail::require_operand("solve: gradient", gradient.view, {s.size, 1}, s.parameters.type(),
                           s.parameters.context().device());
   if (!s.primal()) {
-    throw ArgumentError("solve: a gradient of P numbers needs the primal form, this matrix is dual; "
-                        "solve for coefficients, or ask for .form = Form::primal");
+    throw ArgumentError(
+        "solve: a gradient of P numbers needs the primal form, this matrix is dual; "
+        "solve for coefficients, or ask for .form = Form::primal");
   }
   s.factorize();
   const Buffers b = s.buffers();

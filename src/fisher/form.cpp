@@ -24,7 +24,8 @@ Form choose_form(const FormRequest& request) {
   const double primal_memory =
       (p * p + p * static_cast<double>(request.tile_rows)) * sizeof(double);
   constexpr double most = 4;
-  if (primal_time <= dual_time) return primal_memory > most * dual_memory ? Form::dual : Form::primal;
+  if (primal_time <= dual_time)
+    return primal_memory > most * dual_memory ? Form::dual : Form::primal;
   return dual_memory > most * primal_memory ? Form::primal : Form::dual;
 }
 

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <cstdint>
-
 #include "backend/backend.hpp"
 #include "natgrad/damping.hpp"
 #include "natgrad/types.hpp"
+
+#include <cstdint>
 
 namespace natgrad::detail {
 
 /// What decides between the primal and the dual form, all of it known on the host.
 struct FormRequest {
-  Form form = Form::automatic;      // as asked for
+  Form form = Form::automatic;  // as asked for
   Damping damping = {};
   std::int64_t rows = 0;            // N of the whole batch
   std::int64_t parameters = 0;      // P
@@ -22,8 +22,8 @@ struct FormRequest {
 /// sum of d_in + d_out.
 std::int64_t factor_columns(const RowBlocks& rows);
 
-/// The form of a damped solve: as asked for; at damping 0 primal when P <= N; else the one with fewer
-/// operations,
+/// The form of a damped solve: as asked for; at damping 0 primal when P <= N; else the one with
+/// fewer operations,
 ///   dual    N^2 sum(d_in + d_out) + N^3 / 3
 ///   primal  N P^2 + P^3 / 3, in double: twice for float rows,
 /// unless its matrices take more than four times the memory of the other's.

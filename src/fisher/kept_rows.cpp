@@ -1,10 +1,10 @@
 #include "fisher/kept_rows.hpp"
 
-#include <utility>
-
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
+
+#include <utility>
 
 namespace natgrad::detail {
 
@@ -17,9 +17,8 @@ void KeptRows::require_same_layers(const Rows& rows) const {
            blocks[i].output_score.columns() == blocks_[i].output_score.columns();
   }
   if (!same) {
-    throw ShapeError(message("accumulate: the set's ", blocks.size(),
-                             " layers are not the ", blocks_.size(),
-                             " layers of the rows kept before, in their order"));
+    throw ShapeError(message("accumulate: the set's ", blocks.size(), " layers are not the ",
+                             blocks_.size(), " layers of the rows kept before, in their order"));
   }
 }
 
@@ -35,8 +34,8 @@ void KeptRows::allocate(const Rows& rows, std::int64_t capacity) {
     Block kept;
     kept.output_score = context.array({capacity, block.output_score.columns()}, type);
     if (!block.input.empty()) kept.input = context.array({capacity, block.input.columns()}, type);
-    fresh.blocks_.push_back({.weight_offset = block.weight_offset,
-                             .bias_offset = block.bias_offset});
+    fresh.blocks_.push_back(
+        {.weight_offset = block.weight_offset, .bias_offset = block.bias_offset});
     fresh.kept_.push_back(std::move(kept));
   }
   *this = std::move(fresh);
@@ -48,8 +47,10 @@ void KeptRows::append(const Rows& rows, std::int64_t capacity) {
                              " more are beyond .samples = ", capacity, " of the dual form"));
   }
   // After `clear` other layers may come.
-  if (count_ > 0) require_same_layers(rows);
-  else allocate(rows, capacity);
+  if (count_ > 0)
+    require_same_layers(rows);
+  else
+    allocate(rows, capacity);
 
   Backend& backend = rows.parameters().context().state().backend();
   const std::int64_t first = count_;

@@ -1,17 +1,17 @@
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
 #include "backend/backend.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
 #include "scores/rows.hpp"
 
+#include <cstdint>
+#include <vector>
+
 namespace natgrad::detail {
 
-/// Copies of the factors of several sets of rows, one after another: what the dual form needs once the
-/// batch itself is gone. N sum(d_in + d_out) numbers and three float64 a row.
+/// Copies of the factors of several sets of rows, one after another: what the dual form needs once
+/// the batch itself is gone. N sum(d_in + d_out) numbers and three float64 a row.
 class KeptRows {
  public:
   /// Throws `ShapeError` when the layers differ from those kept, or more than `capacity` rows would
@@ -23,7 +23,7 @@ class KeptRows {
   std::int64_t size() const { return count_; }
   /// Valid until the next `append`.
   RowBlocks blocks() const { return {blocks_, scale_.view().row_range(0, count_)}; }
-  ConstView rhs() const { return rhs_.view().row_range(0, count_); }      // (N) float64
+  ConstView rhs() const { return rhs_.view().row_range(0, count_); }          // (N) float64
   ConstView weights() const { return weights_.view().row_range(0, count_); }  // w (N) float64
 
  private:

@@ -1,14 +1,14 @@
 #include "natgrad/models/fully_connected.hpp"
 
-#include <array>
-#include <cmath>
-#include <utility>
-
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "kernels/random.hpp"
 #include "natgrad/error.hpp"
+
+#include <array>
+#include <cmath>
+#include <utility>
 
 namespace natgrad {
 
@@ -25,7 +25,8 @@ void check_options(const FullyConnected::Options& options) {
                               " entries, needs inputs and classes"));
   }
   for (std::int64_t size : options.sizes) {
-    if (size <= 0) throw OptionError(message("fully connected: .sizes has ", size, ", must be > 0"));
+    if (size <= 0)
+      throw OptionError(message("fully connected: .sizes has ", size, ", must be > 0"));
   }
   if (options.type == ElementType::int32) {
     throw OptionError("fully connected: .type = int32, must be float32 or float64");
@@ -36,20 +37,20 @@ void check_options(const FullyConnected::Options& options) {
 
 struct FullyConnected::State {
   struct Layer {
-    Array weight;        // (d_out, d_in)
-    Array bias;          // (d_out)
+    Array weight;  // (d_out, d_in)
+    Array bias;    // (d_out)
     Segment weight_segment;
     Segment bias_segment;
-    Array preactivation; // z (N, d_out), only where the derivative needs it
-    Array output;        // a (N, d_out)
-    Array score;         // D (N, d_out)
+    Array preactivation;  // z (N, d_out), only where the derivative needs it
+    Array output;         // a (N, d_out)
+    Array score;          // D (N, d_out)
   };
   Options options;
   Parameters parameters;
   Backend& backend;
   std::vector<Layer> layers;
-  Array sums;               // (2) of an evaluation
-  ConstView inputs;         // of the last forward
+  Array sums;        // (2) of an evaluation
+  ConstView inputs;  // of the last forward
   std::int64_t rows = 0;
   bool has_scores = false;
 
@@ -84,8 +85,8 @@ void FullyConnected::State::initialize(std::size_t index) {
   const Context& context = parameters.context();
   layer.weight = context.array({outputs, inputs}, options.type);
   layer.bias = context.array({outputs, 1}, options.type);
-  const bool rectifies = activation(index) == Activation::relu ||
-                         activation(index) == Activation::gelu;
+  const bool rectifies =
+      activation(index) == Activation::relu || activation(index) == Activation::gelu;
   const double range = std::sqrt((rectifies ? 6.0 : 3.0) / static_cast<double>(inputs));
   const auto draw = [&]<class T>(T) {
     std::vector<T> values(static_cast<std::size_t>(outputs * inputs));
@@ -96,8 +97,10 @@ void FullyConnected::State::initialize(std::size_t index) {
     }
     context.write(values.data(), layer.weight);
   };
-  if (options.type == ElementType::float64) draw(double{});
-  else draw(float{});
+  if (options.type == ElementType::float64)
+    draw(double{});
+  else
+    draw(float{});
   backend.fill(0, layer.bias);
   layer.weight_segment = parameters.add(layer.weight, message("layer ", index, " weight"));
   layer.bias_segment = parameters.add(layer.bias, message("layer ", index, " bias"));

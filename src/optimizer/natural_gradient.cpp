@@ -1,11 +1,5 @@
 #include "natgrad/natural_gradient.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <string>
-#include <utility>
-
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "fisher/accumulation.hpp"
@@ -14,6 +8,12 @@
 #include "natgrad/error.hpp"
 #include "optimizer/options.hpp"
 #include "scores/rows.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <utility>
 
 namespace natgrad {
 
@@ -28,14 +28,14 @@ constexpr std::int64_t tile_rows = 256;
 
 /// Scratch of one step.
 struct StepBuffers {
-  View direction;              // d (P), of the parameters' type
+  View direction;  // d (P), of the parameters' type
   detail::SystemBuffers system;
-  View momentum_product;       // dual: S m (N), primal: F m (P), m the momentum
-  View tile;                   // primal: rows formed at a time (256, P)
-  View wide_direction;         // primal: d (P), as are the next two, all float64
+  View momentum_product;  // dual: S m (N), primal: F m (P), m the momentum
+  View tile;              // primal: rows formed at a time (256, P)
+  View wide_direction;    // primal: d (P), as are the next two, all float64
   View wide_momentum;
-  View wide_rhs;               // primal: r (N)
-  Scratch work;                // of the row operations
+  View wide_rhs;  // primal: r (N)
+  Scratch work;   // of the row operations
 
   StepBuffers(detail::Carver& carver, const detail::Rows& rows, Form form) {
     const Parameters& parameters = rows.parameters();
@@ -64,9 +64,9 @@ struct NaturalGradient::State {
   Options options;
   Backend& backend;
   // Allocated by the first step.
-  Array scalars;    // a StepScalars
-  Array ring;       // (64) of them: the last reports
-  Array momentum;   // (P)
+  Array scalars;          // a StepScalars
+  Array ring;             // (64) of them: the last reports
+  Array momentum;         // (P)
   std::int64_t size = 0;  // P at the first step
   // What the host knows of the steps in the ring.
   struct Enqueued {
@@ -75,8 +75,8 @@ struct NaturalGradient::State {
   };
   std::array<Enqueued, ring_slots> enqueued{};
   std::int64_t steps = 0;
-  std::int64_t reported = 0;        // by reports()
-  std::int64_t failures_thrown = 0; // failures in a row when StepFailed was last thrown
+  std::int64_t reported = 0;         // by reports()
+  std::int64_t failures_thrown = 0;  // failures in a row when StepFailed was last thrown
 
   State(Parameters given, Options wanted)
       : parameters(std::move(given)),
@@ -91,7 +91,7 @@ struct NaturalGradient::State {
     const auto* rule = std::get_if<HeavyBall>(&options.momentum);
     return rule == nullptr ? 0 : rule->decay;
   }
-  View field(double StepScalars::* name) const { return scalar(scalars.view(), name); }
+  View field(double StepScalars::*name) const { return scalar(scalars.view(), name); }
 
   void prepare();
   Form form_of(const detail::Rows& rows) const;
@@ -256,9 +256,9 @@ void NaturalGradient::State::throw_after_failures() {
   failures_thrown = std::min(failures_thrown, failures);
   if (failures - failures_thrown < most_failures) return;
   failures_thrown = failures;
-  throw StepFailed(message("step ", last, ": ", failures, " attempts in a row have failed, the last as ",
-                           to_string(report_of(last).outcome),
-                           "; the parameters are those of before them"));
+  throw StepFailed(
+      message("step ", last, ": ", failures, " attempts in a row have failed, the last as ",
+              to_string(report_of(last).outcome), "; the parameters are those of before them"));
 }
 
 NaturalGradient::NaturalGradient(Parameters parameters)
@@ -290,8 +290,10 @@ void NaturalGradient::step(const Scores& scores) {
   const auto buffers = s.parameters.context().state().arena().buffers<StepBuffers>(rows, form);
 
   s.backend.update_scalars(ScalarRule::begin_step, {}, s.scalars);
-  if (form == Form::dual) s.solve_dual(rows, buffers);
-  else s.solve_primal(rows, buffers);
+  if (form == Form::dual)
+    s.solve_dual(rows, buffers);
+  else
+    s.solve_primal(rows, buffers);
   detail::judge_solve(s.backend, form, buffers.system.matrix.type(), s.scalars);
   s.move(buffers.direction);
   s.enqueued[static_cast<std::size_t>(s.steps % ring_slots)] = {form, rows.kind()};

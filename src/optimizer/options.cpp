@@ -1,10 +1,10 @@
 #include "optimizer/options.hpp"
 
-#include <cmath>
-#include <limits>
-
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
+
+#include <cmath>
+#include <limits>
 
 namespace natgrad::detail {
 
@@ -37,12 +37,12 @@ void check_options(const NaturalGradient::Options& options) {
   const double rate = options.step.rate;
   check_range(".step rate", rate, rate > 0, "finite and > 0", errors);
   if (const auto* rule = std::get_if<HeavyBall>(&options.momentum)) {
-    check_range(".momentum decay", rule->decay, rule->decay >= 0 && rule->decay < 1,
-                ">= 0 and < 1", errors);
+    check_range(".momentum decay", rule->decay, rule->decay >= 0 && rule->decay < 1, ">= 0 and < 1",
+                errors);
   }
   if (const auto* rule = std::get_if<Spring>(&options.momentum)) {
-    check_range(".momentum decay", rule->decay, rule->decay >= 0 && rule->decay < 1,
-                ">= 0 and < 1", errors);
+    check_range(".momentum decay", rule->decay, rule->decay >= 0 && rule->decay < 1, ">= 0 and < 1",
+                errors);
   }
   const double decay = options.weight_decay;
   check_range(".weight_decay", decay, decay >= 0 && !(decay * rate > 1),

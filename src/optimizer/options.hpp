@@ -1,8 +1,8 @@
 #pragma once
 
-#include <string>
-
 #include "natgrad/natural_gradient.hpp"
+
+#include <string>
 
 namespace natgrad::detail {
 

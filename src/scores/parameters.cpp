@@ -1,12 +1,12 @@
 #include "natgrad/parameters.hpp"
 
-#include <utility>
-#include <vector>
-
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
+
+#include <utility>
+#include <vector>
 
 namespace natgrad {
 
@@ -33,7 +33,8 @@ Segment Parameters::add(const View& tensor, std::string name) {
   const std::string operand = message("parameters: ", name);
   detail::require_given(operand, tensor, state.context.device());
   if (tensor.size() == 0) {
-    throw ArgumentError(message(operand, " is ", to_string(tensor.shape()), ": it has no elements"));
+    throw ArgumentError(
+        message(operand, " is ", to_string(tensor.shape()), ": it has no elements"));
   }
   if (tensor.type() == ElementType::int32) {
     throw TypeError(message(operand, " is int32, expected float32 or float64"));
@@ -58,8 +59,8 @@ int Parameters::segments() const { return static_cast<int>(state_->tensors.size(
 
 const Parameters::State& Parameters::checked(Segment segment) const {
   if (segment.index < 0 || segment.index >= segments()) {
-    throw ArgumentError(message("parameters: segment ", segment.index, " of ", segments(),
-                                " does not exist"));
+    throw ArgumentError(
+        message("parameters: segment ", segment.index, " of ", segments(), " does not exist"));
   }
   return *state_;
 }

@@ -1,11 +1,11 @@
 #include "scores/rows.hpp"
 
-#include <cmath>
-#include <utility>
-
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
+
+#include <cmath>
+#include <utility>
 
 namespace natgrad::detail {
 
@@ -49,19 +49,19 @@ void Rows::begin(const RowSet& set) {
   if (set_.batch_samples == 0) set_.batch_samples = set.samples;
   blocks_.clear();
   covered_.assign(static_cast<std::size_t>(parameters_.segments()), 0);
-  context.backend().row_scaling(set_.weights, 1.0 / static_cast<double>(set_.batch_samples),
-                                set_.coefficients, set_.scale,
-                                scale_.view().row_range(0, set_.samples),
-                                rhs_.view().row_range(0, set_.samples));
+  context.backend().row_scaling(
+      set_.weights, 1.0 / static_cast<double>(set_.batch_samples), set_.coefficients, set_.scale,
+      scale_.view().row_range(0, set_.samples), rhs_.view().row_range(0, set_.samples));
 }
 
 void Rows::require_free(Segment segment, const char* role) const {
   if (!segment) return;
   const std::string& name = parameters_.name(segment);
   if (covered_[static_cast<std::size_t>(segment.index)] != 0) {
-    throw ArgumentError(message("layer: ", role, " ", name,
-                                " was named by a layer before; a parameter shared by several layers "
-                                "is not supported yet"));
+    throw ArgumentError(
+        message("layer: ", role, " ", name,
+                " was named by a layer before; a parameter shared by several layers "
+                "is not supported yet"));
   }
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 #include "backend/backend.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
 
 namespace natgrad::detail {
 
@@ -19,8 +19,8 @@ class Rows {
   const Parameters& parameters() const { return parameters_; }
   Kind kind() const { return kind_; }
   const RowSet& set() const { return set_; }
-  std::int64_t size() const { return set_.samples; }                  // N
-  std::int64_t batch_samples() const { return set_.batch_samples; }   // M
+  std::int64_t size() const { return set_.samples; }                 // N
+  std::int64_t batch_samples() const { return set_.batch_samples; }  // M
   RowBlocks blocks() const { return {blocks_, scale()}; }
   ConstView scale() const { return scale_.view().row_range(0, size()); }  // (N) float64
   ConstView rhs() const { return rhs_.view().row_range(0, size()); }      // r (N) float64

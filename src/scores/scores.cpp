@@ -1,14 +1,14 @@
 #include "natgrad/scores.hpp"
 
-#include <array>
-#include <cmath>
-#include <utility>
-
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
 #include "scores/rows.hpp"
+
+#include <array>
+#include <cmath>
+#include <utility>
 
 namespace natgrad {
 
@@ -18,7 +18,7 @@ namespace {
 
 /// Scratch of S^T r.
 struct GradientBuffers {
-  View rhs;     // r (N) in the parameters' type
+  View rhs;  // r (N) in the parameters' type
   Scratch work;
   GradientBuffers(detail::Carver& carver, const detail::Rows& rows) {
     const Parameters& parameters = rows.parameters();
@@ -37,22 +37,26 @@ bool near(double value, double expected) {
 std::string explain(const ScoresCheck& check, double n) {
   constexpr double agreement = 1e-3;
   if (!(check.distance_scaled <= agreement)) {
-    return message("the gradients differ: relative distance ", check.distance,
-                   ", and still ", check.distance_scaled, " with the best factor ", check.factor);
+    return message("the gradients differ: relative distance ", check.distance, ", and still ",
+                   check.distance_scaled, " with the best factor ", check.factor);
   }
   if (check.distance <= agreement) {
     return message("the gradients agree: relative distance ", check.distance);
   }
-  std::string text = message("the gradients agree up to a factor: S^T r is ", check.factor,
-                             " times the gradient");
+  std::string text =
+      message("the gradients agree up to a factor: S^T r is ", check.factor, " times the gradient");
   if (near(check.factor, -1)) {
-    text += "; -1: the gradient is that of a loss, scores point uphill (check the sign of the "
-            "output scores if it is not)";
+    text +=
+        "; -1: the gradient is that of a loss, scores point uphill (check the sign of the "
+        "output scores if it is not)";
   } else if (near(check.factor, 1 / n) || near(check.factor, -1 / n)) {
-    text += message("; ", check.factor > 0 ? "" : "-", "1/N: the output scores hold the 1/N of a mean "
-                    "loss: pass .scale = ", check.factor > 0 ? "-N" : "N");
+    text += message("; ", check.factor > 0 ? "" : "-",
+                    "1/N: the output scores hold the 1/N of a mean "
+                    "loss: pass .scale = ",
+                    check.factor > 0 ? "-N" : "N");
   } else if (near(check.factor, n) || near(check.factor, -n)) {
-    text += message("; ", check.factor > 0 ? "" : "-", "N: one side is a sum and the other a mean "
+    text += message("; ", check.factor > 0 ? "" : "-",
+                    "N: one side is a sum and the other a mean "
                     "over the batch");
   } else if (near(check.factor, 2) || near(check.factor, 0.5)) {
     text += "; 2 or 1/2: a square and its half";
@@ -102,7 +106,8 @@ ScoresCheck Scores::check(const ConstView& gradient) const {
   backend.download(products, values.data());
   const auto [own_square, product, square] = values;
 
-  // |f g - h|^2 = f^2 g.g - 2 f g.h + h.h would cancel where they agree: take the difference itself.
+  // |f g - h|^2 = f^2 g.g - 2 f g.h + h.h would cancel where they agree: take the difference
+  // itself.
   const Array difference = p.context().array({p.size(), 1}, p.type());
   const auto distance = [&](double factor) {
     backend.copy(own, difference);
@@ -127,8 +132,8 @@ ScoresCheck Scores::check(const ConstView& gradient) const {
 ScoresCheck Scores::check(std::span<const ConstView> gradient) const {
   const Parameters& p = parameters();
   if (static_cast<int>(gradient.size()) != p.segments()) {
-    throw ShapeError(message("check: gradient has ", gradient.size(), " views for ", p.segments(),
-                             " segments"));
+    throw ShapeError(
+        message("check: gradient has ", gradient.size(), " views for ", p.segments(), " segments"));
   }
   const Array whole = p.context().array({p.size(), 1}, p.type());
   for (int i = 0; i < p.segments(); ++i) {

@@ -1,9 +1,5 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <vector>
-
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/export.hpp"
@@ -11,18 +7,23 @@
 #include "natgrad/scores.hpp"
 #include "natgrad/types.hpp"
 
+#include <cstdint>
+#include <memory>
+#include <vector>
+
 namespace natgrad {
 
 /// A fully connected net with a softmax output, p(y | x, theta) = softmax(z_L)_y, z_l = W_l a_{l-1}
-/// + b_l, a_l = activation(z_l). It owns its weights, and serves as the sample model of the library.
+/// + b_l, a_l = activation(z_l). It owns its weights, and serves as the sample model of the
+/// library.
 class NATGRAD_EXPORT FullyConnected {
  public:
   struct Options {
     std::vector<std::int64_t> sizes;  ///< inputs, hidden widths, classes; at least two, all > 0
     Activation activation = Activation::tanh;
     ElementType type = ElementType::float32;
-    /// Key of the initial weights: uniform in +-gain sqrt(3 / d_in), gain sqrt(2) for relu and gelu,
-    /// 1 for the others; biases 0. The same numbers on every machine and backend.
+    /// Key of the initial weights: uniform in +-gain sqrt(3 / d_in), gain sqrt(2) for relu and
+    /// gelu, 1 for the others; biases 0. The same numbers on every machine and backend.
     std::uint64_t seed = 0;
   };
 
@@ -36,6 +37,8 @@ class NATGRAD_EXPORT FullyConnected {
   ~FullyConnected();
   FullyConnected(FullyConnected&&) noexcept;
   FullyConnected& operator=(FullyConnected&&) noexcept;
+  FullyConnected(const FullyConnected&) = delete;
+  FullyConnected& operator=(const FullyConnected&) = delete;
 
   const Parameters& parameters() const;
   const Options& options() const;
@@ -47,9 +50,9 @@ class NATGRAD_EXPORT FullyConnected {
   /// The outputs z_L before softmax, (N, classes), of the last `forward`.
   ConstView outputs() const;
 
-  /// Scores of log p(y_n | x_n) at `labels` (N, int32 in [0, classes)) with respect to every layer's
-  /// output, of the last `forward`. A label out of range makes its row NaN and the outcome of the
-  /// step `not_finite`. Does not wait.
+  /// Scores of log p(y_n | x_n) at `labels` (N, int32 in [0, classes)) with respect to every
+  /// layer's output, of the last `forward`. A label out of range makes its row NaN and the outcome
+  /// of the step `not_finite`. Does not wait.
   void backward(const ConstView& labels);
 
   /// Begins a set with these rows and adds every layer to it; after `backward`. The set's views are

@@ -1,5 +1,6 @@
 #include "backend/cpu/blas.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <type_traits>
 
@@ -28,8 +29,20 @@ int narrow(std::int64_t size) {
   return static_cast<int>(size);
 }
 
+/// A leading dimension: BLAS wants 1 where an array has no columns.
+int leading(std::int64_t dimension) { return narrow(std::max<std::int64_t>(1, dimension)); }
+
 CBLAS_TRANSPOSE cblas(Transpose t) { return t == Transpose::yes ? CblasTrans : CblasNoTrans; }
 CBLAS_UPLO cblas(Triangle t) { return t == Triangle::lower ? CblasLower : CblasUpper; }
+
+/// The function for T of a pair.
+template <class T, class Single, class Double>
+constexpr auto select(Single single, Double twice) {
+  if constexpr (std::is_same_v<T, float>)
+    return single;
+  else
+    return twice;
+}
 
 /// LAPACK reads by columns what is stored by rows: the triangles change places.
 const char* lapack(Triangle t) { return t == Triangle::lower ? "U" : "L"; }
@@ -40,77 +53,58 @@ template <class T>
 void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
           const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
           std::int64_t ldc) {
-  constexpr auto call = [] {
-    if constexpr (std::is_same_v<T, float>) return cblas_sgemm;
-    else return cblas_dgemm;
-  }();
-  call(CblasRowMajor, cblas(ta), cblas(tb), narrow(m), narrow(n), narrow(k), alpha, a, narrow(lda),
-       b, narrow(ldb), beta, c, narrow(ldc));
+  select<T>(cblas_sgemm, cblas_dgemm)(CblasRowMajor, cblas(ta), cblas(tb), narrow(m), narrow(n),
+                                      narrow(k), alpha, a, leading(lda), b, leading(ldb), beta, c,
+                                      leading(ldc));
 }
 
 template <class T>
 void syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
           const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc) {
-  constexpr auto call = [] {
-    if constexpr (std::is_same_v<T, float>) return cblas_ssyrk;
-    else return cblas_dsyrk;
-  }();
-  call(CblasRowMajor, cblas(triangle), cblas(transpose), narrow(n), narrow(k), alpha, a,
-       narrow(lda), beta, c, narrow(ldc));
+  select<T>(cblas_ssyrk, cblas_dsyrk)(CblasRowMajor, cblas(triangle), cblas(transpose), narrow(n),
+                                      narrow(k), alpha, a, leading(lda), beta, c, leading(ldc));
 }
 
 template <class T>
 void gemv(Transpose transpose, std::int64_t m, std::int64_t n, T alpha, const T* a,
           std::int64_t lda, const T* x, T beta, T* y) {
-  constexpr auto call = [] {
-    if constexpr (std::is_same_v<T, float>) return cblas_sgemv;
-    else return cblas_dgemv;
-  }();
-  call(CblasRowMajor, cblas(transpose), narrow(m), narrow(n), alpha, a, narrow(lda), x, 1, beta, y,
-       1);
+  select<T>(cblas_sgemv, cblas_dgemv)(CblasRowMajor, cblas(transpose), narrow(m), narrow(n), alpha,
+                                      a, leading(lda), x, 1, beta, y, 1);
 }
 
 template <class T>
 void symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const T* x, T* y) {
-  constexpr auto call = [] {
-    if constexpr (std::is_same_v<T, float>) return cblas_ssymv;
-    else return cblas_dsymv;
-  }();
-  call(CblasRowMajor, cblas(triangle), narrow(n), T{1}, a, narrow(lda), x, 1, T{0}, y, 1);
+  select<T>(cblas_ssymv, cblas_dsymv)(CblasRowMajor, cblas(triangle), narrow(n), T{1}, a,
+                                      leading(lda), x, 1, T{0}, y, 1);
 }
 
 template <class T>
 std::int64_t potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda) {
   const int size = narrow(n);
-  const int leading = narrow(lda);
+  const int stride = leading(lda);
   int info = 0;
-  if constexpr (std::is_same_v<T, float>) spotrf_(lapack(triangle), &size, a, &leading, &info);
-  else dpotrf_(lapack(triangle), &size, a, &leading, &info);
+  select<T>(spotrf_, dpotrf_)(lapack(triangle), &size, a, &stride, &info);
   return info;
 }
 
 template <class T>
 void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x) {
   const int size = narrow(n);
-  const int leading = narrow(lda);
+  const int stride = leading(lda);
   const int one = 1;
   int info = 0;
-  if constexpr (std::is_same_v<T, float>) {
-    spotrs_(lapack(triangle), &size, &one, factor, &leading, x, &size, &info);
-  } else {
-    dpotrs_(lapack(triangle), &size, &one, factor, &leading, x, &size, &info);
-  }
+  select<T>(spotrs_, dpotrs_)(lapack(triangle), &size, &one, factor, &stride, x, &stride, &info);
 }
 
-#define NATGRAD_INSTANTIATE(T)                                                                     \
-  template void gemm<T>(Transpose, Transpose, std::int64_t, std::int64_t, std::int64_t, T,         \
-                        const T*, std::int64_t, const T*, std::int64_t, T, T*, std::int64_t);      \
-  template void syrk<T>(Triangle, Transpose, std::int64_t, std::int64_t, T, const T*,              \
-                        std::int64_t, T, T*, std::int64_t);                                        \
-  template void gemv<T>(Transpose, std::int64_t, std::int64_t, T, const T*, std::int64_t,          \
-                        const T*, T, T*);                                                          \
-  template void symv<T>(Triangle, std::int64_t, const T*, std::int64_t, const T*, T*);             \
-  template std::int64_t potrf<T>(Triangle, std::int64_t, T*, std::int64_t);                                  \
+#define NATGRAD_INSTANTIATE(T)                                                                \
+  template void gemm<T>(Transpose, Transpose, std::int64_t, std::int64_t, std::int64_t, T,    \
+                        const T*, std::int64_t, const T*, std::int64_t, T, T*, std::int64_t); \
+  template void syrk<T>(Triangle, Transpose, std::int64_t, std::int64_t, T, const T*,         \
+                        std::int64_t, T, T*, std::int64_t);                                   \
+  template void gemv<T>(Transpose, std::int64_t, std::int64_t, T, const T*, std::int64_t,     \
+                        const T*, T, T*);                                                     \
+  template void symv<T>(Triangle, std::int64_t, const T*, std::int64_t, const T*, T*);        \
+  template std::int64_t potrf<T>(Triangle, std::int64_t, T*, std::int64_t);                   \
   template void potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*);
 NATGRAD_INSTANTIATE(float)
 NATGRAD_INSTANTIATE(double)

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <cstdint>
-
 #include "backend/backend.hpp"
+
+#include <cstdint>
 
 // The CPU's one place where row-major views meet BLAS and LAPACK, for float and double.
 //
 // Sizes beyond the 32-bit interface are a `ShapeError`.
 
 namespace natgrad::blas {
-
 
 /// C (m, n) = alpha op(A) op(B) + beta C, k the inner dimension.
 template <class T>

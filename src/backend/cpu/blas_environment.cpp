@@ -1,11 +1,10 @@
 #include "backend/cpu/blas_environment.hpp"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <array>
 #include <cstdlib>
+#include <dlfcn.h>
 #include <string_view>
+#include <unistd.h>
 
 namespace natgrad {
 
@@ -13,7 +12,8 @@ namespace {
 
 constexpr const char* restarted = "NATGRAD_RESTARTED";
 
-/// The best of OpenBLAS's kernel sets that this processor runs; empty where none is better than SSE.
+/// The best of OpenBLAS's kernel sets that this processor runs; empty where none is better than
+/// SSE.
 std::string_view best_core() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -46,9 +46,9 @@ std::vector<BlasAdvice> blas_advice() {
   if (core_name != nullptr && std::getenv("OPENBLAS_CORETYPE") == nullptr) {
     const std::string core = core_name();
     if (is_sse_core(core) && !best_core().empty()) {
-      advice.push_back({"OPENBLAS_CORETYPE", std::string(best_core()),
-                        "OpenBLAS does not know this processor and runs its slow " + core +
-                            " kernels"});
+      advice.push_back(
+          {"OPENBLAS_CORETYPE", std::string(best_core()),
+           "OpenBLAS does not know this processor and runs its slow " + core + " kernels"});
     }
   }
   constexpr int threads_of_its_own = 1;

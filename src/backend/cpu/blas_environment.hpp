@@ -17,7 +17,8 @@ struct BlasAdvice {
 /// and where the user has set the variable.
 std::vector<BlasAdvice> blas_advice();
 
-/// For programs, first thing in main: restarts the process with the advised variables, at most once.
+/// For programs, first thing in main: restarts the process with the advised variables, at most
+/// once.
 void apply_blas_advice(char** argv);
 
 }  // namespace natgrad

@@ -4,8 +4,8 @@
 
 namespace natgrad {
 
-/// The seam on the host: BLAS and LAPACK for matrices, OpenMP loops over the formulas of kernels/ for
-/// the rest. Work runs when it is called. One file for each part of the seam.
+/// The seam on the host: BLAS and LAPACK for matrices, OpenMP loops over the formulas of kernels/
+/// for the rest. Work runs when it is called. One file for each part of the seam.
 class CpuBackend final : public Backend {
  public:
   Device device() const override;
@@ -23,17 +23,17 @@ class CpuBackend final : public Backend {
   void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) override;
   void dot(const ConstView& x, const ConstView& y, const View& result) override;
   void check_update(const ConstView& theta, const ConstView& d, Scalar rate, Scalar shrink,
-                            const View& finite) override;
+                    const View& finite) override;
   void update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
-                      const View& theta) override;
+              const View& theta) override;
   void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
-                    std::int64_t step, const View& mean, const View& square, const View& theta) override;
+            std::int64_t step, const View& mean, const View& square, const View& theta) override;
 
   // matrices.cpp
   void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
-                    const ConstView& B, double b, const View& C) override;
+            const ConstView& B, double b, const View& C) override;
   void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
-                    const View& C) override;
+            const View& C) override;
   void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) override;
   void potrf(Triangle triangle, const View& A, const View& info) override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
@@ -41,33 +41,33 @@ class CpuBackend final : public Backend {
   void diagonal(const ConstView& A, const View& d) override;
   void mirror(const ConstView& lower, const View& upper) override;
   void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
-                              const View& trace) override;
+                      const View& trace) override;
   void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
   void column_sums(double factor, const ConstView& A, const View& result) override;
   void column_squares(const ConstView& A, bool add, const View& result) override;
 
   // rows.cpp
   void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
-                           double factor, const View& scale, const View& rhs) override;
+                   double factor, const View& scale, const View& rhs) override;
   void gram(const RowBlocks& rows, const View& K, Scratch scratch) override;
   void apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) override;
   void adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
-                       Scratch scratch) override;
+               Scratch scratch) override;
   void materialize(const RowBlocks& rows, std::int64_t first, const View& out) override;
   std::int64_t rows_scratch(const RowBlocks& rows, ElementType type) const override;
 
   // models.cpp
   void bias_activation(Activation activation, const ConstView& bias, const View& z,
-                               const View& a) override;
+                       const View& a) override;
   void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
-                                   const View& delta) override;
+                           const View& delta) override;
   void categorical_score(const ConstView& z, const ConstView& labels, const View& score) override;
   void categorical_evaluate(const ConstView& z, const ConstView& labels,
-                                    const View& result) override;
+                            const View& result) override;
 
   // vectors.cpp
   void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
-                              const View& scalars) override;
+                      const View& scalars) override;
   void publish(const ConstView& scalars, const View& slots) override;
 };
 

@@ -1,12 +1,12 @@
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <limits>
-
 #include "backend/cpu/blas.hpp"
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
 
 namespace natgrad {
 
@@ -78,8 +78,8 @@ void CpuBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, co
   });
 }
 
-void CpuBackend::syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
-                      const View& C) {
+void CpuBackend::syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A,
+                      double b, const View& C) {
   const std::int64_t inner = transpose == Transpose::yes ? A.rows() : A.columns();
   with_float_type(C.type(), [&]<class T>(T) {
     blas::syrk<T>(triangle, transpose, C.rows(), inner, static_cast<T>(a), A.as<T>(),
@@ -141,7 +141,8 @@ void CpuBackend::norm_and_trace(const ConstView& lower, const ConstView& upper, 
       const double sum =
           absolute_sum(at<T>(lower, i, 0), i) + absolute_sum(at<T>(upper, i, i), n - i);
       // A maximum would lose NaN.
-      largest = std::max(largest, std::isfinite(sum) ? sum : std::numeric_limits<double>::infinity());
+      largest =
+          std::max(largest, std::isfinite(sum) ? sum : std::numeric_limits<double>::infinity());
     }
     for (std::int64_t i = 0; i < n; ++i) diagonal_sum += static_cast<double>(*at<T>(upper, i, i));
   });

@@ -1,7 +1,7 @@
-#include <cstring>
-
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/pieces.hpp"
+
+#include <cstring>
 
 namespace natgrad {
 

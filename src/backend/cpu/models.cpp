@@ -1,11 +1,11 @@
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
 #include "kernels/activations.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
 
 namespace natgrad {
 
@@ -16,47 +16,72 @@ namespace {
 
 struct Identity {
   template <class T>
-  static T value(T z) { return z; }
+  static T value(T z) {
+    return z;
+  }
   template <class T>
-  static T derivative(T, T) { return T{1}; }
+  static T derivative(T, T) {
+    return T{1};
+  }
 };
 
 struct Tanh {
   template <class T>
-  NATGRAD_FORMULA static T value(T z) { return formulas::tanh(z); }
+  NATGRAD_FORMULA static T value(T z) {
+    return formulas::tanh(z);
+  }
   template <class T>
-  NATGRAD_FORMULA static T derivative(T, T a) { return formulas::tanh_derivative_from_output(a); }
+  NATGRAD_FORMULA static T derivative(T, T a) {
+    return formulas::tanh_derivative_from_output(a);
+  }
 };
 
 struct Relu {
   template <class T>
-  NATGRAD_FORMULA static T value(T z) { return formulas::relu(z); }
+  NATGRAD_FORMULA static T value(T z) {
+    return formulas::relu(z);
+  }
   template <class T>
-  NATGRAD_FORMULA static T derivative(T, T a) { return formulas::relu_derivative_from_output(a); }
+  NATGRAD_FORMULA static T derivative(T, T a) {
+    return formulas::relu_derivative_from_output(a);
+  }
 };
 
 struct Sigmoid {
   template <class T>
-  NATGRAD_FORMULA static T value(T z) { return formulas::sigmoid(z); }
+  NATGRAD_FORMULA static T value(T z) {
+    return formulas::sigmoid(z);
+  }
   template <class T>
-  NATGRAD_FORMULA static T derivative(T, T a) { return formulas::sigmoid_derivative_from_output(a); }
+  NATGRAD_FORMULA static T derivative(T, T a) {
+    return formulas::sigmoid_derivative_from_output(a);
+  }
 };
 
 struct Gelu {
   template <class T>
-  NATGRAD_FORMULA static T value(T z) { return formulas::gelu(z); }
+  NATGRAD_FORMULA static T value(T z) {
+    return formulas::gelu(z);
+  }
   template <class T>
-  NATGRAD_FORMULA static T derivative(T z, T) { return formulas::gelu_derivative_from_input(z); }
+  NATGRAD_FORMULA static T derivative(T z, T) {
+    return formulas::gelu_derivative_from_input(z);
+  }
 };
 
 template <class Body>
 void with_activation(Activation activation, const Body& body) {
   switch (activation) {
-    case Activation::identity: return body(Identity{});
-    case Activation::tanh: return body(Tanh{});
-    case Activation::relu: return body(Relu{});
-    case Activation::sigmoid: return body(Sigmoid{});
-    case Activation::gelu: return body(Gelu{});
+    case Activation::identity:
+      return body(Identity{});
+    case Activation::tanh:
+      return body(Tanh{});
+    case Activation::relu:
+      return body(Relu{});
+    case Activation::sigmoid:
+      return body(Sigmoid{});
+    case Activation::gelu:
+      return body(Gelu{});
   }
 }
 
@@ -119,15 +144,17 @@ void CpuBackend::bias_activation(Activation activation, const ConstView& bias, c
   with_float_type(z.type(), [&]<class T>(T) {
     with_activation(activation, [&]<class F>(F) {
       const std::int64_t columns = z.columns();
-      cpu::parallel_blocks(
-          z.rows(), cpu::row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t row = begin; row < end; ++row) {
-              T* input = at<T>(z, row, 0);
-              T* output = at<T>(a, row, 0);
-              if (input == output) forward_row_in_place<F>(bias.as<T>(), output, columns);
-              else forward_row<F>(bias.as<T>(), input, output, columns);
-            }
-          });
+      cpu::parallel_blocks(z.rows(), cpu::row_grain(columns),
+                           [&](std::int64_t begin, std::int64_t end) {
+                             for (std::int64_t row = begin; row < end; ++row) {
+                               T* input = at<T>(z, row, 0);
+                               T* output = at<T>(a, row, 0);
+                               if (input == output)
+                                 forward_row_in_place<F>(bias.as<T>(), output, columns);
+                               else
+                                 forward_row<F>(bias.as<T>(), input, output, columns);
+                             }
+                           });
     });
   });
 }
@@ -148,13 +175,12 @@ void CpuBackend::activation_backward(Activation activation, const ConstView& z, 
 void CpuBackend::categorical_score(const ConstView& z, const ConstView& labels, const View& score) {
   const std::int32_t* label = labels.as<std::int32_t>();
   with_float_type(z.type(), [&]<class T>(T) {
-    cpu::parallel_blocks(z.rows(), cpu::row_grain(16 * z.columns()),
-                         [&](std::int64_t begin, std::int64_t end) {
-                           for (std::int64_t n = begin; n < end; ++n) {
-                             softmax_score_row(at<T>(z, n, 0), label[n], z.columns(),
-                                               at<T>(score, n, 0));
-                           }
-                         });
+    cpu::parallel_blocks(
+        z.rows(), cpu::row_grain(16 * z.columns()), [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t n = begin; n < end; ++n) {
+            softmax_score_row(at<T>(z, n, 0), label[n], z.columns(), at<T>(score, n, 0));
+          }
+        });
   });
 }
 

@@ -27,8 +27,8 @@ inline int thread_index() {
 #endif
 }
 
-/// Runs body(begin, end) over [0, n) in blocks of at most `grain`, on OpenMP's threads. The blocks do
-/// not depend on the number of threads.
+/// Runs body(begin, end) over [0, n) in blocks of at most `grain`, on OpenMP's threads. The blocks
+/// do not depend on the number of threads.
 template <class Body>
 void parallel_blocks(std::int64_t n, std::int64_t grain, const Body& body) {
   const std::int64_t blocks = (n + grain - 1) / grain;
@@ -41,8 +41,10 @@ void parallel_blocks(std::int64_t n, std::int64_t grain, const Body& body) {
 /// Calls body(T{}) with the float type that `type` names.
 template <class Body>
 void with_float_type(ElementType type, const Body& body) {
-  if (type == ElementType::float64) body(double{});
-  else body(float{});
+  if (type == ElementType::float64)
+    body(double{});
+  else
+    body(float{});
 }
 
 /// Elements a thread takes at a time: small enough to share, large enough to be worth a wake-up.

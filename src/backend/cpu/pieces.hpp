@@ -1,10 +1,10 @@
 #pragma once
 
-#include <cstdint>
-#include <initializer_list>
-
 #include "backend/cpu/parallel.hpp"
 #include "natgrad/array.hpp"
+
+#include <cstdint>
+#include <initializer_list>
 
 namespace natgrad::cpu {
 

@@ -1,14 +1,14 @@
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <limits>
-
 #include "backend/backend.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 
 // How the scratch of gram, apply and adjoint is laid out; one place for the sizes and their use.
 
@@ -19,9 +19,9 @@ inline constexpr std::int64_t dense_conversion_columns = 256;
 /// Rows of the factors that are converted to double at a time.
 inline constexpr std::int64_t conversion_rows = 512;
 
-/// Rows and columns of a tile of K: three of them fit a core's second-level cache in float, and there
-/// are enough to share among the threads. (On two Zen 3 cores 192 is within 5 % of the best size for
-/// 1024 and 4096 rows, 64 the best for 256.)
+/// Rows and columns of a tile of K: three of them fit a core's second-level cache in float, and
+/// there are enough to share among the threads. (On two Zen 3 cores 192 is within 5 % of the best
+/// size for 1024 and 4096 rows, 64 the best for 256.)
 inline std::int64_t gram_tile(std::int64_t n) {
   constexpr std::int64_t tiles_a_thread = 4;
   for (std::int64_t tile : {192, 128, 96}) {
@@ -60,10 +60,10 @@ inline std::int64_t conversion_columns(const RowBlocks& rows, ElementType type) 
 /// One thread's buffers for a tile of K.
 template <class T>
 struct GramScratch {
-  T* sum;      // (tile, tile), as are the next two
+  T* sum;  // (tile, tile), as are the next two
   T* inputs;
   T* outputs;
-  T* left;     // (tile, columns) converted factors, as is the next
+  T* left;  // (tile, columns) converted factors, as is the next
   T* right;
 
   GramScratch(void* memory, int thread, std::int64_t tile, std::int64_t columns)
@@ -100,7 +100,8 @@ struct ProductScratch {
         inputs(outputs + rows * conversion_columns(blocks, element_type_of<T>)) {}
 
   static std::int64_t elements(const RowBlocks& blocks, std::int64_t rows, ElementType type) {
-    return blocks.rows() + rows * (widest_output(blocks, true) + 2 * conversion_columns(blocks, type));
+    return blocks.rows() +
+           rows * (widest_output(blocks, true) + 2 * conversion_columns(blocks, type));
   }
 };
 

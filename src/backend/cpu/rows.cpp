@@ -3,15 +3,15 @@
 // `Result` that of K, z, g and of all arithmetic; where they differ, pieces of the factors are
 // converted into scratch.
 
-#include <algorithm>
-#include <cmath>
-#include <type_traits>
-
 #include "backend/cpu/blas.hpp"
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
 #include "backend/cpu/row_scratch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
 
 namespace natgrad {
 
@@ -21,9 +21,12 @@ namespace {
 
 template <class Body>
 void with_row_types(ElementType row, ElementType result, const Body& body) {
-  if (result == ElementType::float32) body(float{}, float{});
-  else if (row == ElementType::float32) body(float{}, double{});
-  else body(double{}, double{});
+  if (result == ElementType::float32)
+    body(float{}, float{});
+  else if (row == ElementType::float32)
+    body(float{}, double{});
+  else
+    body(double{}, double{});
 }
 
 ElementType row_type(const RowBlocks& rows, ElementType otherwise) {
@@ -122,8 +125,8 @@ void gram_by_tiles(const RowBlocks& rows, const View& K, const Scratch& scratch)
                                        cpu::conversion_columns(rows, element_type_of<Result>));
 #pragma omp for schedule(dynamic)
     for (std::int64_t index = 0; index < side * (side + 1) / 2; ++index) {
-      const auto i = static_cast<std::int64_t>(
-          (std::sqrt(8.0 * static_cast<double>(index) + 1) - 1) / 2);
+      const auto i =
+          static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(index) + 1) - 1) / 2);
       const std::int64_t j = index - i * (i + 1) / 2;
       const Tile tile{.row = i * size,
                       .column = j * size,
@@ -251,8 +254,9 @@ void materialize_block(const RowBlock& block, std::int64_t n, double scale, Resu
 
 }  // namespace
 
-void CpuBackend::row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
-                             double factor, const View& scale, const View& rhs) {
+void CpuBackend::row_scaling(const ConstView& weights, double uniform,
+                             const ConstView& coefficients, double factor, const View& scale,
+                             const View& rhs) {
   const auto element = [](const ConstView& view, std::int64_t n, double otherwise) {
     if (view.empty()) return otherwise;
     return view.type() == ElementType::float64 ? view.as<double>()[n]
@@ -269,8 +273,10 @@ void CpuBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
   cpu::require_blas_sizes(rows);
   const bool dense = rows.blocks.size() == 1 && rows.blocks.front().weight_offset < 0;
   with_row_types(row_type(rows, K.type()), K.type(), [&]<class Row, class Result>(Row, Result) {
-    if (dense) gram_of_dense_rows<Row, Result>(rows, K, scratch);
-    else gram_by_tiles<Row, Result>(rows, K, scratch);
+    if (dense)
+      gram_of_dense_rows<Row, Result>(rows, K, scratch);
+    else
+      gram_by_tiles<Row, Result>(rows, K, scratch);
   });
 }
 
@@ -297,10 +303,12 @@ void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, co
   cpu::require_blas_sizes(rows);
   const double* scale = rows.scale.as<double>();
   const std::int64_t n = rows.rows();
-  // Numbers that no block writes are b g too.
-  if (covered_parameters(rows) < g.size()) {
-    if (b == 0) fill(0, g);
-    else axpby(0.0, g, b, g);
+  // Numbers that no block writes are b g too, and without rows all are.
+  if (n == 0 || covered_parameters(rows) < g.size()) {
+    if (b == 0)
+      fill(0, g);
+    else
+      axpby(0.0, g, b, g);
     b = 1;
   }
   with_row_types(row_type(rows, g.type()), g.type(), [&]<class Row, class Result>(Row, Result) {

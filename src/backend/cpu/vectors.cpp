@@ -1,9 +1,9 @@
-#include <array>
-#include <cmath>
-
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
+
+#include <array>
+#include <cmath>
 
 namespace natgrad {
 
@@ -46,7 +46,7 @@ NATGRAD_MULTIVERSION bool update_is_finite(const T* theta, const T* d, T rate, T
   std::uint32_t bad = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const T value = keep * theta[i] + rate * d[i];
-    bad |= static_cast<std::uint32_t>(!(value - value == 0));
+    bad |= static_cast<std::uint32_t>(!(value * 0 == 0));
   }
   return bad == 0;
 }
@@ -58,15 +58,15 @@ NATGRAD_MULTIVERSION void update_run(const T* d, T rate, T keep, T* theta, std::
 
 template <class T>
 struct AdamConstants {
-  T rate, beta1, beta2, epsilon, square_correction;
+  T rate, beta1, rest1, beta2, rest2, epsilon, square_correction;  // rest = 1 - beta
 };
 
 template <class T>
 NATGRAD_MULTIVERSION void adam_run(const AdamConstants<T>& c, const T* g, T* mean, T* square,
                                    T* theta, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
-    mean[i] = c.beta1 * mean[i] + (1 - c.beta1) * g[i];
-    square[i] = c.beta2 * square[i] + (1 - c.beta2) * g[i] * g[i];
+    mean[i] = c.beta1 * mean[i] + c.rest1 * g[i];
+    square[i] = c.beta2 * square[i] + c.rest2 * g[i] * g[i];
     theta[i] += c.rate * mean[i] / (std::sqrt(square[i]) * c.square_correction + c.epsilon);
   }
 }
@@ -99,8 +99,8 @@ void CpuBackend::dot(const ConstView& x, const ConstView& y, const View& result)
   *result.as<double>() = sum;
 }
 
-void CpuBackend::check_update(const ConstView& theta, const ConstView& d, Scalar rate, Scalar shrink,
-                              const View& finite) {
+void CpuBackend::check_update(const ConstView& theta, const ConstView& d, Scalar rate,
+                              Scalar shrink, const View& finite) {
   bool all_finite = true;
   with_float_type(theta.type(), [&]<class T>(T) {
     const T step = static_cast<T>(value_of(rate));
@@ -134,7 +134,9 @@ void CpuBackend::adam(const ConstView& g, double rate, double beta1, double beta
     const AdamConstants<T> constants = {
         .rate = static_cast<T>(rate / (1 - std::pow(beta1, power))),
         .beta1 = static_cast<T>(beta1),
+        .rest1 = static_cast<T>(1 - beta1),
         .beta2 = static_cast<T>(beta2),
+        .rest2 = static_cast<T>(1 - beta2),
         .epsilon = static_cast<T>(epsilon),
         .square_correction = static_cast<T>(1 / std::sqrt(1 - std::pow(beta2, power)))};
     parallel_runs({g, mean, square, theta},
@@ -149,10 +151,14 @@ void CpuBackend::update_scalars(ScalarRule rule, const ScalarArguments& argument
                                 const View& scalars) {
   StepScalars& s = *reinterpret_cast<StepScalars*>(scalars.as<double>());
   switch (rule) {
-    case ScalarRule::begin_step: return formulas::begin_step(s);
-    case ScalarRule::damp: return formulas::damp(s, arguments);
-    case ScalarRule::judge_solve: return formulas::judge_solve(s, arguments);
-    case ScalarRule::judge_step: return formulas::judge_step(s);
+    case ScalarRule::begin_step:
+      return formulas::begin_step(s);
+    case ScalarRule::damp:
+      return formulas::damp(s, arguments);
+    case ScalarRule::judge_solve:
+      return formulas::judge_solve(s, arguments);
+    case ScalarRule::judge_step:
+      return formulas::judge_step(s);
   }
 }
 

@@ -1,0 +1,123 @@
+#include "benchmarks.hpp"
+#include "core/context_state.hpp"
+#include "kernels/random.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <string>
+
+namespace natgrad::bench {
+
+namespace {
+
+constexpr std::int64_t gemm_size = 2048;
+constexpr double gemm_operations = 2.0 * gemm_size * gemm_size * gemm_size;
+constexpr std::int64_t copy_numbers = std::int64_t{1} << 25;
+constexpr double copy_bytes = 2.0 * sizeof(float) * copy_numbers;  // read and written
+
+/// A square product of constant matrices.
+class Gemm {
+ public:
+  explicit Gemm(ElementType type)
+      : context_(Context::cpu()),
+        a_(context_.array({gemm_size, gemm_size}, type)),
+        b_(context_.array({gemm_size, gemm_size}, type)),
+        c_(context_.array({gemm_size, gemm_size}, type)) {
+    for (const Array* array : {&a_, &b_, &c_}) context_.state().backend().fill(0.5, *array);
+  }
+  double operator()() const {
+    return seconds(
+        [&] { context_.state().backend().gemm(Transpose::no, Transpose::yes, 1, a_, b_, 0, c_); });
+  }
+
+ private:
+  Context context_;
+  Array a_, b_, c_;
+};
+
+class Copy {
+ public:
+  Copy()
+      : context_(Context::cpu()),
+        from_(context_.array({copy_numbers, 1}, ElementType::float32)),
+        to_(context_.array({copy_numbers, 1}, ElementType::float32)) {
+    for (const Array* array : {&from_, &to_}) context_.state().backend().fill(1, *array);
+  }
+  double operator()() const {
+    return seconds([&] { context_.state().backend().copy(from_, to_); });
+  }
+
+ private:
+  Context context_;
+  Array from_, to_;
+};
+
+template <class Work>
+double best_seconds(const Work& work) {
+  constexpr int tries = 5;
+  double best = work();
+  for (int i = 0; i < tries; ++i) best = std::min(best, work());
+  return best;
+}
+
+template <class Work>
+void rate(benchmark::State& state, const Work& work, double amount, const char* counter) {
+  double total = 0;
+  for (auto _ : state) {
+    const double time = work();
+    state.SetIterationTime(time);
+    total += time;
+  }
+  state.counters[counter] = amount * static_cast<double>(state.iterations()) / total;
+}
+
+}  // namespace
+
+double gemm_peak(ElementType type) { return gemm_operations / best_seconds(Gemm(type)); }
+
+void add_peaks_to_context() {
+  const auto giga = [](double rate) { return std::to_string(rate * 1e-9); };
+  benchmark::AddCustomContext("peak_gemm_float_gflops", giga(gemm_peak(ElementType::float32)));
+  benchmark::AddCustomContext("peak_gemm_double_gflops", giga(gemm_peak(ElementType::float64)));
+  benchmark::AddCustomContext("peak_copy_gbytes", giga(copy_bytes / best_seconds(Copy())));
+}
+
+std::vector<float> normal_numbers(std::int64_t count, std::uint64_t key) {
+  // Box and Muller's cosine half.
+  std::vector<float> values(static_cast<std::size_t>(count));
+#pragma omp parallel for
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto draw = [&](std::uint32_t part) {
+      return formulas::uniform(formulas::random_bits(key, formulas::RandomStream::weights, part,
+                                                     static_cast<std::uint64_t>(i)));
+    };
+    values[static_cast<std::size_t>(i)] = static_cast<float>(
+        std::sqrt(-2 * std::log1p(-draw(0))) * std::cos(2 * std::numbers::pi * draw(1)));
+  }
+  return values;
+}
+
+Array upload(const Context& context, const std::vector<float>& values, Shape shape) {
+  Array array = context.array(shape, ElementType::float32);
+  context.write(values.data(), array);
+  return array;
+}
+
+void configure(benchmark::internal::Benchmark* benchmark) {
+  benchmark->UseManualTime()->Unit(benchmark::kMillisecond);
+}
+
+void register_peaks() {
+  for (const ElementType type : {ElementType::float32, ElementType::float64}) {
+    const std::string name = std::string("peak/gemm/") + to_string(type);
+    configure(benchmark::RegisterBenchmark(name.c_str(), [type](benchmark::State& state) {
+      rate(state, Gemm(type), gemm_operations, "operations_per_second");
+    }));
+  }
+  configure(benchmark::RegisterBenchmark("peak/copy", [](benchmark::State& state) {
+    rate(state, Copy(), copy_bytes, "bytes_per_second");
+  }));
+}
+
+}  // namespace natgrad::bench

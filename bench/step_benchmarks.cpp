@@ -1,0 +1,134 @@
+// One exact step against one plain gradient step, on the same net, arrays and BLAS, in turn.
+
+#include "benchmarks.hpp"
+#include "core/context_state.hpp"
+#include "natgrad/natgrad.hpp"
+#include "optimizer/first_order.hpp"
+
+#include <memory>
+#include <string>
+
+namespace natgrad::bench {
+
+namespace {
+
+struct StepCase {
+  const char* name;
+  std::vector<std::int64_t> sizes;
+  Activation activation;
+  Momentum momentum;
+};
+
+/// Operations that a plain step needs: forward, weight gradients, and the backward pass down to the
+/// second layer, for nobody computes the gradient of the input.
+double gradient_step_operations(const std::vector<std::int64_t>& sizes, std::int64_t rows) {
+  double weights = 0;
+  for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
+    weights += static_cast<double>(sizes[i] * sizes[i + 1]);
+  }
+  const auto n = static_cast<double>(rows);
+  return 6 * n * weights - 2 * n * static_cast<double>(sizes[0] * sizes[1]);
+}
+
+/// A net, a batch and the two ways to take a step on them.
+class Steps {
+ public:
+  Steps(const StepCase& which, std::int64_t rows)
+      : context_(Context::cpu()),
+        net_(context_, {.sizes = which.sizes, .activation = which.activation, .seed = 1}),
+        rows_(rows),
+        inputs_(upload(context_, normal_numbers(rows * which.sizes.front(), 2),
+                       {rows, which.sizes.front()})),
+        labels_(context_.array({rows, 1}, ElementType::int32)),
+        gradient_(context_.array({net_.parameters().size(), 1}, ElementType::float32)),
+        scores_(net_.parameters()),
+        natural_(net_.parameters(),
+                 // A small rate: the net stays what it is while its steps are timed.
+                 {.damping = {.absolute = 0.03},
+                  .step = FixedRate{1e-3},
+                  .momentum = which.momentum,
+                  .form = Form::dual}),
+        plain_(net_.parameters(), {.rule = Sgd{.momentum = 0}, .rate = 1e-4}) {
+    std::vector<std::int32_t> labels(static_cast<std::size_t>(rows));
+    const std::int64_t classes = which.sizes.back();
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      labels[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) % classes);
+    }
+    context_.write(labels.data(), labels_);
+  }
+
+  void exact() {
+    net_.forward(inputs_);
+    net_.backward(labels_);
+    net_.add_to(scores_, {.samples = rows_});
+    natural_.step(scores_);
+    outcome_ = natural_.report().outcome;
+  }
+
+  void plain() {
+    net_.forward(inputs_);
+    net_.backward(labels_);
+    net_.gradient(gradient_);
+    plain_.step(gradient_);
+    context_.synchronize();
+  }
+
+  Outcome outcome() const { return outcome_; }
+
+ private:
+  Context context_;
+  FullyConnected net_;
+  std::int64_t rows_;
+  Array inputs_;
+  Array labels_;
+  Array gradient_;
+  LayerScores scores_;
+  NaturalGradient natural_;
+  FirstOrder plain_;
+  Outcome outcome_ = Outcome::accepted;
+};
+
+void step(benchmark::State& state, const StepCase& which, std::int64_t rows) {
+  Steps steps(which, rows);
+  steps.exact();
+  steps.plain();
+  const double peak = gemm_peak(ElementType::float32);
+  double exact = 0;
+  double plain = 0;
+  for (auto _ : state) {
+    const double time = seconds([&] { steps.exact(); });
+    state.SetIterationTime(time);
+    exact += time;
+    plain += seconds([&] { steps.plain(); });
+  }
+  if (steps.outcome() != Outcome::accepted) state.SkipWithError("a step was not accepted");
+  const double operations =
+      gradient_step_operations(which.sizes, rows) * static_cast<double>(state.iterations());
+  state.counters["ratio_to_gradient_step"] = exact / plain;
+  state.counters["gradient_step_share_of_peak"] = operations / plain / peak;
+  state.counters["gradient_step_ms"] = 1e3 * plain / static_cast<double>(state.iterations());
+}
+
+}  // namespace
+
+void register_steps() {
+  const std::vector<std::int64_t> classifier = {784, 1024, 1024, 10};
+  const std::vector<std::int64_t> deep(9, 1024);
+  const std::vector<StepCase> cases = {
+      {"mlp:784-1024-1024-10", classifier, Activation::relu, NoMomentum{}},
+      {"mlp-tanh:784-1024-1024-10", classifier, Activation::tanh, NoMomentum{}},
+      {"mlp-spring:784-1024-1024-10", classifier, Activation::relu, Spring{0.9}},
+      {"mlp:8x1024", deep, Activation::relu, NoMomentum{}},
+      {"mlp-tanh:8x1024", deep, Activation::tanh, NoMomentum{}},
+      {"mlp-spring:8x1024", deep, Activation::relu, Spring{0.9}},
+  };
+  for (const StepCase& which : cases) {
+    for (std::int64_t rows : {256, 1024, 4096}) {
+      const std::string name = std::string("step/") + which.name + "/batch:" + std::to_string(rows);
+      configure(benchmark::RegisterBenchmark(
+          name.c_str(), [which, rows](benchmark::State& state) { step(state, which, rows); }));
+    }
+  }
+}
+
+}  // namespace natgrad::bench

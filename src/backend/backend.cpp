@@ -1,7 +1,0 @@
-#include "backend/backend.hpp"
-
-namespace natgrad {
-
-Backend::~Backend() = default;
-
-}  // namespace natgrad

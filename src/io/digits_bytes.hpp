@@ -1,0 +1,11 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace natgrad::io {
+
+/// The bytes of data/digits.csv.gz; the build makes the definition.
+std::span<const std::uint8_t> digits_bytes();
+
+}  // namespace natgrad::io

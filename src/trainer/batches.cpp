@@ -1,0 +1,59 @@
+#include "trainer/batches.hpp"
+
+#include "core/context_state.hpp"
+#include "io/shuffle.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace natgrad::trainer {
+
+StagedExamples::StagedExamples(const Context& context, const io::Examples& examples,
+                               std::int64_t inputs, ElementType type)
+    : images(context.array({examples.count(), inputs}, ElementType::float32)),
+      labels(context.array({examples.count(), 1}, ElementType::int32)) {
+  context.write(examples.images.data(), images);
+  context.write(examples.labels.data(), labels);
+  if (type == ElementType::float32) return;
+  Array converted = context.array(images.view().shape(), type);
+  context.state().backend().copy(images, converted);
+  images = std::move(converted);
+}
+
+Batches::Batches(const Context& context, const StagedExamples& examples, std::int64_t largest,
+                 std::uint64_t seed)
+    : context_(context),
+      examples_(examples),
+      seed_(seed),
+      per_epoch_((examples.count() - 1) / largest + 1),
+      order_(context.array({examples.count(), 1}, ElementType::int32)) {
+  const std::int64_t samples = (examples.count() - 1) / per_epoch_ + 1;
+  const View images = examples.images.view();
+  images_ = context.array({samples, images.columns()}, images.type());
+  labels_ = context.array({samples, 1}, ElementType::int32);
+}
+
+Batch Batches::next() {
+  const std::int64_t epoch = taken_ / per_epoch_;
+  const std::int64_t batch = taken_ % per_epoch_;
+  if (batch == 0) begin_epoch();
+  ++taken_;
+  const std::int64_t first = first_of(batch);
+  const std::int64_t samples = first_of(batch + 1) - first;
+  const ConstView rows = order_.view().row_range(first, samples);
+  const View images = images_.view().row_range(0, samples);
+  const View labels = labels_.view().row_range(0, samples);
+  Backend& backend = context_.state().backend();
+  backend.gather_rows(examples_.images, rows, images);
+  backend.gather_rows(examples_.labels, rows, labels);
+  return {images, labels, epoch + 1, batch + 1 == per_epoch_};
+}
+
+void Batches::begin_epoch() {
+  const auto epoch = static_cast<std::uint32_t>(taken_ / per_epoch_);
+  const std::vector<std::int32_t> order =
+      io::shuffled(seed_, formulas::RandomStream::shuffle, epoch, examples_.count());
+  context_.write(order.data(), order_);
+}
+
+}  // namespace natgrad::trainer

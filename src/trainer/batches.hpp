@@ -1,0 +1,58 @@
+#pragma once
+
+#include "io/dataset.hpp"
+#include "natgrad/array.hpp"
+#include "natgrad/context.hpp"
+
+#include <cstdint>
+
+namespace natgrad::trainer {
+
+/// Labelled images on the device.
+struct StagedExamples {
+  StagedExamples(const Context& context, const io::Examples& examples, std::int64_t inputs,
+                 ElementType type);
+
+  std::int64_t count() const { return images.view().rows(); }
+
+  Array images;  // (count, inputs)
+  Array labels;  // (count) int32
+};
+
+/// The samples of one step, valid until the next.
+struct Batch {
+  ConstView images;
+  ConstView labels;
+  std::int64_t epoch = 0;  // from 1
+  bool ends_epoch = false;
+
+  std::int64_t samples() const { return images.rows(); }
+};
+
+/// Hands out the data in batches, in a fresh order every epoch. An epoch is cut into the fewest
+/// batches of at most `largest` samples, as equal as they can be: a small rest would make a noisy
+/// step, and leaving it out would waste it.
+class Batches {
+ public:
+  /// Keeps a reference to `examples`.
+  Batches(const Context& context, const StagedExamples& examples, std::int64_t largest,
+          std::uint64_t seed);
+
+  std::int64_t per_epoch() const { return per_epoch_; }
+  Batch next();
+
+ private:
+  void begin_epoch();
+  std::int64_t first_of(std::int64_t batch) const { return batch * examples_.count() / per_epoch_; }
+
+  Context context_;
+  const StagedExamples& examples_;
+  std::uint64_t seed_;
+  std::int64_t per_epoch_;
+  std::int64_t taken_ = 0;
+  Array order_;   // (count) int32
+  Array images_;  // (samples of the largest batch, inputs)
+  Array labels_;
+};
+
+}  // namespace natgrad::trainer

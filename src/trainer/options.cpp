@@ -1,0 +1,142 @@
+#include "trainer/options.hpp"
+
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <string_view>
+
+namespace natgrad::trainer {
+
+namespace {
+
+/// What a task is trained with unless the command line says otherwise.
+struct TaskDefaults {
+  std::vector<std::int64_t> hidden;
+  std::int64_t batch;
+  std::int64_t epochs;
+};
+
+const TaskDefaults& defaults(Task task) {
+  static const TaskDefaults digits = {.hidden = {128}, .batch = 479, .epochs = 40};
+  static const TaskDefaults mnist = {.hidden = {512, 512}, .batch = 4000, .epochs = 5};
+  return task == Task::digits ? digits : mnist;
+}
+
+constexpr double natural_rate = 0.3;
+constexpr double natural_damping = 0.03;
+constexpr double natural_spring = 0.9;
+constexpr double sgd_rate = 0.1;
+constexpr double sgd_momentum = 0.9;
+constexpr double adam_rate = 1e-3;
+
+void require(bool holds, std::string_view message) {
+  if (!holds) throw OptionError(std::string(message));
+}
+
+Task resolve_task(const CommandLine& line) {
+  require(!line.task.empty(), "no TASK given: digits, or mnist DIR (see --help)");
+  if (line.task == "digits") {
+    require(line.directory.empty(), "digits takes no directory, they are built in");
+    return Task::digits;
+  }
+  require(line.task == "mnist", "TASK " + line.task + ": expected digits, or mnist DIR");
+  require(!line.directory.empty(), "mnist needs the directory of its files: mnist DIR");
+  require(!line.split, "--split: mnist has a test set of its own");
+  return Task::mnist;
+}
+
+void require_natural_only(const CommandLine& line, std::string_view optimizer) {
+  const auto refuse = [&](bool given, std::string_view option) {
+    require(!given, detail::message(option, ": has no meaning with --optimizer ", optimizer));
+  };
+  refuse(line.form.has_value(), "--form");
+  refuse(line.damping.has_value(), "--damping");
+  refuse(line.spring.has_value(), "--spring");
+  refuse(line.momentum && line.optimizer == OptimizerName::adam, "--momentum");
+}
+
+Momentum natural_momentum(const CommandLine& line) {
+  require(!line.momentum || !line.spring, "--momentum and --spring exclude each other");
+  const double decay = line.momentum.value_or(line.spring.value_or(natural_spring));
+  if (decay == 0) return NoMomentum{};
+  if (line.momentum) return HeavyBall{decay};
+  return Spring{decay};
+}
+
+Method resolve_method(const CommandLine& line) {
+  const double weight_decay = line.weight_decay.value_or(0);
+  switch (line.optimizer) {
+    case OptimizerName::natural:
+      break;
+    case OptimizerName::sgd:
+      require_natural_only(line, "sgd");
+      return FirstOrder::Options{.rule = Sgd{line.momentum.value_or(sgd_momentum)},
+                                 .rate = line.rate.value_or(sgd_rate),
+                                 .weight_decay = weight_decay};
+    case OptimizerName::adam:
+      require_natural_only(line, "adam");
+      return FirstOrder::Options{
+          .rule = Adam{}, .rate = line.rate.value_or(adam_rate), .weight_decay = weight_decay};
+  }
+  return NaturalGradient::Options{
+      .damping = line.damping.value_or(Damping{.absolute = natural_damping}),
+      .step = FixedRate{line.rate.value_or(natural_rate)},
+      .momentum = natural_momentum(line),
+      .weight_decay = weight_decay,
+      .form = line.form.value_or(Form::automatic)};
+}
+
+}  // namespace
+
+Options resolve(const CommandLine& line) {
+  Options options;
+  options.task = resolve_task(line);
+  options.directory = line.directory;
+  options.split = line.split.value_or(0);
+  options.method = resolve_method(line);
+
+  const TaskDefaults& task = defaults(options.task);
+  options.hidden = line.hidden.value_or(task.hidden);
+  require(!options.hidden.empty() || !line.activation,
+          "--activation: has no meaning with --hidden none");
+  options.activation = line.activation.value_or(Activation::tanh);
+  options.batch = line.batch.value_or(task.batch);
+  options.steps = line.steps;
+  options.epochs = line.epochs;
+  if (!line.steps && !line.epochs) options.epochs = task.epochs;
+  options.seed = line.seed.value_or(0);
+
+  options.device = line.device;
+  options.precision = line.precision;
+  options.threads = line.threads;
+  options.evaluate_every = line.evaluate_every;
+  options.metrics_file = line.metrics_file;
+  options.quiet = line.quiet;
+  return options;
+}
+
+std::string help_footer() {
+  std::string text = "Defaults:\n";
+  for (const Task task : {Task::digits, Task::mnist}) {
+    const TaskDefaults& d = defaults(task);
+    text += fmt::format("  {:<8} --hidden {} --batch {} --epochs {}\n",
+                        task == Task::digits ? "digits" : "mnist", fmt::join(d.hidden, ","),
+                        d.batch, d.epochs);
+  }
+  text += fmt::format("  natural  --spring {} --rate {} --damping {}\n", natural_spring,
+                      natural_rate, natural_damping);
+  text += fmt::format("  sgd      --momentum {} --rate {}\n", sgd_momentum, sgd_rate);
+  text += fmt::format("  adam     --rate {}\n", adam_rate);
+  return text + R"(
+An epoch is cut into the fewest batches that are no larger than --batch and differ by at most one
+sample. --steps without --epochs takes as many epochs as it needs.
+--metrics writes one JSON object a line, for every step (loss and accuracy are the batch's, before the
+step) and for every evaluation (over the whole test set). seconds counts from the start of the program
+without the time spent in evaluations; evaluation_seconds counts that.
+Exit codes: 0; 2 for an error in options or files; 3 for a run that diverged.)";
+}
+
+}  // namespace natgrad::trainer

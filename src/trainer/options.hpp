@@ -1,0 +1,51 @@
+#pragma once
+
+#include "natgrad/natural_gradient.hpp"
+#include "natgrad/types.hpp"
+#include "optimizer/first_order.hpp"
+#include "trainer/command_line.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace natgrad::trainer {
+
+enum class Task : std::uint8_t { digits, mnist };
+
+using Method = std::variant<NaturalGradient::Options, FirstOrder::Options>;
+
+/// One run, with every default filled in.
+struct Options {
+  Task task = Task::digits;
+  std::string directory;    // of mnist
+  std::uint64_t split = 0;  // of digits
+
+  Method method;
+  std::vector<std::int64_t> hidden;
+  Activation activation = Activation::tanh;
+
+  std::int64_t batch = 0;
+  std::optional<std::int64_t> epochs;
+  std::optional<std::int64_t> steps;  // one of both is set
+  std::uint64_t seed = 0;
+
+  std::optional<DeviceKind> device;  // none: the best there is
+  ElementType precision = ElementType::float32;
+  std::optional<std::int64_t> threads;
+
+  std::optional<std::int64_t> evaluate_every;  // steps; none: at the end of every epoch
+  std::string metrics_file;                    // empty: none
+  bool quiet = false;
+};
+
+/// Fills in the defaults. Throws `OptionError` for options that exclude each other, and for one
+/// without a meaning for the chosen task and optimizer.
+Options resolve(const CommandLine& line);
+
+/// The defaults and the rules of a run, as --help tells them.
+std::string help_footer();
+
+}  // namespace natgrad::trainer

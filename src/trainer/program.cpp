@@ -1,0 +1,89 @@
+#include "trainer/program.hpp"
+
+#include <fmt/format.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "io/dataset.hpp"
+#include "natgrad/error.hpp"
+#include "trainer/command_line.hpp"
+#include "trainer/options.hpp"
+#include "trainer/training.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string_view>
+
+namespace natgrad::trainer {
+
+namespace {
+
+constexpr int exit_ok = 0;
+constexpr int exit_error = 2;
+constexpr int exit_diverged = 3;
+
+void print_error(std::string_view text) {
+  std::fflush(stdout);
+  fmt::print(stderr, "natgrad-train: {}\n", text);
+}
+
+int fail(std::string_view text, int code) noexcept {
+  try {
+    print_error(text);
+  } catch (...) {
+    // Nobody is left to tell.
+  }
+  return code;
+}
+
+void use_threads(std::int64_t count) {
+#ifdef _OPENMP
+  omp_set_num_threads(static_cast<int>(count));
+#else
+  throw OptionError(fmt::format("--threads {}: this program was built without OpenMP", count));
+#endif
+}
+
+Context make_context(const Options& options) {
+  const Context::Options context = {.on_warning = [](std::string_view text) { print_error(text); }};
+  if (!options.device) return Context::best(context);
+  return *options.device == DeviceKind::cpu ? Context::cpu(context) : Context::cuda(context);
+}
+
+void train(const Options& options, Stopwatch& stopwatch) {
+  if (options.threads) use_threads(*options.threads);
+  const Context context = make_context(options);
+  const io::Dataset data = options.task == Task::digits ? io::load_digits(options.split)
+                                                        : io::load_mnist(options.directory);
+  MetricsFile metrics(options.metrics_file);
+  Progress progress(progress_style(options.quiet));
+  train(options, data, context, {metrics, progress, stopwatch});
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv) {
+  Stopwatch stopwatch(Stopwatch::Clock::now());
+  try {
+    CommandLine line;
+    if (const auto text = parse_command_line(argc, argv, help_footer(), line)) {
+      fmt::print("{}", *text);
+      return exit_ok;
+    }
+    train(resolve(line), stopwatch);
+    return exit_ok;
+  } catch (const StepFailed& error) {
+    return fail(error.what(), exit_diverged);
+  } catch (const Diverged& error) {
+    return fail(error.what(), exit_diverged);
+  } catch (const std::bad_alloc&) {
+    return fail("not enough memory", exit_error);
+  } catch (const std::exception& error) {
+    return fail(error.what(), exit_error);
+  }
+}
+
+}  // namespace natgrad::trainer

@@ -1,0 +1,77 @@
+#include "trainer/progress.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <unistd.h>
+
+namespace natgrad::trainer {
+
+namespace {
+
+std::string duration(double seconds) {
+  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<std::int64_t>(seconds);
+  return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+}
+
+std::string percent(double share) { return fmt::format("{:.2f} %", 100 * share); }
+
+void print(const std::string& text) {
+  fmt::print("{}", text);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+Progress::Style progress_style(bool quiet) {
+  if (quiet) return Progress::Style::silent;
+  return isatty(STDOUT_FILENO) == 1 ? Progress::Style::terminal : Progress::Style::lines;
+}
+
+Progress::~Progress() {
+  // An error message may follow; it must not stand on the open line.
+  if (line_is_open_) std::fputs("\n", stdout);
+}
+
+void Progress::begin(const std::string& headline, std::int64_t total_steps, double seconds) {
+  total_steps_ = total_steps;
+  begin_seconds_ = seconds;
+  if (style_ != Style::silent) print(headline + '\n');
+}
+
+void Progress::step(const Record& record) {
+  if (style_ != Style::terminal) return;
+  constexpr std::chrono::milliseconds readable{50};
+  const Clock::time_point now = Clock::now();
+  if (line_is_open_ && now - shown_ < readable) return;
+  shown_ = now;
+  line_is_open_ = true;
+  const double step_seconds = (record.seconds - begin_seconds_) / static_cast<double>(record.step);
+  print(fmt::format("\rstep {}/{}  loss {:.4f}{}  {:.0f} ms a step  {} left\x1b[K", record.step,
+                    total_steps_, record.loss.value_or(0), test_, 1000 * step_seconds,
+                    duration(step_seconds * static_cast<double>(total_steps_ - record.step))));
+}
+
+void Progress::evaluation(const Record& record) {
+  test_ = fmt::format("  test loss {:.4f}, accuracy {}", record.test_loss.value_or(0),
+                      percent(record.test_accuracy.value_or(0)));
+  if (style_ != Style::lines) return;
+  print(fmt::format("epoch {}  step {}{}  {}\n", record.epoch, record.step, test_,
+                    duration(record.seconds)));
+}
+
+void Progress::finish(const Record& record) {
+  if (style_ == Style::silent) return;
+  end_line();
+  print(fmt::format("test accuracy {} after {} steps in {} (and {} of evaluations)\n",
+                    percent(record.test_accuracy.value_or(0)), record.step,
+                    duration(record.seconds), duration(record.evaluation_seconds)));
+}
+
+void Progress::end_line() {
+  if (line_is_open_) print("\r\x1b[K");
+  line_is_open_ = false;
+}
+
+}  // namespace natgrad::trainer

@@ -1,0 +1,166 @@
+#include "trainer/training.hpp"
+
+#include "natgrad/models/fully_connected.hpp"
+#include "trainer/batches.hpp"
+#include "trainer/optimizers.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+namespace natgrad::trainer {
+
+namespace {
+
+class Training {
+ public:
+  Training(const Options& options, const io::Dataset& data, const Context& context,
+           Outputs outputs);
+  void run();
+
+ private:
+  std::int64_t total_steps() const;
+  std::string headline(std::string_view name) const;
+  Record take_step(const Batch& batch, std::int64_t step);
+  Record evaluate(const Record& after);
+  FullyConnected::Evaluation evaluate_test_set();
+  bool evaluation_is_due(const Batch& batch, std::int64_t step) const;
+  void require_finite(double loss, std::string_view name, const Record& record);
+  void stamp(Record& record) const;
+
+  const Options& options_;
+  Outputs outputs_;
+  StagedExamples train_;
+  StagedExamples test_;
+  Batches batches_;
+  FullyConnected net_;
+  std::unique_ptr<Optimizer> optimizer_;
+};
+
+FullyConnected::Options net_options(const Options& options, const io::Dataset& data) {
+  std::vector<std::int64_t> sizes = options.hidden;
+  sizes.insert(sizes.begin(), data.inputs);
+  sizes.push_back(data.classes);
+  return {.sizes = sizes,
+          .activation = options.activation,
+          .type = options.precision,
+          .seed = options.seed};
+}
+
+Training::Training(const Options& options, const io::Dataset& data, const Context& context,
+                   Outputs outputs)
+    : options_(options),
+      outputs_(outputs),
+      train_(context, data.train, data.inputs, options.precision),
+      test_(context, data.test, data.inputs, options.precision),
+      batches_(context, train_, options.batch, options.seed),
+      net_(context, net_options(options, data)),
+      optimizer_(make_optimizer(options.method, net_.parameters())) {
+  outputs_.progress.begin(headline(data.name), total_steps(), outputs_.stopwatch.seconds());
+}
+
+void Training::run() {
+  const std::int64_t total = total_steps();
+  Record last;
+  for (std::int64_t step = 1; step <= total; ++step) {
+    const Batch batch = batches_.next();
+    last = take_step(batch, step);
+    if (step != total && !evaluation_is_due(batch, step)) continue;
+    const Record evaluation = evaluate(last);
+    last.test_loss = evaluation.test_loss;
+    last.test_accuracy = evaluation.test_accuracy;
+  }
+  stamp(last);
+  last.is_final = true;
+  outputs_.metrics.write(last);
+  outputs_.progress.finish(last);
+}
+
+Record Training::take_step(const Batch& batch, std::int64_t step) {
+  Record record = {.step = step, .epoch = batch.epoch};
+  net_.forward(batch.images);
+  const FullyConnected::Evaluation before = net_.evaluate(batch.labels);
+  record.loss = before.loss;
+  record.accuracy = before.accuracy;
+  require_finite(before.loss, "loss", record);
+  net_.backward(batch.labels);
+  optimizer_->step(net_, batch.samples(), record);
+  stamp(record);
+  outputs_.metrics.write(record);
+  outputs_.progress.step(record);
+  return record;
+}
+
+Record Training::evaluate(const Record& after) {
+  const auto result = outputs_.stopwatch.apart([&] { return evaluate_test_set(); });
+  Record record = {.step = after.step, .epoch = after.epoch};
+  record.test_loss = result.loss;
+  record.test_accuracy = result.accuracy;
+  require_finite(result.loss, "test loss", record);
+  stamp(record);
+  outputs_.metrics.write(record);
+  outputs_.progress.evaluation(record);
+  return record;
+}
+
+/// In parts, so that the outputs of a large test set need no large memory.
+FullyConnected::Evaluation Training::evaluate_test_set() {
+  constexpr std::int64_t part = 1000;
+  const std::int64_t count = test_.count();
+  FullyConnected::Evaluation mean;
+  for (std::int64_t first = 0; first < count; first += part) {
+    const std::int64_t samples = std::min(part, count - first);
+    net_.forward(test_.images.view().row_range(first, samples));
+    const auto result = net_.evaluate(test_.labels.view().row_range(first, samples));
+    const double share = static_cast<double>(samples) / static_cast<double>(count);
+    mean.loss += share * result.loss;
+    mean.accuracy += share * result.accuracy;
+  }
+  return mean;
+}
+
+bool Training::evaluation_is_due(const Batch& batch, std::int64_t step) const {
+  return options_.evaluate_every ? step % *options_.evaluate_every == 0 : batch.ends_epoch;
+}
+
+void Training::require_finite(double loss, std::string_view name, const Record& record) {
+  if (std::isfinite(loss)) return;
+  Record stamped = record;
+  stamp(stamped);
+  outputs_.metrics.write(stamped);
+  throw Diverged(fmt::format("diverged: the {} is not finite at step {}", name, record.step));
+}
+
+void Training::stamp(Record& record) const {
+  record.seconds = outputs_.stopwatch.seconds();
+  record.evaluation_seconds = outputs_.stopwatch.evaluation_seconds();
+}
+
+std::int64_t Training::total_steps() const {
+  constexpr std::int64_t no_limit = std::numeric_limits<std::int64_t>::max();
+  return std::min(options_.steps.value_or(no_limit),
+                  options_.epochs ? *options_.epochs * batches_.per_epoch() : no_limit);
+}
+
+std::string Training::headline(std::string_view name) const {
+  const FullyConnected::Options& net = net_.options();
+  const std::string activation =
+      options_.hidden.empty() ? "" : fmt::format(" {}", to_string(net.activation));
+  return fmt::format("{}: {} images to train on, {} to test; net {}{}, {} parameters, {} on {}",
+                     name, train_.count(), test_.count(), fmt::join(net.sizes, "-"), activation,
+                     net_.parameters().size(), to_string(net.type),
+                     to_string(net_.parameters().context().device().kind));
+}
+
+}  // namespace
+
+void train(const Options& options, const io::Dataset& data, const Context& context,
+           Outputs outputs) {
+  Training(options, data, context, outputs).run();
+}
+
+}  // namespace natgrad::trainer

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "io/dataset.hpp"
+#include "natgrad/context.hpp"
+#include "natgrad/error.hpp"
+#include "trainer/metrics.hpp"
+#include "trainer/options.hpp"
+#include "trainer/progress.hpp"
+#include "trainer/stopwatch.hpp"
+
+namespace natgrad::trainer {
+
+/// A run whose loss is no longer finite.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Where a run leaves its figures.
+struct Outputs {
+  MetricsFile& metrics;
+  Progress& progress;
+  Stopwatch& stopwatch;
+};
+
+/// Trains a fully connected net on `data`. Throws `Diverged` naming the step, and `StepFailed`.
+void train(const Options& options, const io::Dataset& data, const Context& context,
+           Outputs outputs);
+
+}  // namespace natgrad::trainer

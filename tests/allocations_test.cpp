@@ -1,0 +1,231 @@
+#include "natgrad/natgrad.hpp"
+#include "support/layered_batch.hpp"
+#include "support/plain.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+// A program of its own, because it counts every allocation of the process.
+
+namespace {
+
+std::atomic<std::int64_t> news{0};
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+  ++news;
+  const std::size_t whole = (bytes + alignment - 1) / alignment * alignment;
+  return std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+}
+
+void* counted_or_throw(std::size_t bytes, std::size_t alignment) {
+  void* memory = counted(bytes, alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+constexpr std::size_t plain = alignof(std::max_align_t);
+
+}  // namespace
+
+// The array forms of the standard library call these.
+void* operator new(std::size_t bytes) { return counted_or_throw(bytes, plain); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return counted(bytes, plain);
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted_or_throw(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
+
+namespace natgrad::tests {
+
+namespace {
+
+/// Calls of a context's allocator.
+struct Counter {
+  std::int64_t calls = 0;
+  bool exhausted = false;
+  Allocator allocator() {
+    return {.allocate =
+                [this](std::size_t bytes, void*) {
+                  ++calls;
+                  if (exhausted) return static_cast<void*>(nullptr);
+                  return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+                },
+            .deallocate = [](void* memory, std::size_t, void*) { std::free(memory); }};
+  }
+};
+
+/// Expects that `body` allocates nothing, neither from the context nor from the process.
+template <class Body>
+void expect_no_allocation(const Counter& counter, const char* what, const Body& body) {
+  const std::int64_t news_before = news;
+  const std::int64_t calls_before = counter.calls;
+  body();
+  const std::int64_t news_after = news;
+  EXPECT_EQ(news_after - news_before, 0) << what << ": operator new";
+  EXPECT_EQ(counter.calls - calls_before, 0) << what << ": the context's allocator";
+}
+
+const std::array<Momentum, 3> momenta{NoMomentum{}, HeavyBall{0.9}, Spring{0.9}};
+
+TEST(allocations, the_counter_counts) {
+  const std::int64_t before = news;
+  operator delete(operator new(100));  // a new-expression could be optimized away
+  operator delete (operator new (100, std::align_val_t{64}), std::align_val_t{64});
+  EXPECT_EQ(news - before, 2);
+
+  Counter counter;
+  const Context context = Context::cpu({.allocator = counter.allocator()});
+  const Array array = context.array({3, 2}, ElementType::float32);
+  EXPECT_EQ(counter.calls, 1);
+}
+
+template <class T>
+void check_training(Form form, const Momentum& momentum) {
+  SCOPED_TRACE(testing::Message() << to_string(form) << ", momentum " << momentum.index() << ", "
+                                  << to_string(element_type_of<T>));
+  constexpr std::size_t samples = 40;
+  Counter counter;
+  // gelu keeps one more array a layer than the others.
+  FullyConnected net(
+      Context::cpu({.allocator = counter.allocator()}),
+      {.sizes = {7, 9, 5, 3}, .activation = Activation::gelu, .type = element_type_of<T>});
+  Random random(3);
+  Tensor<T> inputs(random.table(samples, 7));
+  Tensor<T> coefficients(random.numbers(samples));
+  std::vector<std::int32_t> labels(samples);
+  for (std::size_t n = 0; n < samples; ++n) labels[n] = static_cast<std::int32_t>(n % 3);
+  NaturalGradient optimizer(net.parameters(),
+                            {.momentum = momentum, .weight_decay = 0.1, .form = form});
+  LayerScores scores(net.parameters());
+  const auto train = [&](std::int64_t count) {
+    const ConstView batch_labels(labels.data(), {count, 1});
+    net.forward(inputs.view().row_range(0, count));
+    net.backward(batch_labels);
+    net.add_to(scores, {.samples = count, .coefficients = coefficients.view().row_range(0, count)});
+    optimizer.step(scores);
+  };
+  train(samples);
+  for (std::int64_t count : {40, 40, 23, 1, 40}) {
+    const ConstView batch = inputs.view().row_range(0, count);
+    const ConstView batch_labels(labels.data(), {count, 1});
+    expect_no_allocation(counter, "forward", [&] { net.forward(batch); });
+    expect_no_allocation(counter, "backward", [&] { net.backward(batch_labels); });
+    expect_no_allocation(counter, "begin and add", [&] { net.add_to(scores, {.samples = count}); });
+    expect_no_allocation(counter, "step", [&] { optimizer.step(scores); });
+    expect_no_allocation(counter, "report", [&] { optimizer.report(); });
+  }
+  // Nor does a failing one.
+  labels[0] = -1;
+  net.forward(inputs.view());
+  net.backward(ConstView(labels.data(), {samples, 1}));
+  net.add_to(scores, {.samples = samples});
+  expect_no_allocation(counter, "failing step", [&] { optimizer.step(scores); });
+  EXPECT_EQ(optimizer.report().outcome, Outcome::not_finite);
+}
+
+TEST(allocations, training_allocates_nothing_after_the_first_step) {
+  for (Form form : {Form::primal, Form::dual}) {
+    for (const Momentum& momentum : momenta) {
+      check_training<float>(form, momentum);
+      check_training<double>(form, momentum);
+    }
+  }
+}
+
+TEST(allocations, nor_does_it_over_dense_rows) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    Random random(4);
+    Tensor<float> theta(random.numbers(30));
+    Parameters parameters(Context::cpu({.allocator = counter.allocator()}));
+    parameters.add(theta.view());
+    Tensor<float> rows(random.table(50, 30));
+    DenseScores scores(parameters);
+    NaturalGradient optimizer(parameters, {.form = form});
+    scores.begin(rows.view());
+    optimizer.step(scores);
+    for (std::int64_t count : {50, 7, 50}) {
+      const ConstView batch = rows.view().row_range(0, count);
+      expect_no_allocation(counter, "begin", [&] { scores.begin(batch); });
+      expect_no_allocation(counter, "step", [&] { optimizer.step(scores); });
+    }
+  }
+}
+
+TEST(allocations, a_matrix_that_was_solved_before_allocates_nothing) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    const LayeredBatch<float> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 20},
+                                    Context::cpu({.allocator = counter.allocator()}));
+    const LayerScores scores = batch.scores();
+    FisherMatrix fisher(batch.parameters, {.form = form});
+    Tensor<float> direction = zeros<float>(fisher.size());
+    fisher.accumulate(scores);
+    fisher.solve(Coefficients{}, direction.view());
+    expect_no_allocation(counter, "solve", [&] {
+      fisher.set_damping({.absolute = 2});
+      fisher.solve(Coefficients{}, direction.view());
+    });
+    const View view = direction.view();
+    expect_no_allocation(counter, "quadratic form", [&] { fisher.quadratic_form(view); });
+  }
+}
+
+TEST(allocations, what_finds_no_memory_changes_nothing) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    const LayeredBatch<double> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 50},
+                                     Context::cpu({.allocator = counter.allocator()}));
+    LayerScores scores(batch.parameters);
+    batch.fill(scores, {.samples = 20});
+    NaturalGradient optimizer(batch.parameters, {.form = form});
+    FisherMatrix fisher(batch.parameters, {.form = form});
+    counter.exhausted = true;
+    const auto theta = batch.theta_memory();
+    EXPECT_THROW(optimizer.step(scores), MemoryError);
+    EXPECT_THROW(fisher.accumulate(scores), MemoryError);
+    EXPECT_EQ(fisher.samples(), 0);
+    EXPECT_THROW(optimizer.report(), ArgumentError);
+    EXPECT_EQ(batch.theta_memory(), theta);
+    counter.exhausted = false;
+    optimizer.step(scores);
+    EXPECT_EQ(optimizer.report().step, 1);
+    fisher.accumulate(scores);
+
+    Tensor<double> before = zeros<double>(batch.parameters.size());
+    Tensor<double> after = zeros<double>(batch.parameters.size());
+    scores.gradient(before.view());
+    counter.exhausted = true;
+    EXPECT_THROW(batch.fill(scores, {.samples = 50}), MemoryError);
+    EXPECT_EQ(scores.samples(), 20);
+    scores.gradient(after.view());
+    EXPECT_TRUE(same_bits(after.memory(), before.memory()));
+    counter.exhausted = false;
+  }
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests

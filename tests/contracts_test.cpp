@@ -1,0 +1,445 @@
+#include "natgrad/natgrad.hpp"
+#include "support/bad_call.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+
+// Every way to break a contract of the public interface: one clear error each, nothing changed.
+
+namespace natgrad::tests {
+
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity();
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+using W = Workplace;
+
+TEST(contracts, views_and_contexts) {
+  expect_errors({
+      bad<ArgumentError>("null data", "2 x 3 float32 on cpu is null",
+                         [](W&) {
+                           ConstView(static_cast<float*>(nullptr), {2, 3});
+                         }),
+      bad<ShapeError>("negative rows", "-2 x 3 is negative",
+                      [](W& w) {
+                        ConstView(w.wide.view().as<float>(), {-2, 3});
+                      }),
+      bad<ShapeError>("leading dimension", "leading dimension 2 < 3 columns",
+                      [](W& w) {
+                        ConstView(w.wide.view().as<float>(), {2, 3}, {.leading_dimension = 2});
+                      }),
+      bad<ShapeError>("negative leading dimension", "leading dimension -5 < 3",
+                      [](W& w) {
+                        ConstView(w.wide.view().as<float>(), {2, 3}, {.leading_dimension = -5});
+                      }),
+      bad<ShapeError>("more than can be addressed", "more bytes than an address can count",
+                      [](W& w) {
+                        constexpr std::int64_t many = std::int64_t{1} << 32;
+                        ConstView(w.wide.view().as<float>(), {many, many});
+                      }),
+      bad<ShapeError>("rows outside", "rows 5 to 8 of 6 x 17",
+                      [](W& w) { w.dense_rows.view().row_range(5, 3); }),
+      bad<ShapeError>("negative rows outside", "rows -1 to 2",
+                      [](W& w) { w.dense_rows.view().row_range(-1, 3); }),
+      bad<TypeError>("read as another type", "read as float64",
+                     [](W& w) { w.dense_rows.view().as<double>(); }),
+      bad<ShapeError>("an array of negative size", "negative",
+                      [](W& w) {
+                        w.batch.parameters.context().array({-1, 2}, ElementType::float32);
+                      }),
+      bad<MemoryError>("no memory", "no memory for 2 x 3 float64 on cpu, 48 bytes",
+                       [](W&) {
+                         const Allocator none{
+                             .allocate = [](std::size_t, void*) { return nullptr; },
+                             .deallocate = [](void*, std::size_t, void*) {}};
+                         Context::cpu({.allocator = none}).array({2, 3}, ElementType::float64);
+                       }),
+      bad<OptionError>("half an allocator", "both allocate and deallocate",
+                       [](W&) {
+                         Context::cpu(
+                             {.allocator = {.allocate = {},
+                                            .deallocate = [](void*, std::size_t, void*) {}}});
+                       }),
+      bad<ArgumentError>("write without an array", "array is missing",
+                         [](W& w) {
+                           const float value = 1;
+                           w.batch.parameters.context().write(&value, View());
+                         }),
+      bad<ArgumentError>("write from null", "host memory is null",
+                         [](W& w) { w.batch.parameters.context().write(nullptr, w.floats(3)); }),
+      bad<ShapeError>("read with gaps", "leading dimension 3, but must be contiguous",
+                      [](W& w) {
+                        float values[17];
+                        w.batch.parameters.context().read(w.padded.view(), values);
+                      }),
+      bad<DeviceError>("read from elsewhere", "on cuda, but the context is on cpu",
+                       [](W& w) {
+                         float value = 0;
+                         w.batch.parameters.context().read(W::elsewhere(1), &value);
+                       }),
+  });
+}
+
+TEST(contracts, parameters) {
+  expect_errors({
+      bad<ArgumentError>("no tensor", "theta is missing",
+                         [](W& w) { w.batch.parameters.add(View(), "theta"); }),
+      bad<ArgumentError>("no elements", "theta is 0 x 3: it has no elements",
+                         [](W& w) { w.batch.parameters.add(w.floats(0, 3), "theta"); }),
+      bad<TypeError>("integers", "theta is int32",
+                     [](W& w) { w.batch.parameters.add(w.labels(3), "theta"); }),
+      bad<TypeError>("another type", "segment 4 is float64, expected float32",
+                     [](W& w) { w.batch.parameters.add(w.float64s(3)); }),
+      bad<ArgumentError>(
+          "the same memory again", "overlaps segment 0",
+          [](W& w) { w.batch.parameters.add(w.batch.theta[0].view().row_range(1, 1)); }),
+      bad<DeviceError>("elsewhere", "theta is 3 x 1 float32 on cuda",
+                       [](W& w) { w.batch.parameters.add(W::elsewhere(3), "theta"); }),
+      bad<ArgumentError>("unknown segment", "segment 4 of 4 does not exist",
+                         [](W& w) { w.batch.parameters.tensor({4}); }),
+      bad<ArgumentError>("no segment", "segment -1 of 4",
+                         [](W& w) { w.batch.parameters.offset({}); }),
+      bad<ArgumentError>("no segment's name", "segment -1 of 4",
+                         [](W& w) { w.batch.parameters.name({}); }),
+      bad<ShapeError>("part of too much", "part: array is 40 x 1, expected 17 x 1",
+                      [](W& w) { w.batch.parameters.part({0}, w.floats(40)); }),
+      bad<ShapeError>("part with gaps", "must be contiguous",
+                      [](W& w) { w.batch.parameters.part({0}, w.padded.view()); }),
+      bad<TypeError>("gather into another type", "gather: array is float64, expected float32",
+                     [](W& w) { w.batch.parameters.gather(w.float64s(17)); }),
+      bad<ShapeError>("scatter too little", "scatter: array is 16 x 1, expected 17 x 1",
+                      [](W& w) { w.batch.parameters.scatter(w.floats(16)); }),
+      bad<ArgumentError>("scatter nothing", "scatter: array is missing",
+                         [](W& w) { w.batch.parameters.scatter(View()); }),
+  });
+}
+
+TEST(contracts, sets_of_rows) {
+  expect_errors({
+      bad<OptionError>("no samples", ".samples = 0, must be > 0", [](W& w) { w.scores.begin({}); }),
+      bad<OptionError>("negative samples", ".samples = -3",
+                       [](W& w) { w.scores.begin({.samples = -3}); }),
+      bad<OptionError>("a part larger than the whole", ".batch_samples = 5 < .samples = 6",
+                       [](W& w) { w.scores.begin({.samples = 6, .batch_samples = 5}); }),
+      bad<OptionError>("scale 0", ".scale = 0",
+                       [](W& w) { w.scores.begin({.samples = 6, .scale = 0}); }),
+      bad<OptionError>("scale nan", ".scale = nan",
+                       [](W& w) { w.scores.begin({.samples = 6, .scale = nan}); }),
+      bad<ShapeError>("too few weights", ".weights is 5 x 1, expected 6 x 1",
+                      [](W& w) { w.scores.begin({.samples = 6, .weights = w.floats(5)}); }),
+      bad<TypeError>("weights of another type", ".weights is float64, expected float32",
+                     [](W& w) { w.scores.begin({.samples = 6, .weights = w.float64s(6)}); }),
+      bad<DeviceError>("weights elsewhere", ".weights is 6 x 1 float32 on cuda",
+                       [](W& w) { w.scores.begin({.samples = 6, .weights = W::elsewhere(6)}); }),
+      bad<ShapeError>("coefficients in a row", ".coefficients is 1 x 6, expected 6 x 1",
+                      [](W& w) { w.scores.begin({.samples = 6, .coefficients = w.floats(1, 6)}); }),
+      bad<TypeError>("integer coefficients", ".coefficients is int32",
+                     [](W& w) { w.scores.begin({.samples = 6, .coefficients = w.labels(6)}); }),
+      bad<ArgumentError>("dense rows missing", "rows is missing",
+                         [](W& w) { w.dense.begin(ConstView()); }),
+      bad<OptionError>("no dense rows", ".samples = 0",
+                       [](W& w) { w.dense.begin(w.floats(0, 17)); }),
+      bad<ShapeError>("dense rows too short", "rows is 2 x 16, expected 2 x 17",
+                      [](W& w) { w.dense.begin(w.floats(2, 16)); }),
+      bad<ShapeError>("fewer dense rows than samples", "rows is 6 x 17, expected 7 x 17",
+                      [](W& w) { w.dense.begin(w.dense_rows.view(), {.samples = 7}); }),
+      bad<TypeError>("dense rows of another type", "rows is float64, expected float32",
+                     [](W& w) { w.dense.begin(w.float64s(2, 17)); }),
+      bad<ShapeError>("dense rows with bad weights", ".weights is 5 x 1",
+                      [](W& w) { w.dense.begin(w.dense_rows.view(), {.weights = w.floats(5)}); }),
+      bad<DeviceError>("dense rows elsewhere", "rows is 6 x 17 float32 on cuda",
+                       [](W& w) { w.dense.begin(W::elsewhere(6, 17)); }),
+  });
+}
+
+/// Adds the first layer, changed, to a set that has begun.
+template <class Change>
+auto adding(const Change& change) {
+  return [change](Workplace& w) {
+    LayerScores scores = w.begun();
+    LayerScores::Layer layer = w.layer();
+    change(w, layer);
+    scores.add(layer);
+  };
+}
+
+using L = LayerScores::Layer;
+
+TEST(contracts, layers) {
+  expect_errors({
+      bad<ArgumentError>("before begin", "no set was begun",
+                         [](W& w) { LayerScores(w.batch.parameters).add(w.layer()); }),
+      bad<ArgumentError>("nothing named", "neither .weight nor .bias",
+                         adding([](W&, L& l) { l.weight = l.bias = {}; })),
+      bad<ArgumentError>("one segment twice", "one segment",
+                         adding([](W&, L& l) { l.bias = l.weight; })),
+      bad<ArgumentError>("a weight of two layers", "segment 0 was named by a layer before",
+                         [](W& w) { w.scores.add(w.layer()); }),
+      bad<ArgumentError>(
+          "a bias of two layers", "not supported yet",
+          [](W& w) { w.scores.add({.bias = w.layer().bias, .output_score = w.floats(6, 2)}); }),
+      bad<ArgumentError>("unknown weight", "segment 7 of 4 does not exist",
+                         adding([](W&, L& l) { l.weight = {7}; })),
+      bad<ShapeError>("several terms a row", "12 rows for 6 samples: rows of several terms",
+                      adding([](W& w, L& l) { l.input = w.floats(12, 3); })),
+      bad<ShapeError>("several terms in the output", "rows of several terms are not supported yet",
+                      adding([](W& w, L& l) { l.output_score = w.floats(12, 2); })),
+      bad<ShapeError>("narrow input", "layer segment 0: .input is 6 x 2, expected 6 x 3",
+                      adding([](W& w, L& l) { l.input = w.floats(6, 2); })),
+      bad<ShapeError>("few output scores", ".output_score is 5 x 2, expected 6 x 2",
+                      adding([](W& w, L& l) { l.output_score = w.floats(5, 2); })),
+      bad<ArgumentError>("no output score", ".output_score is missing",
+                         adding([](W&, L& l) { l.output_score = {}; })),
+      bad<ArgumentError>("no input", ".input is missing", adding([](W&, L& l) { l.input = {}; })),
+      bad<ArgumentError>("input without weight", ".input is given without a .weight",
+                         adding([](W&, L& l) { l.weight = {}; })),
+      bad<ShapeError>("another layer's bias", "bias segment 3 has 3 elements, its weight 2 outputs",
+                      adding([](W&, L& l) { l.bias = {3}; })),
+      bad<TypeError>("input of another type", ".input is float64, expected float32",
+                     adding([](W& w, L& l) { l.input = w.float64s(6, 3); })),
+      bad<DeviceError>("output score elsewhere", ".output_score is 6 x 2 float32 on cuda",
+                       adding([](W&, L& l) { l.output_score = W::elsewhere(6, 2); })),
+      bad<ArgumentError>("a parameter that came after begin", "begin",
+                         [](W& w) {
+                           Parameters parameters(Context::cpu());
+                           parameters.add(w.floats(2, 3));
+                           LayerScores scores(parameters);
+                           scores.begin({.samples = 6});
+                           const Segment late = parameters.add(w.padded.view().row_range(0, 2));
+                           scores.add({.bias = late, .output_score = w.floats(6, 2)});
+                         }),
+      bad<ArgumentError>("gradient without rows", "the scores have no rows",
+                         [](W& w) { LayerScores(w.batch.parameters).gradient(w.floats(17)); }),
+      bad<ArgumentError>("gradient without layers", "the set has no layers",
+                         [](W& w) { w.begun().gradient(w.floats(17)); }),
+      bad<ShapeError>("gradient of another size", "gradient is 16 x 1, expected 17 x 1",
+                      [](W& w) { w.scores.gradient(w.floats(16)); }),
+      bad<TypeError>("gradient of another type", "gradient is float64",
+                     [](W& w) { w.scores.gradient(w.float64s(17)); }),
+      bad<ArgumentError>("gradient over the rows", "overlaps",
+                         [](W& w) {
+                           w.dense.gradient(View(w.dense_rows.view().as<float>() + 20, {17, 1}));
+                         }),
+      bad<ShapeError>("check of another size", "check: gradient is 16 x 1",
+                      [](W& w) { w.scores.check(w.floats(16)); }),
+      bad<ShapeError>("check of too few views", "gradient has 1 views for 4 segments",
+                      [](W& w) {
+                        const ConstView one[] = {w.floats(2, 3)};
+                        w.scores.check(one);
+                      }),
+      bad<ShapeError>(
+          "check of misshapen views", "gradient of segment 1 is 3 x 1, expected 2 x 1",
+          [](W& w) {
+            const ConstView parts[] = {w.floats(2, 3), w.floats(3), w.floats(3, 2), w.floats(3)};
+            w.scores.check(parts);
+          }),
+  });
+}
+
+FisherMatrix fisher_with(const Workplace& w, const FisherMatrix::Options& options) {
+  return FisherMatrix(w.batch.parameters, options);
+}
+
+TEST(contracts, fisher_matrices) {
+  expect_errors({
+      bad<OptionError>("negative damping", ".damping.absolute = -1, must be finite and >= 0",
+                       [](W& w) { fisher_with(w, {.damping = {.absolute = -1}}); }),
+      bad<OptionError>("no damping at all", ".damping.relative = nan",
+                       [](W& w) { fisher_with(w, {.damping = {.relative = nan}}); }),
+      bad<OptionError>("negative samples", ".samples = -1",
+                       [](W& w) { fisher_with(w, {.samples = -1}); }),
+      bad<OptionError>("a second wrong option", "; .tile_rows = 0, must be > 0",
+                       [](W& w) { fisher_with(w, {.samples = -1, .tile_rows = 0}); }),
+      bad<ArgumentError>("no parameters", "the parameters are empty",
+                         [](W&) { FisherMatrix(Parameters(Context::cpu())); }),
+      bad<OptionError>("infinite damping", ".damping.absolute = inf",
+                       [](W& w) { w.dual.set_damping({.absolute = inf}); }),
+      bad<ArgumentError>("foreign scores", "of other parameters",
+                         [](W& w) { w.primal.accumulate(w.foreign.scores()); }),
+      bad<ArgumentError>("scores without rows", "the scores have no rows",
+                         [](W& w) { w.primal.accumulate(LayerScores(w.batch.parameters)); }),
+      bad<ShapeError>("too many rows", "6 rows kept and 6 more are beyond .samples = 10",
+                      [](W& w) { w.dual.accumulate(w.scores); }),
+      bad<ShapeError>(
+          "too many rows at once", "6 rows are beyond .samples = 5",
+          [](W& w) { fisher_with(w, {.form = Form::dual, .samples = 5}).accumulate(w.scores); }),
+      bad<ShapeError>("other layers", "are not the 2 layers of the rows kept before",
+                      [](W& w) {
+                        LayerScores scores(w.batch.parameters);
+                        scores.begin({.samples = 2});
+                        scores.add({.bias = w.layer().bias, .output_score = w.floats(2, 2)});
+                        w.dual.accumulate(scores);
+                      }),
+      bad<ArgumentError>(
+          "solve without rows", "solve: no rows were accumulated",
+          [](W& w) { fisher_with(w, {}).solve(Coefficients{}, w.direction.view()); }),
+      bad<ShapeError>("direction of another size", "solve: direction is 40 x 1, expected 17 x 1",
+                      [](W& w) { w.dual.solve(Coefficients{}, w.floats(40)); }),
+      bad<TypeError>("direction of another type", "direction is float64, expected float32",
+                     [](W& w) { w.primal.solve(Coefficients{}, w.float64s(17)); }),
+      bad<ShapeError>("coefficients of another size", "coefficients is 5 x 1, expected 6 x 1",
+                      [](W& w) { w.dual.solve(Coefficients{w.floats(5)}, w.direction.view()); }),
+      bad<ArgumentError>(
+          "coefficients in the primal form", "the primal form keeps no rows",
+          [](W& w) { w.primal.solve(Coefficients{w.floats(6)}, w.direction.view()); }),
+      bad<ArgumentError>("gradient in the dual form", "ask for .form = Form::primal",
+                         [](W& w) { w.dual.solve(Gradient{w.floats(17)}, w.direction.view()); }),
+      bad<ShapeError>("gradient of another size", "solve: gradient is 16 x 1",
+                      [](W& w) { w.primal.solve(Gradient{w.floats(16)}, w.direction.view()); }),
+      bad<ArgumentError>("no gradient", "solve: gradient is missing",
+                         [](W& w) { w.primal.solve(Gradient{}, w.direction.view()); }),
+      bad<OptionError>("gradient times nan", "scale = nan",
+                       [](W& w) {
+                         w.primal.solve(Gradient{.view = w.floats(17), .scale = nan},
+                                        w.direction.view());
+                       }),
+      bad<ArgumentError>("apply in place", "product (17 x 1 float32 on cpu) overlaps v",
+                         [](W& w) { w.dual.apply(w.direction.view(), w.direction.view()); }),
+      bad<ShapeError>("apply to too much", "apply: v is 40 x 1",
+                      [](W& w) { w.dual.apply(w.floats(40), w.direction.view()); }),
+      bad<DeviceError>("a form of what is elsewhere", "v is 17 x 1 float32 on cuda",
+                       [](W& w) { w.primal.quadratic_form(W::elsewhere(17)); }),
+      bad<ShapeError>("diagonal of another size", "diagonal is 3 x 1",
+                      [](W& w) { w.dual.diagonal(w.floats(3)); }),
+      bad<ShapeError>("dense of another shape", "matrix is 2 x 17, expected 17 x 17",
+                      [](W& w) { w.primal.to_dense(w.floats(2, 17)); }),
+      bad<TypeError>("dense integers", "matrix is int32",
+                     [](W& w) {
+                       std::vector<std::int32_t> matrix(17 * 17);
+                       w.dual.to_dense(View(matrix.data(), {17, 17}));
+                     }),
+      bad<ArgumentError>("trace of nothing", "trace: no rows",
+                         [](W& w) { fisher_with(w, {}).trace(); }),
+      bad<ArgumentError>("report of nothing", "nothing was solved yet",
+                         [](W& w) { fisher_with(w, {}).report(); }),
+      bad<ArgumentError>("parameters that have grown", "grown from 3 to 5",
+                         [](W& w) {
+                           Parameters parameters(Context::cpu());
+                           Tensor<float> theta(Numbers(5, 0.0));
+                           parameters.add(theta.view().row_range(0, 3));
+                           DenseScores scores(parameters);
+                           scores.begin(w.floats(2, 3));
+                           FisherMatrix fisher(parameters);
+                           fisher.accumulate(scores);
+                           parameters.add(theta.view().row_range(3, 2));
+                           Tensor<float> direction(Numbers(5, 0.0));
+                           fisher.solve(Coefficients{}, direction.view());
+                         }),
+  });
+}
+
+NaturalGradient optimizer_with(const Workplace& w, const NaturalGradient::Options& options) {
+  return NaturalGradient(w.batch.parameters, options);
+}
+
+TEST(contracts, optimizers) {
+  expect_errors({
+      bad<OptionError>("rate 0", ".step rate = 0, must be finite and > 0",
+                       [](W& w) { optimizer_with(w, {.step = FixedRate{0}}); }),
+      bad<OptionError>("infinite rate", ".step rate = inf",
+                       [](W& w) { optimizer_with(w, {.step = FixedRate{inf}}); }),
+      bad<OptionError>("negative damping", ".damping.relative = -0.5",
+                       [](W& w) { optimizer_with(w, {.damping = {.relative = -0.5}}); }),
+      bad<OptionError>("momentum 1", ".momentum decay = 1, must be >= 0 and < 1",
+                       [](W& w) { optimizer_with(w, {.momentum = HeavyBall{1}}); }),
+      bad<OptionError>("negative spring", ".momentum decay = -0.1",
+                       [](W& w) { optimizer_with(w, {.momentum = Spring{-0.1}}); }),
+      bad<OptionError>("no spring at all", ".momentum decay = nan",
+                       [](W& w) { optimizer_with(w, {.momentum = Spring{nan}}); }),
+      bad<OptionError>(
+          "a decay that overshoots", ".weight_decay = 4, must be finite, >= 0 and <= 1 / rate",
+          [](W& w) { optimizer_with(w, {.step = FixedRate{0.5}, .weight_decay = 4}); }),
+      bad<OptionError>(
+          "all wrong options at once", "; .weight_decay = -1",
+          [](W& w) { optimizer_with(w, {.damping = {.absolute = nan}, .weight_decay = -1}); }),
+      bad<ArgumentError>("no parameters", "optimizer: the parameters are empty",
+                         [](W&) { NaturalGradient(Parameters(Context::cpu())); }),
+      bad<ArgumentError>("foreign scores", "step: the scores are of other parameters",
+                         [](W& w) { w.optimizer.step(w.foreign.scores()); }),
+      bad<ArgumentError>("scores without rows", "step: the scores have no rows",
+                         [](W& w) { w.optimizer.step(DenseScores(w.batch.parameters)); }),
+      bad<ArgumentError>("scores without layers", "step: the set has no layers",
+                         [](W& w) { w.optimizer.step(w.begun()); }),
+      bad<ArgumentError>("a part of the batch", "hold 6 of 9 samples; a step takes the whole batch",
+                         [](W& w) { w.optimizer.step(w.batch.scores({.batch_samples = 9})); }),
+      bad<ArgumentError>("report of nothing", "no step was taken yet",
+                         [](W& w) { optimizer_with(w, {}).report(); }),
+      bad<ArgumentError>("parameters that have grown", "grown from 3 to 5",
+                         [](W& w) {
+                           Parameters parameters(Context::cpu());
+                           Tensor<float> theta(Numbers(5, 0.0));
+                           parameters.add(theta.view().row_range(0, 3));
+                           NaturalGradient optimizer(parameters);
+                           DenseScores scores(parameters);
+                           scores.begin(w.floats(2, 3));
+                           optimizer.step(scores);
+                           parameters.add(theta.view().row_range(3, 2));
+                           scores.begin(w.floats(2, 5));
+                           optimizer.step(scores);
+                         }),
+  });
+}
+
+FullyConnected net_of(std::vector<std::int64_t> sizes, ElementType type = ElementType::float32) {
+  return FullyConnected(Context::cpu(), {.sizes = std::move(sizes), .type = type});
+}
+
+TEST(contracts, models) {
+  expect_errors({
+      bad<OptionError>("one size", ".sizes has 1 entries", [](W&) { net_of({3}); }),
+      bad<OptionError>("a layer without units", ".sizes has 0, must be > 0",
+                       [](W&) {
+                         net_of({3, 0, 2});
+                       }),
+      bad<OptionError>("an integer net", ".type = int32",
+                       [](W&) {
+                         net_of({3, 2}, ElementType::int32);
+                       }),
+      bad<ArgumentError>("no inputs", "inputs is missing", [](W& w) { w.net.forward(View()); }),
+      bad<ShapeError>("inputs without rows", "no rows",
+                      [](W& w) { w.net.forward(w.floats(0, 3)); }),
+      bad<ShapeError>("narrow inputs", "inputs is 6 x 2, expected 6 x 3",
+                      [](W& w) { w.net.forward(w.floats(6, 2)); }),
+      bad<TypeError>("inputs of another type", "inputs is float64, expected float32",
+                     [](W& w) { w.net.forward(w.float64s(6, 3)); }),
+      bad<DeviceError>("inputs elsewhere", "inputs is 6 x 3 float32 on cuda",
+                       [](W& w) { w.net.forward(W::elsewhere(6, 3)); }),
+      bad<ArgumentError>("outputs too early", "outputs: call forward first",
+                         [](W&) {
+                           net_of({3, 2}).outputs();
+                         }),
+      bad<ArgumentError>("backward too early", "backward: call forward first",
+                         [](W& w) {
+                           net_of({3, 2}).backward(w.labels(6));
+                         }),
+      bad<ArgumentError>("evaluate too early", "evaluate: call forward first",
+                         [](W& w) {
+                           net_of({3, 2}).evaluate(w.labels(6));
+                         }),
+      bad<ShapeError>("too few labels", "labels is 5 x 1, expected 6 x 1",
+                      [](W& w) { w.net.backward(w.labels(5)); }),
+      bad<TypeError>("labels that are no integers", "labels is float32, expected int32",
+                     [](W& w) { w.net.evaluate(w.floats(6)); }),
+      bad<ShapeError>("gradient of another size", "gradient is 3 x 1",
+                      [](W& w) { w.net.gradient(w.floats(3)); }),
+      bad<ArgumentError>("gradient too early", "call forward and backward first",
+                         [](W& w) {
+                           net_of({3, 2}).gradient(w.floats(8));
+                         }),
+      bad<ArgumentError>("scores too early", "call forward and backward first",
+                         [](W& w) {
+                           net_of({3, 2}).add_to(w.net_scores, {.samples = 6});
+                         }),
+      bad<ShapeError>("a set of another size", "expected 5 x 3",
+                      [](W& w) { w.net.add_to(w.net_scores, {.samples = 5}); }),
+      bad<ArgumentError>("scores of other parameters", "other parameters",
+                         [](W& w) { w.net.add_to(w.scores, {.samples = 6}); }),
+  });
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests

@@ -1,0 +1,428 @@
+#include "natgrad/fisher_matrix.hpp"
+
+#include "fisher/form.hpp"
+#include "support/direction_bound.hpp"
+#include "support/layered_batch.hpp"
+#include "support/plain.hpp"
+#include "support/tolerance.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <vector>
+
+// FisherMatrix against the same matrix formed plainly.
+
+namespace natgrad::tests {
+
+namespace {
+
+constexpr std::array forms{Form::primal, Form::dual};
+
+/// 4 x 5 + 5 + 3 x 2 + 3 = 34 parameters.
+const std::vector<LayerShape> layers = {{.inputs = 4, .outputs = 5},
+                                        {.inputs = 3, .outputs = 2, .bias = false},
+                                        {.inputs = 0, .outputs = 3}};
+
+/// A batch with weights and coefficients, its plain S, r and F, and a matrix that has its rows.
+template <class T>
+struct Trial {
+  static constexpr ElementType type = element_type_of<T>;
+  LayeredBatch<T> batch;
+  Tensor<T> weights;
+  Tensor<T> coefficients;
+  Table S;
+  Numbers r;
+  Table F;
+  FisherMatrix fisher;
+
+  Trial(std::size_t samples, FisherMatrix::Options options)
+      : batch({.layers = layers, .samples = samples, .seed = samples}),
+        fisher(batch.parameters, options) {
+    Random random(17);
+    Numbers w = random.numbers(samples);
+    for (double& value : w) value = std::abs(value) / static_cast<double>(samples);
+    weights = Tensor<T>(w);
+    coefficients = Tensor<T>(random.numbers(samples));
+    S = weighted(batch.rows, weights.numbers());
+    r = right_hand_side(weights.numbers(), coefficients.numbers());
+    F = gram(transposed(S));
+    fisher.accumulate(
+        batch.scores({.weights = weights.view(), .coefficients = coefficients.view()}));
+  }
+  Tensor<T> vector() const { return zeros<T>(fisher.size()); }
+  double bound(double damping) const { return direction_bound(S, type, damping); }
+  /// The smaller of the two bounds on |A| that an error bound knows.
+  double norm(Form form) const {
+    const Table A = form == Form::dual ? gram(S) : F;
+    return std::min(trace(A), infinity_norm(A));
+  }
+};
+
+template <class Body>
+void for_both_types(const Body& body) {
+  for (Form form : forms) {
+    for (std::size_t samples : {10, 60}) {
+      SCOPED_TRACE(testing::Message() << to_string(form) << ", " << samples << " samples");
+      body(double{}, form, samples);
+      body(float{}, form, samples);
+    }
+  }
+}
+
+TEST(fisher_matrix, solves_for_the_coefficients_of_its_rows) {
+  for_both_types([]<class T>(T, Form form, std::size_t samples) {
+    Trial<T> t(samples, {.form = form, .damping = {.absolute = 0.05}});
+    Tensor<T> direction = t.vector();
+    t.fisher.solve(Coefficients{}, direction.view());
+    const Numbers expected = damped_direction(t.S, 0.05, t.r);
+    EXPECT_TRUE(relative_error_within(direction.numbers(), expected, t.bound(0.05)));
+
+    const SolveReport report = t.fisher.report();
+    EXPECT_EQ(report.outcome, Outcome::accepted);
+    EXPECT_EQ(report.form, form);
+    EXPECT_EQ(report.damping, 0.05);
+    EXPECT_TRUE(report.residual <= t.bound(0.05));
+    EXPECT_TRUE(within(report.quadratic_form, dot(expected, multiply(t.F, expected)),
+                       2 * t.bound(0.05) * trace(t.F) * dot(expected, expected)));
+  });
+}
+
+TEST(fisher_matrix, solves_for_other_coefficients) {
+  for (std::size_t samples : {10, 60}) {
+    Trial<double> t(samples, {.form = Form::dual, .damping = {.absolute = 0.05}});
+    Random random(23);
+    Tensor<double> other(random.numbers(samples));
+    Tensor<double> direction = t.vector();
+    for (int repetition = 0; repetition < 2; ++repetition) {
+      t.fisher.solve(Coefficients{other.view()}, direction.view());
+      const Numbers r = right_hand_side(t.weights.numbers(), other.numbers());
+      EXPECT_TRUE(relative_error_within(direction.numbers(), damped_direction(t.S, 0.05, r),
+                                        t.bound(0.05)));
+    }
+    t.fisher.solve(Coefficients{}, direction.view());
+    EXPECT_TRUE(relative_error_within(direction.numbers(), damped_direction(t.S, 0.05, t.r),
+                                      t.bound(0.05)));
+  }
+}
+
+template <class T>
+void check_gradient() {
+  Trial<T> t(20, {.form = Form::primal, .damping = {.absolute = 0.2}});
+  Random random(29);
+  Tensor<T> gradient(random.numbers(t.F.rows));
+  Tensor<T> direction = t.vector();
+  for (double scale : {1.0, -1.0, 3.0}) {
+    t.fisher.solve(Gradient{.view = gradient.view(), .scale = scale}, direction.view());
+    const Numbers g = gradient.numbers();
+    const Numbers expected = solve(t.F, 0.2, sum(scale - 1, g, g));
+    EXPECT_TRUE(relative_error_within(direction.numbers(), expected, t.bound(0.2)));
+    EXPECT_EQ(t.fisher.report().outcome, Outcome::accepted);
+  }
+}
+
+TEST(fisher_matrix, solves_for_any_gradient_in_the_primal_form) {
+  check_gradient<double>();
+  check_gradient<float>();
+}
+
+TEST(fisher_matrix, shows_the_matrix) {
+  for_both_types([]<class T>(T, Form form, std::size_t samples) {
+    Trial<T> t(samples, {.form = form, .tile_rows = 7});
+    const auto n = static_cast<std::int64_t>(samples);
+    const auto p = static_cast<std::int64_t>(t.F.rows);
+    // Each row's roundings, and the sum over rows; no element exceeds the trace.
+    const double bound = sum_bound(n + 4, t.type, trace(t.F));
+    Tensor<T> matrix(t.F, 2);
+    Tensor<double> wide(t.F);
+    t.fisher.to_dense(matrix.view());
+    t.fisher.to_dense(wide.view());
+    Tensor<T> diagonal = t.vector();
+    t.fisher.diagonal(diagonal.view());
+    for (std::size_t i = 0; i < t.F.rows; ++i) {
+      EXPECT_TRUE(within(diagonal(i), t.F(i, i), bound));
+      for (std::size_t j = 0; j < t.F.rows; ++j) {
+        EXPECT_TRUE(within(matrix(i, j), t.F(i, j), bound));
+        EXPECT_TRUE(
+            within(wide(i, j), t.F(i, j), sum_bound(n + 4, ElementType::float64, trace(t.F))));
+      }
+    }
+    EXPECT_TRUE(within(t.fisher.trace(), trace(t.F), sum_bound(n * p, t.type, trace(t.F))));
+    Random random(31);
+    Tensor<T> v(random.numbers(t.F.rows));
+    Tensor<T> product = t.vector();
+    t.fisher.apply(v.view(), product.view());
+    const Numbers expected = multiply(t.F, v.numbers());
+    const double product_bound = sum_bound(2 * (n + p), t.type, trace(t.F) * std::sqrt(p));
+    for (std::size_t i = 0; i < t.F.rows; ++i) {
+      EXPECT_TRUE(within(product(i), expected[i], product_bound));
+    }
+    EXPECT_TRUE(within(t.fisher.quadratic_form(v.view()), dot(v.numbers(), expected),
+                       product_bound * std::sqrt(p)));
+  });
+}
+
+TEST(fisher_matrix, factorizes_again_at_a_new_damping) {
+  for (Form form : forms) {
+    Trial<double> t(20, {.form = form, .damping = {.absolute = 0.05}});
+    Tensor<double> direction = t.vector();
+    const auto check = [&](const Damping& damping, double lambda) {
+      t.fisher.set_damping(damping);
+      t.fisher.solve(Coefficients{}, direction.view());
+      const SolveReport report = t.fisher.report();
+      EXPECT_TRUE(within(report.damping, lambda, rounding_bound(100, t.type, lambda)));
+      EXPECT_TRUE(relative_error_within(direction.numbers(), damped_direction(t.S, lambda, t.r),
+                                        t.bound(lambda)));
+    };
+    check({.absolute = 0.05}, 0.05);
+    check({.absolute = 2}, 2);
+    // Relative to the mean of the min(N, P) = 20 eigenvalues that can be non-zero, in either form.
+    check({.absolute = 0.01, .relative = 0.3}, 0.01 + 0.3 * trace(t.F) / 20);
+    check({.absolute = 0.05}, 0.05);
+  }
+}
+
+TEST(fisher_matrix, bounds_the_error_of_a_solve) {
+  for_both_types([]<class T>(T, Form form, std::size_t samples) {
+    Trial<T> t(samples, {.form = form, .damping = {.absolute = 0.1}});
+    Tensor<T> direction = t.vector();
+    t.fisher.solve(Coefficients{}, direction.view());
+    // The factorization's precision: the primal form is in double whatever the rows are.
+    const double expected = form == Form::dual
+                                ? epsilon(t.type) * t.norm(form) / 0.1
+                                : 4 * epsilon(ElementType::float64) * t.norm(form) / 0.1;
+    EXPECT_TRUE(within(t.fisher.report().error_bound, expected,
+                       rounding_bound(static_cast<double>(samples) + 34, t.type, expected)));
+  });
+}
+
+TEST(fisher_matrix, needs_no_damping_where_it_has_full_rank) {
+  {
+    Trial<double> t(60, {.damping = {.absolute = 0}});
+    Tensor<double> direction = t.vector();
+    t.fisher.solve(Coefficients{}, direction.view());
+    EXPECT_EQ(t.fisher.form(), Form::primal);
+    EXPECT_EQ(t.fisher.report().outcome, Outcome::accepted);
+    EXPECT_EQ(t.fisher.report().error_bound, std::numeric_limits<double>::infinity());
+    const Numbers g = multiply(transposed(t.S), t.r);
+    // A solve is backward stable: F d = g up to rounding of |F| |d|.
+    const Numbers product = multiply(t.F, direction.numbers());
+    const double size = trace(t.F) * std::sqrt(dot(direction.numbers(), direction.numbers()));
+    for (std::size_t i = 0; i < g.size(); ++i) {
+      EXPECT_TRUE(within(product[i], g[i], solve_bound(100, t.type, size)));
+    }
+  }
+  {
+    // Fewer rows than parameters: the shortest d with S d = r.
+    Trial<double> t(10, {.form = Form::dual, .damping = {.absolute = 0}});
+    Tensor<double> direction = t.vector();
+    t.fisher.solve(Coefficients{}, direction.view());
+    EXPECT_EQ(t.fisher.report().outcome, Outcome::accepted);
+    EXPECT_EQ(t.fisher.report().error_bound, std::numeric_limits<double>::infinity());
+    const Numbers product = multiply(t.S, direction.numbers());
+    const double size = std::sqrt(trace(t.F) * dot(direction.numbers(), direction.numbers()));
+    for (std::size_t i = 0; i < t.r.size(); ++i) {
+      EXPECT_TRUE(within(product[i], t.r[i], solve_bound(100, t.type, size)));
+    }
+  }
+}
+
+TEST(fisher_matrix, a_matrix_that_is_not_positive_definite_leaves_the_direction) {
+  // Integers, so that the second pivot of a repeated row is exactly 0.
+  Tensor<float> theta(Numbers{0, 0});
+  Parameters parameters(Context::cpu());
+  parameters.add(theta.view());
+  Table repeated(2, 2);
+  repeated.elements = {2, 0, 2, 0};
+  Tensor<float> rows(repeated);
+  Tensor<float> weights(Numbers{1, 1});
+  DenseScores scores(parameters);
+  scores.begin(rows.view(), {.weights = weights.view()});
+  for (Form form : forms) {
+    FisherMatrix fisher(parameters, {.form = form, .damping = {.absolute = 0}});
+    fisher.accumulate(scores);
+    Tensor<float> direction(Numbers{5, -7});
+    fisher.solve(Coefficients{}, direction.view());
+    EXPECT_EQ(fisher.report().outcome, Outcome::not_positive_definite);
+    EXPECT_EQ(direction.numbers(), (Numbers{5, -7}));
+    fisher.set_damping({.absolute = 1});
+    fisher.solve(Coefficients{}, direction.view());
+    EXPECT_EQ(fisher.report().outcome, Outcome::accepted);
+    // F = diag(8, 0), g = (4, 0).
+    EXPECT_TRUE(within(direction(0), 4.0 / 9, rounding_bound(8, ElementType::float32, 1)));
+    EXPECT_EQ(direction(1), 0);
+  }
+}
+
+TEST(fisher_matrix, what_is_not_finite_leaves_the_direction) {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  for (Form form : forms) {
+    for (double bad : {nan, inf, 1e200}) {
+      SCOPED_TRACE(testing::Message() << to_string(form) << ", " << bad);
+      Tensor<double> theta(Numbers{0, 0});
+      Parameters parameters(Context::cpu());
+      parameters.add(theta.view());
+      Table values(2, 2);
+      values.elements = {1, bad, 2, 3};
+      Tensor<double> rows(values);
+      DenseScores scores(parameters);
+      scores.begin(rows.view());
+      FisherMatrix fisher(parameters, {.form = form});
+      fisher.accumulate(scores);
+      Tensor<double> direction(Numbers{5, -7});
+      fisher.solve(Coefficients{}, direction.view());
+      EXPECT_EQ(fisher.report().outcome, Outcome::not_finite);
+      EXPECT_EQ(direction.numbers(), (Numbers{5, -7}));
+    }
+  }
+}
+
+/// The direction itself is looked at, not only the system: here d = g / lambda beyond float's
+/// range.
+TEST(fisher_matrix, a_direction_that_overflows_is_not_finite) {
+  Tensor<float> theta(Numbers{0, 0});
+  Parameters parameters(Context::cpu());
+  parameters.add(theta.view());
+  Table values(1, 2);
+  values.elements = {1, 0};
+  Tensor<float> rows(values);
+  DenseScores scores(parameters);
+  scores.begin(rows.view());
+  FisherMatrix fisher(parameters, {.form = Form::primal, .damping = {.absolute = 1e-20}});
+  fisher.accumulate(scores);
+  Tensor<float> gradient(Numbers{0, 1e30});
+  Tensor<float> direction(Numbers{5, -7});
+  fisher.solve(Gradient{.view = gradient.view()}, direction.view());
+  EXPECT_EQ(fisher.report().outcome, Outcome::not_finite);
+  EXPECT_EQ(direction.numbers(), (Numbers{5, -7}));
+}
+
+TEST(fisher_matrix, after_a_reset_is_as_new) {
+  for (Form form : forms) {
+    Trial<float> t(20, {.form = form});
+    Tensor<float> direction = t.vector();
+    t.fisher.solve(Coefficients{}, direction.view());
+    t.fisher.reset();
+    EXPECT_EQ(t.fisher.samples(), 0);
+    EXPECT_THROW(t.fisher.solve(Coefficients{}, direction.view()), ArgumentError);
+    EXPECT_THROW(t.fisher.report(), ArgumentError);
+
+    const LayeredBatch<float> other({.layers = layers, .samples = 15, .seed = 99});
+    FisherMatrix fresh(other.parameters, {.form = form});
+    fresh.accumulate(other.scores());
+    Tensor<float> expected = t.vector();
+    fresh.solve(Coefficients{}, expected.view());
+    // The same rows, as scores of the first matrix's parameters.
+    LayerScores scores(t.batch.parameters);
+    scores.begin({.samples = 15});
+    for (const LayerScores::Layer& layer : other.layers) scores.add(layer);
+    t.fisher.accumulate(scores);
+    EXPECT_EQ(t.fisher.samples(), 15);
+    t.fisher.solve(Coefficients{}, direction.view());
+    EXPECT_TRUE(same_bits(direction.memory(), expected.memory()));
+  }
+}
+
+/// Counts what a context allocates.
+struct Counter {
+  std::int64_t calls = 0;
+  std::int64_t bytes = 0;  // held now
+  Allocator allocator() {
+    return {.allocate =
+                [this](std::size_t size, void*) {
+                  ++calls;
+                  bytes += static_cast<std::int64_t>(size);
+                  return std::aligned_alloc(64, (size + 63) / 64 * 64);
+                },
+            .deallocate =
+                [this](void* memory, std::size_t size, void*) {
+                  bytes -= static_cast<std::int64_t>(size);
+                  std::free(memory);
+                }};
+  }
+};
+
+TEST(fisher_matrix, the_primal_form_takes_the_same_memory_for_any_number_of_rows) {
+  Counter counter;
+  const LayeredBatch<float> batch({.layers = layers, .samples = 100},
+                                  Context::cpu({.allocator = counter.allocator()}));
+  EXPECT_EQ(counter.calls, 0);
+  const LayerScores scores = batch.scores({.batch_samples = 20000});
+  const std::int64_t before = counter.bytes;
+  FisherMatrix fisher(batch.parameters, {.form = Form::primal, .samples = 20000, .tile_rows = 32});
+  Tensor<float> direction = zeros<float>(fisher.size());
+  for (int i = 0; i < 10; ++i) fisher.accumulate(scores);
+  fisher.solve(Coefficients{}, direction.view());
+  EXPECT_EQ(fisher.samples(), 1000);
+  const std::int64_t bytes = counter.bytes - before;
+  const std::int64_t calls = counter.calls;
+  EXPECT_GT(bytes, 34 * 34 * 8);
+  for (int i = 0; i < 190; ++i) fisher.accumulate(scores);
+  fisher.solve(Coefficients{}, direction.view());
+  EXPECT_EQ(fisher.samples(), 20000);
+  EXPECT_EQ(counter.bytes - before, bytes);
+  EXPECT_EQ(counter.calls, calls);
+}
+
+TEST(fisher_matrix, chooses_its_form_by_operations_and_memory) {
+  struct Case {
+    std::int64_t rows, parameters, factor_columns;
+    ElementType type;
+    double damping;
+    Form expected;
+    const char* why;
+  };
+  constexpr ElementType f32 = ElementType::float32;
+  constexpr ElementType f64 = ElementType::float64;
+  const std::vector<Case> cases = {
+      {1000, 1'000'000, 4000, f32, 1, Form::dual, "N^2 sum(d) = 4e9, N P^2 = 1e15"},
+      {100'000, 100, 30, f64, 1, Form::primal, "N P^2 = 1e9, N^2 sum(d) + N^3 / 3 = 3e14"},
+      {100'000, 100, 30, f32, 1, Form::primal, "twice for float rows is still less"},
+      {600, 600, 601, f64, 1, Form::primal, "N P^2 + P^3 / 3 just below N^2 601 + N^3 / 3"},
+      {600, 600, 601, f32, 1, Form::dual, "the primal operations are in double"},
+      {600, 600, 598, f64, 1, Form::dual, "now just above"},
+      {600, 600, 598, f64, 0, Form::primal, "damping 0 and P <= N"},
+      {599, 600, 2, f64, 0, Form::dual, "damping 0 and P > N"},
+      {1000, 2000, 9000, f32, 1, Form::dual,
+       "9.3e9 operations against 2 (4e9 + 2.7e9): dual, whatever the memory"},
+      {1000, 2000, 60000, f32, 1, Form::dual,
+       "primal has fewer operations, but 8 P (P + 256) bytes > 4 times 4 N^2"},
+      {2000, 2000, 60000, f32, 1, Form::primal, "there the primal memory is 2.3 times the dual's"},
+      {20'000, 3000, 10, f64, 1, Form::primal, "1.9e11 against 2.7e12"},
+  };
+  for (const Case& c : cases) {
+    const Form form = detail::choose_form({.form = Form::automatic,
+                                           .damping = {.absolute = c.damping},
+                                           .rows = c.rows,
+                                           .parameters = c.parameters,
+                                           .factor_columns = c.factor_columns,
+                                           .tile_rows = 256,
+                                           .type = c.type});
+    EXPECT_EQ(form, c.expected) << c.rows << " rows, " << c.parameters << " parameters: " << c.why;
+  }
+  for (Form form : forms)
+    EXPECT_EQ(detail::choose_form({.form = form, .rows = 1, .parameters = 1}), form);
+}
+
+TEST(fisher_matrix, fixes_its_form_with_the_first_rows) {
+  const LayeredBatch<double> batch({.layers = layers, .samples = 5});
+  const LayerScores scores = batch.scores();
+  FisherMatrix few(batch.parameters, {.tile_rows = 8});
+  EXPECT_EQ(few.form(), Form::automatic);
+  few.accumulate(scores);
+  EXPECT_EQ(few.form(), Form::dual);
+  // It is told that more will come.
+  FisherMatrix many(batch.parameters, {.samples = 1000, .tile_rows = 8});
+  many.accumulate(scores);
+  EXPECT_EQ(many.form(), Form::primal);
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests

@@ -1,0 +1,195 @@
+#include "support/operation_table.hpp"
+#include "support/tolerance.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+// Cholesky: judged by its backward error, since the factor itself is only as good as the matrix.
+
+namespace natgrad::tests {
+
+namespace {
+
+struct Square {
+  std::int64_t n, padding;
+};
+
+constexpr Square squares[] = {{1, 0}, {1, 2}, {2, 0}, {13, 0}, {13, 3}, {65, 0}, {97, 5}};
+
+/// G G^T + `shift` I for the elements of G.
+std::vector<double> positive_definite(const std::vector<double>& G, std::int64_t n, double shift) {
+  std::vector<double> A(G.size());
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) {
+      double sum = i == j ? shift : 0;
+      for (std::int64_t k = 0; k < n; ++k) sum += G[i * n + k] * G[j * n + k];
+      A[i * n + j] = sum;
+    }
+  }
+  return A;
+}
+
+/// As the array holds it.
+double stored(double value, ElementType type) {
+  return type == ElementType::float32 ? static_cast<double>(static_cast<float>(value)) : value;
+}
+
+void expect_factor_of(const std::vector<double>& A, const std::vector<double>& L, std::int64_t n,
+                      ElementType type) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j <= i; ++j) {
+      long double sum = 0;
+      long double magnitude = 0;
+      for (std::int64_t k = 0; k <= j; ++k) {
+        const long double product = static_cast<long double>(L[i * n + k]) * L[j * n + k];
+        sum += product;
+        magnitude += std::abs(product);
+      }
+      const double bound = factor_bound(n, type, static_cast<double>(magnitude));
+      ASSERT_TRUE(within(static_cast<double>(sum), stored(A[i * n + j], type), bound))
+          << "row " << i << ", column " << j << " of L L^T";
+    }
+  }
+}
+
+/// |L L^T x - b| against |L| |L|^T |x|.
+void expect_solution(const std::vector<double>& L, const std::vector<double>& x,
+                     const std::vector<double>& b, std::int64_t n, ElementType type) {
+  std::vector<long double> u(n);
+  std::vector<long double> u_magnitude(n);
+  for (std::int64_t k = 0; k < n; ++k) {
+    for (std::int64_t j = k; j < n; ++j) {
+      const long double product = static_cast<long double>(stored(L[j * n + k], type)) * x[j];
+      u[k] += product;
+      u_magnitude[k] += std::abs(product);
+    }
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    long double sum = 0;
+    long double magnitude = 0;
+    for (std::int64_t k = 0; k <= i; ++k) {
+      const long double l = stored(L[i * n + k], type);
+      sum += l * u[k];
+      magnitude += std::abs(l) * u_magnitude[k];
+    }
+    ASSERT_TRUE(within(static_cast<double>(sum), stored(b[i], type),
+                       solve_bound(n, type, static_cast<double>(magnitude))))
+        << "row " << i << " of A x";
+  }
+}
+
+Part part_of(Triangle triangle) { return triangle == Triangle::lower ? Part::lower : Part::upper; }
+
+/// For an upper triangle these functions speak of L = U^T.
+std::vector<double> as_lower(Triangle triangle, const std::vector<double>& elements,
+                             std::int64_t n) {
+  if (triangle == Triangle::lower) return elements;
+  std::vector<double> lower(elements.size());
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) lower[i * n + j] = elements[j * n + i];
+  }
+  return lower;
+}
+
+void factors_positive_definite(TestDevice& device, Triangle triangle, ElementType type) {
+  for (const Square& s : squares) {
+    // A small shift makes it ill-conditioned, which the backward error does not see.
+    for (double shift : {1.0, 1e-2}) {
+      SCOPED_TRACE("n " + std::to_string(s.n) + ", padding " + std::to_string(s.padding));
+      Trial trial(device, s.padding);
+      const Operand A = trial.matrix(s.n, s.n, type, Use::both, part_of(triangle));
+      const Operand info = trial.scalar_output();
+      trial.set(A, positive_definite(trial.given(A), s.n, shift));
+      trial.run(
+          [&](Backend& backend, const Side& of) { backend.potrf(triangle, of(A), of(info)); });
+      EXPECT_EQ(trial.actual(info).front(), 0);
+      expect_factor_of(trial.given(A), as_lower(triangle, trial.actual(A), s.n), s.n, type);
+    }
+  }
+}
+
+void finds_bad_pivots(TestDevice& device, Triangle triangle, ElementType type) {
+  for (const Square& s : squares) {
+    for (double pivot : {-1.0, 0.0}) {
+      // The first, the last, and one between.
+      for (std::int64_t bad : {std::int64_t{0}, s.n / 2, s.n - 1}) {
+        SCOPED_TRACE("n " + std::to_string(s.n) + ", pivot " + std::to_string(bad));
+        Trial trial(device, s.padding);
+        const Operand A = trial.matrix(s.n, s.n, type, Use::both, part_of(triangle));
+        const Operand info = trial.scalar_output();
+        // The row and column of the bad pivot are otherwise zero, so that it is exactly `pivot`.
+        std::vector<double> elements = positive_definite(trial.given(A), s.n, 1);
+        for (std::int64_t i = 0; i < s.n; ++i)
+          elements[bad * s.n + i] = elements[i * s.n + bad] = 0;
+        elements[bad * s.n + bad] = pivot;
+        trial.set(A, elements);
+        trial.run(
+            [&](Backend& backend, const Side& of) { backend.potrf(triangle, of(A), of(info)); });
+        EXPECT_GT(trial.actual(info).front(), 0);
+      }
+    }
+  }
+}
+
+void solves(TestDevice& device, Triangle triangle, ElementType type) {
+  for (const Square& s : squares) {
+    SCOPED_TRACE("n " + std::to_string(s.n) + ", padding " + std::to_string(s.padding));
+    Trial trial(device, s.padding);
+    const Operand factor = trial.matrix(s.n, s.n, type, Use::input, part_of(triangle));
+    const Operand b = trial.vector(s.n, type, Use::both);
+    // Any triangle with a large diagonal is the factor of something.
+    std::vector<double> elements = trial.given(factor);
+    for (std::int64_t i = 0; i < s.n; ++i) {
+      elements[i * s.n + i] = std::sqrt(static_cast<double>(s.n)) * (1.5 + elements[i * s.n + i]);
+    }
+    trial.set(factor, elements);
+    trial.run(
+        [&](Backend& backend, const Side& of) { backend.potrs(triangle, of(factor), of(b)); });
+    const std::vector<double> L = as_lower(triangle, elements, s.n);
+    expect_solution(L, trial.actual(b), trial.given(b), s.n, type);
+    expect_solution(L, trial.expected(b), trial.given(b), s.n, type);
+  }
+}
+
+void accepts_nothing(TestDevice& device, Triangle triangle, ElementType type, bool solve) {
+  for (std::int64_t padding : {0, 2}) {
+    Trial trial(device, padding);
+    const Operand A = trial.matrix(0, 0, type, Use::both, part_of(triangle));
+    const Operand b = trial.vector(0, type, Use::both);
+    const Operand info = trial.vector(ElementType::float64, Use::both, {7});
+    trial.run([&](Backend& backend, const Side& of) {
+      if (solve)
+        backend.potrs(triangle, of(A), of(b));
+      else
+        backend.potrf(triangle, of(A), of(info));
+    });
+    trial.expect_equal(info);
+  }
+}
+
+}  // namespace
+
+void add_factorization_cases(OperationTable& table) {
+  for (Triangle triangle : {Triangle::lower, Triangle::upper}) {
+    const std::string name = triangle == Triangle::lower ? "lower" : "upper";
+    table.add_types("potrf", name, [=](TestDevice& device, ElementType type) {
+      factors_positive_definite(device, triangle, type);
+    });
+    table.add_types(
+        "potrf", name + "_not_positive_definite",
+        [=](TestDevice& device, ElementType type) { finds_bad_pivots(device, triangle, type); });
+    table.add_types("potrf", name + "_empty", [=](TestDevice& device, ElementType type) {
+      accepts_nothing(device, triangle, type, false);
+    });
+    table.add_types("potrs", name,
+                    [=](TestDevice& device, ElementType type) { solves(device, triangle, type); });
+    table.add_types("potrs", name + "_empty", [=](TestDevice& device, ElementType type) {
+      accepts_nothing(device, triangle, type, true);
+    });
+  }
+}
+
+}  // namespace natgrad::tests

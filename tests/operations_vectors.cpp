@@ -1,0 +1,330 @@
+#include "support/operation_table.hpp"
+#include "support/tolerance.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+// Memory, vectors and elementwise work.
+
+namespace natgrad::tests {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr ElementType float32 = ElementType::float32;
+constexpr ElementType float64 = ElementType::float64;
+constexpr ElementType int32 = ElementType::int32;
+
+struct Size {
+  std::int64_t rows, columns, padding;
+};
+
+/// Vectors of length 0, 1, prime, and longer than one thread's share, then matrices.
+constexpr Size sizes[] = {{0, 1, 0},   {1, 1, 0},  {13, 1, 1}, {20001, 1, 0}, {13, 15, 0},
+                          {13, 15, 3}, {0, 15, 3}, {13, 0, 3}, {1, 15, 3},    {131, 257, 5}};
+
+/// Runs body(trial, size) for every size.
+template <class Body>
+void for_sizes(TestDevice& device, const Body& body) {
+  for (const Size& size : sizes) {
+    SCOPED_TRACE(to_string(Shape{size.rows, size.columns}) + ", padding " +
+                 std::to_string(size.padding));
+    Trial trial(device, size.padding);
+    body(trial, size);
+  }
+}
+
+/// A vector, or a matrix with padding.
+Operand array(Trial& trial, const Size& size, ElementType type, Use use) {
+  return size.columns == 1 ? trial.vector(size.rows, type, use)
+                           : trial.matrix(size.rows, size.columns, type, use);
+}
+
+std::vector<double> filled(const Trial& trial, Operand like, double value) {
+  return std::vector<double>(trial.given(like).size(), value);
+}
+
+void add_memory_cases(OperationTable& table) {
+  const auto transfers = [](auto transfer) {
+    return [=](TestDevice& device) {
+      for (ElementType type : {int32, float32, float64}) {
+        for (std::int64_t size : {0, 1, 13 * 15}) {
+          SCOPED_TRACE(std::to_string(size) + " " + to_string(type));
+          Trial trial(device);
+          transfer(trial, size, type);
+        }
+      }
+    };
+  };
+  table.add(
+      "upload", "", transfers([](Trial& trial, std::int64_t size, ElementType type) {
+        // Never null, as `Context` demands, also where there is nothing to copy.
+        const std::vector<std::int64_t> host(static_cast<std::size_t>(size) + 1,
+                                             0x4142434445464748);
+        const Operand to = trial.vector(size, type, Use::output);
+        trial.run([&](Backend& backend, const Side& of) { backend.upload(host.data(), of(to)); });
+        trial.expect_equal(to);
+      }));
+  table.add("download", "", transfers([](Trial& trial, std::int64_t size, ElementType type) {
+              const Operand from = trial.vector(size, type, Use::input);
+              std::vector<std::int64_t> tested(static_cast<std::size_t>(size) + 1, 7);
+              std::vector<std::int64_t> twin = tested;
+              trial.run([&](Backend& backend, const Side& of) {
+                if (of.place() != Side::magnitude) {
+                  backend.download(of(from), (of.place() == Side::tested ? tested : twin).data());
+                }
+              });
+              EXPECT_EQ(tested, twin);
+              EXPECT_EQ(tested.back(), 7) << "written past the end";
+            }));
+  table.add("synchronize", "returns", [](TestDevice& device) {
+    device.backend->synchronize();
+    device.backend->synchronize();
+  });
+
+  using Types = std::pair<ElementType, ElementType>;
+  for (auto [from_type, to_type] :
+       {Types{int32, int32}, Types{float32, float32}, Types{float32, float64},
+        Types{float64, float32}, Types{float64, float64}}) {
+    table.add(
+        "copy", to_string(from_type) + std::string("_to_") + to_string(to_type),
+        [=](TestDevice& device) {
+          for_sizes(device, [=](Trial& trial, const Size& size) {
+            const Operand from = array(trial, size, from_type, Use::input);
+            const Operand to = array(trial, size, to_type, Use::output);
+            trial.run([&](Backend& backend, const Side& of) { backend.copy(of(from), of(to)); });
+            trial.expect_equal(to);
+          });
+        });
+  }
+  table.add_types("copy", "not_finite", [](TestDevice& device, ElementType type) {
+    Trial trial(device);
+    const Operand from = trial.vector(float64, Use::input, {nan, infinity, -infinity, 1e300, -0.0});
+    const Operand to = trial.vector(5, type, Use::output);
+    trial.run([&](Backend& backend, const Side& of) { backend.copy(of(from), of(to)); });
+    trial.expect_equal(to);
+  });
+
+  table.add_types("fill", "", [](TestDevice& device, ElementType type) {
+    for (double value : {0.0, -1.25, nan, infinity}) {
+      for_sizes(device, [=](Trial& trial, const Size& size) {
+        const Operand to = array(trial, size, type, Use::output);
+        trial.run([&](Backend& backend, const Side& of) { backend.fill(value, of(to)); });
+        trial.expect_equal(to);
+      });
+    }
+  });
+
+  for (ElementType type : {int32, float32, float64}) {
+    table.add("gather_rows", to_string(type), [=](TestDevice& device) {
+      for (Size size : {Size{13, 15, 0}, Size{13, 15, 3}, Size{7, 1, 0}, Size{1, 1, 2}}) {
+        for (std::int64_t count : {0, 1, 300}) {
+          SCOPED_TRACE(to_string(Shape{size.rows, size.columns}) + ", " + std::to_string(count));
+          Trial trial(device, size.padding);
+          const Operand from = trial.matrix(size.rows, size.columns, type, Use::input);
+          std::vector<double> source = trial.given(from);
+          for (double& element : source) element = std::round(1000 * element);
+          if (type != int32) source.front() = nan;
+          trial.set(from, source);
+          std::vector<double> chosen;
+          for (std::int64_t i = 0; i < count; ++i) {
+            chosen.push_back(static_cast<double>((5 * i + size.rows - 1) % size.rows));
+          }
+          const Operand rows = trial.vector(int32, Use::input, chosen);
+          const Operand to = trial.matrix(count, size.columns, type, Use::output);
+          trial.run([&](Backend& backend, const Side& of) {
+            backend.gather_rows(of(from), of(rows), of(to));
+          });
+          trial.expect_equal(to);
+        }
+      }
+    });
+  }
+
+  table.add_types("commit", "", [](TestDevice& device, ElementType type) {
+    for (double flag : {1.0, 0.5, 0.0, -1.0, nan}) {
+      for_sizes(device, [=](Trial& trial, const Size& size) {
+        const Operand chosen = trial.scalar(flag);
+        const Operand from = array(trial, size, type, Use::input);
+        const Operand to = array(trial, size, type, Use::both);
+        // The operand that is not selected is full of NaN.
+        const Operand other = flag > 0 ? to : from;
+        trial.set(other, filled(trial, other, nan));
+        trial.run([&](Backend& backend, const Side& of) {
+          // On absolute values a negative flag would select the other one.
+          if (of.place() != Side::magnitude) backend.commit(of(chosen), of(from), of(to));
+        });
+        trial.expect_equal(to);
+      });
+    }
+  });
+}
+
+void add_elementwise_cases(OperationTable& table) {
+  table.add_types("axpby", "constants", [](TestDevice& device, ElementType type) {
+    for (auto [a, b] :
+         {std::pair{1.0, 1.0}, std::pair{-0.3, 0.7}, std::pair{0.0, -2.0}, std::pair{1.5, 0.0}}) {
+      for_sizes(device, [=, a = a, b = b](Trial& trial, const Size& size) {
+        const Operand x = array(trial, size, type, Use::input);
+        const Operand y = array(trial, size, type, Use::both);
+        if (b == 0) trial.set(y, filled(trial, y, nan));
+        trial.run(
+            [&](Backend& backend, const Side& of) { backend.axpby(of(a), of(x), of(b), of(y)); });
+        trial.expect_rounded(y, 2);
+      });
+    }
+  });
+  table.add_types("axpby", "elements", [](TestDevice& device, ElementType type) {
+    for (double factor : {0.7, 0.0}) {
+      for_sizes(device, [=](Trial& trial, const Size& size) {
+        const Operand a = trial.scalar(-0.3);
+        const Operand b = trial.scalar(factor);
+        const Operand x = array(trial, size, type, Use::input);
+        const Operand y = array(trial, size, type, Use::both);
+        if (factor == 0) trial.set(y, filled(trial, y, infinity));
+        trial.run(
+            [&](Backend& backend, const Side& of) { backend.axpby(of(a), of(x), of(b), of(y)); });
+        trial.expect_rounded(y, 2);
+      });
+    }
+  });
+
+  for (bool with_itself : {false, true}) {
+    table.add_types(
+        "dot", with_itself ? "with_itself" : "", [=](TestDevice& device, ElementType type) {
+          for (Size size : sizes) {
+            size.padding = 0;  // matrices are whole
+            SCOPED_TRACE(to_string(Shape{size.rows, size.columns}));
+            Trial trial(device);
+            const Operand x = array(trial, size, type, Use::input);
+            const Operand y = with_itself ? x : array(trial, size, type, Use::input);
+            const Operand result = trial.scalar_output();
+            trial.run(
+                [&](Backend& backend, const Side& of) { backend.dot(of(x), of(y), of(result)); });
+            trial.expect_sums(result, size.rows * size.columns);
+          }
+        });
+  }
+  table.add_types("dot", "not_finite", [](TestDevice& device, ElementType type) {
+    for (double value : {nan, infinity}) {
+      Trial trial(device);
+      const Operand x = trial.vector(type, Use::input, {1, 2, value, 4});
+      const Operand y = trial.vector(type, Use::input, {1, 1, 1, 1});
+      const Operand result = trial.scalar_output();
+      trial.run([&](Backend& backend, const Side& of) { backend.dot(of(x), of(y), of(result)); });
+      trial.expect_equal(result);
+    }
+  });
+}
+
+void add_update_cases(OperationTable& table) {
+  const auto expect_verdict = [](TestDevice& device, ElementType type, const Size& size,
+                                 double before, double rate, double theta_end, double d_end,
+                                 double verdict) {
+    Trial trial(device, size.padding);
+    const Operand theta = array(trial, size, type, Use::input);
+    const Operand d = array(trial, size, type, Use::input);
+    for (auto [operand, end] : {std::pair{theta, theta_end}, std::pair{d, d_end}}) {
+      std::vector<double> elements = trial.given(operand);
+      if (!elements.empty()) elements.back() = end;
+      trial.set(operand, elements);
+    }
+    const Operand rate_element = trial.scalar(rate);
+    const Operand finite = trial.vector(float64, Use::both, {before});
+    trial.run([&](Backend& backend, const Side& of) {
+      backend.check_update(of(theta), of(d), of(rate_element), 0.25, of(finite));
+    });
+    trial.expect_equal(finite);
+    EXPECT_EQ(trial.actual(finite).front(), verdict)
+        << theta_end << ", " << d_end << ", rate " << rate;
+  };
+  table.add_types("check_update", "finite", [=](TestDevice& device, ElementType type) {
+    for (const Size& size : sizes) {
+      expect_verdict(device, type, size, 1, 0.5, -1, 2, 1);
+      expect_verdict(device, type, size, 0, 0.5, -1, 2, 0);  // only ever lowered
+    }
+  });
+  table.add_types("check_update", "not_finite", [=](TestDevice& device, ElementType type) {
+    const double huge = type == float64 ? 1.7e308 : 3.3e38;
+    for (const Size& size : {Size{1, 1, 0}, Size{13, 15, 3}, Size{20001, 1, 0}}) {
+      for (double bad : {nan, infinity, -infinity}) {
+        expect_verdict(device, type, size, 1, 0.5, bad, 2, 0);
+        expect_verdict(device, type, size, 1, 0.5, -1, bad, 0);
+        expect_verdict(device, type, size, 1, bad, -1, 2, 0);
+      }
+      // Finite operands whose sum the element cannot hold.
+      expect_verdict(device, type, size, 1, 0.5, huge, huge, 0);
+      expect_verdict(device, type, size, 1, 1.5, 0, huge, 0);
+    }
+  });
+
+  table.add_types("update", "", [](TestDevice& device, ElementType type) {
+    for (double accept : {1.0, 0.0, nan}) {
+      for_sizes(device, [=](Trial& trial, const Size& size) {
+        const Operand flag = trial.scalar(accept);
+        const Operand rate = trial.scalar(0.3);
+        const Operand d = array(trial, size, type, Use::input);
+        const Operand theta = array(trial, size, type, Use::both);
+        if (!(accept > 0)) trial.set(d, filled(trial, d, nan));
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.update(of(flag), of(d), of(rate), 0.01, of(theta));
+        });
+        if (accept > 0)
+          trial.expect_rounded(theta, 3);
+        else
+          trial.expect_equal(theta);
+      });
+    }
+  });
+  table.add_types("update", "constants", [](TestDevice& device, ElementType type) {
+    for_sizes(device, [=](Trial& trial, const Size& size) {
+      const Operand flag = trial.scalar(1);
+      const Operand shrink = trial.scalar(0.125);
+      const Operand d = array(trial, size, type, Use::input);
+      const Operand theta = array(trial, size, type, Use::both);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.update(of(flag), of(d), of(-2.0), of(shrink), of(theta));
+      });
+      trial.expect_rounded(theta, 3);
+    });
+  });
+
+  table.add_types("adam", "", [](TestDevice& device, ElementType type) {
+    for (std::int64_t step : {1, 2, 1000}) {
+      for_sizes(device, [=](Trial& trial, const Size& size) {
+        const Operand g = array(trial, size, type, Use::input);
+        const Operand mean = array(trial, size, type, Use::both);
+        const Operand square = array(trial, size, type, Use::both);
+        const Operand theta = array(trial, size, type, Use::both);
+        std::vector<double> squares = trial.given(square);
+        for (double& element : squares) element = step == 1 ? 0 : std::abs(element);
+        trial.set(square, squares);
+        if (step == 1) trial.set(mean, filled(trial, mean, 0));
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.adam(of(g), 1e-3, 0.9, 0.999, 1e-8, step, of(mean), of(square), of(theta));
+        });
+        trial.expect_rounded(mean, 4);
+        trial.expect_rounded(square, 4);
+        // 1 - beta2^step, in double, loses what the power was rounded by.
+        const double correction = 1 / (1 - std::pow(0.999, static_cast<double>(step)));
+        trial.expect_rounded(theta, 4 + correction * epsilon(float64) / epsilon(type));
+      });
+    }
+  });
+}
+
+}  // namespace
+
+void add_vector_cases(OperationTable& table) {
+  add_memory_cases(table);
+  add_elementwise_cases(table);
+  add_update_cases(table);
+}
+
+}  // namespace natgrad::tests

@@ -1,0 +1,250 @@
+#include "support/naive_backend.hpp"
+#include "support/naive_elements.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+// Rows of S, models, and the scalars of a step.
+
+namespace natgrad::tests {
+
+using namespace naive;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+/// Row n of S: P numbers, zero where no block writes.
+Vector formed_row(const RowBlocks& rows, std::int64_t n, std::int64_t parameters) {
+  Vector row(parameters);
+  const Real scale = load(rows.scale, n);
+  for (const RowBlock& block : rows.blocks) {
+    const std::int64_t d_out = block.output_score.columns();
+    const std::int64_t d_in = block.weight_offset < 0 ? 0 : block.input.columns();
+    for (std::int64_t o = 0; o < d_out; ++o) {
+      const Real score = scale * load(block.output_score, n, o);
+      for (std::int64_t i = 0; i < d_in; ++i) {
+        row[block.weight_offset + o * d_in + i] = score * load(block.input, n, i);
+      }
+      if (block.bias_offset >= 0) row[block.bias_offset + o] = score;
+    }
+  }
+  return row;
+}
+
+/// One past the last parameter that a block covers.
+std::int64_t parameters_of(const RowBlocks& rows) {
+  std::int64_t end = 0;
+  for (const RowBlock& block : rows.blocks) {
+    const std::int64_t d_out = block.output_score.columns();
+    if (block.weight_offset >= 0) {
+      end = std::max(end, block.weight_offset + d_out * block.input.columns());
+    }
+    if (block.bias_offset >= 0) end = std::max(end, block.bias_offset + d_out);
+  }
+  return end;
+}
+
+std::vector<Vector> formed_rows(const RowBlocks& rows, std::int64_t parameters) {
+  std::vector<Vector> formed;
+  for (std::int64_t n = 0; n < rows.rows(); ++n) {
+    formed.push_back(formed_row(rows, n, parameters));
+  }
+  return formed;
+}
+
+Real activated(Activation activation, Real z) {
+  switch (activation) {
+    case Activation::identity:
+      return z;
+    case Activation::tanh:
+      return std::tanh(z);
+    case Activation::relu:
+      return z <= 0 ? 0 : z;
+    case Activation::sigmoid:
+      return 1 / (1 + std::exp(-z));
+    case Activation::gelu:
+      return z * std::erfc(-z / std::sqrt(Real{2})) / 2;
+  }
+  return not_a_number;
+}
+
+Real derivative(Activation activation, Real z, Real a) {
+  const Real sqrt_two_pi = std::sqrt(8 * std::atan(Real{1}));
+  switch (activation) {
+    case Activation::identity:
+      return 1;
+    case Activation::tanh:
+      return 1 - a * a;
+    case Activation::relu:
+      return a > 0 ? 1 : 0;
+    case Activation::sigmoid:
+      return a * (1 - a);
+    case Activation::gelu:
+      return std::erfc(-z / std::sqrt(Real{2})) / 2 + z * std::exp(-z * z / 2) / sqrt_two_pi;
+  }
+  return not_a_number;
+}
+
+/// log softmax(z_n), with the largest output taken out so that exp cannot overflow.
+Vector log_softmax(const ConstView& z, std::int64_t n) {
+  Vector row;
+  for (std::int64_t c = 0; c < z.columns(); ++c) row.push_back(load(z, n, c));
+  const Real largest = *std::max_element(row.begin(), row.end());
+  Real sum = 0;
+  for (Real output : row) sum += std::exp(output - largest);
+  for (Real& output : row) output -= largest + std::log(sum);
+  return row;
+}
+
+bool is_class(std::int64_t label, const ConstView& z) { return label >= 0 && label < z.columns(); }
+
+}  // namespace
+
+void NaiveBackend::row_scaling(const ConstView& weights, double uniform,
+                               const ConstView& coefficients, double factor, const View& scale,
+                               const View& rhs) {
+  for (std::int64_t n = 0; n < scale.rows(); ++n) {
+    const Real root = std::sqrt(weights.empty() ? Real{uniform} : load(weights, n));
+    store(factor * root, scale, n);
+    store(root * (coefficients.empty() ? 1 : load(coefficients, n)), rhs, n);
+  }
+}
+
+void NaiveBackend::gram(const RowBlocks& rows, const View& K, Scratch) {
+  const std::int64_t parameters = parameters_of(rows);
+  const std::vector<Vector> S = formed_rows(rows, parameters);
+  for_each(K, [&](auto i, auto j) {
+    if (j > i) return;
+    Real sum = 0;
+    for (std::int64_t p = 0; p < parameters; ++p) sum += S[i][p] * S[j][p];
+    store(sum, K, i, j);
+  });
+}
+
+void NaiveBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch) {
+  for (std::int64_t n = 0; n < rows.rows(); ++n) {
+    const Vector row = formed_row(rows, n, v.rows());
+    Real sum = 0;
+    for (std::int64_t p = 0; p < v.rows(); ++p) sum += row[p] * load(v, p);
+    store(sum, z, n);
+  }
+}
+
+void NaiveBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
+                           Scratch) {
+  const std::vector<Vector> S = formed_rows(rows, g.rows());
+  for (std::int64_t p = 0; p < g.rows(); ++p) {
+    Real sum = scaled_old(b, g, p);
+    for (std::int64_t n = 0; n < rows.rows(); ++n) sum += S[n][p] * load(y, n);
+    store(sum, g, p);
+  }
+}
+
+void NaiveBackend::materialize(const RowBlocks& rows, std::int64_t first, const View& out) {
+  for (std::int64_t n = 0; n < out.rows(); ++n) {
+    const Vector row = formed_row(rows, first + n, out.columns());
+    for (std::int64_t p = 0; p < out.columns(); ++p) store(row[p], out, n, p);
+  }
+}
+
+void NaiveBackend::bias_activation(Activation activation, const ConstView& bias, const View& z,
+                                   const View& a) {
+  for_each(z, [&](auto i, auto j) {
+    const Real sum = rounded(load(z, i, j) + load(bias, j), z);
+    store(sum, z, i, j);
+    store(activated(activation, sum), a, i, j);
+  });
+}
+
+void NaiveBackend::activation_backward(Activation activation, const ConstView& z,
+                                       const ConstView& a, const View& delta) {
+  for_each(delta, [&](auto i, auto j) {
+    store(load(delta, i, j) * derivative(activation, load(z, i, j), load(a, i, j)), delta, i, j);
+  });
+}
+
+void NaiveBackend::categorical_score(const ConstView& z, const ConstView& labels,
+                                     const View& score) {
+  for (std::int64_t n = 0; n < z.rows(); ++n) {
+    const auto label = static_cast<std::int64_t>(load(labels, n));
+    const Vector log_p = log_softmax(z, n);
+    for (std::int64_t c = 0; c < z.columns(); ++c) {
+      const Real difference = (c == label ? 1 : 0) - std::exp(log_p[c]);
+      store(is_class(label, z) ? difference : not_a_number, score, n, c);
+    }
+  }
+}
+
+void NaiveBackend::categorical_evaluate(const ConstView& z, const ConstView& labels,
+                                        const View& result) {
+  Real log_likelihood = 0;
+  std::int64_t correct = 0;
+  for (std::int64_t n = 0; n < z.rows(); ++n) {
+    const auto label = static_cast<std::int64_t>(load(labels, n));
+    const Vector log_p = log_softmax(z, n);
+    log_likelihood += is_class(label, z) ? log_p[label] : not_a_number;
+    if (std::max_element(log_p.begin(), log_p.end()) - log_p.begin() == label) ++correct;
+  }
+  store(log_likelihood, result, 0);
+  store(correct, result, 1);
+}
+
+void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& arguments,
+                                  const View& scalars) {
+  StepScalars s;
+  download(scalars, &s);
+  const auto decide = [&s](Outcome outcome) {
+    s.outcome = static_cast<double>(outcome);
+    s.accept = outcome == Outcome::accepted ? 1 : 0;
+  };
+  switch (rule) {
+    case ScalarRule::begin_step:
+      s.step = s.step + 1;
+      s.shrink = s.weight_decay * s.rate;
+      s.update_finite = 1;
+      break;
+    case ScalarRule::damp: {
+      s.damping = s.absolute_damping + s.relative_damping * (s.trace / arguments.rank);
+      s.matrix_finite = 1;
+      for (double number : {s.norm, s.trace, s.damping}) {
+        if (!std::isfinite(number)) s.matrix_finite = 0;
+      }
+      break;
+    }
+    case ScalarRule::judge_solve: {
+      s.residual = std::sqrt(s.residual_square);
+      if (s.rhs_square > 0) s.residual /= std::sqrt(s.rhs_square);
+      s.error_bound = arguments.bound_factor * arguments.epsilon * std::min(s.norm, s.trace);
+      s.error_bound =
+          s.damping == 0 ? std::numeric_limits<double>::infinity() : s.error_bound / s.damping;
+      const bool system_finite = s.matrix_finite != 0 && std::isfinite(s.rhs_square);
+      const bool solution_finite =
+          std::isfinite(s.residual_square) && std::isfinite(s.quadratic_form);
+      if (!system_finite)
+        decide(Outcome::not_finite);
+      else if (s.info != 0)
+        decide(Outcome::not_positive_definite);
+      else
+        decide(solution_finite ? Outcome::accepted : Outcome::not_finite);
+      break;
+    }
+    case ScalarRule::judge_step: {
+      auto outcome = static_cast<Outcome>(static_cast<int>(s.outcome));
+      if (outcome == Outcome::accepted && s.update_finite == 0) outcome = Outcome::not_finite;
+      decide(outcome);
+      s.failures = outcome == Outcome::accepted ? 0 : s.failures + 1;
+      break;
+    }
+  }
+  upload(&s, scalars);
+}
+
+void NaiveBackend::publish(const ConstView& scalars, const View& slots) {
+  StepScalars s;
+  download(scalars, &s);
+  const std::int64_t slot = (static_cast<std::int64_t>(s.step) - 1) % slots.rows();
+  for (std::int64_t i = 0; i < scalars.size(); ++i) store(load(scalars, i), slots, slot, i);
+}
+
+}  // namespace natgrad::tests

@@ -1,0 +1,272 @@
+// Runs natgrad-train itself, as a user does.
+
+#include "support/files.hpp"
+#include "support/idx_files.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+#include <sstream>
+#include <string>
+#include <sys/wait.h>
+#include <vector>
+
+namespace natgrad::tests {
+namespace {
+
+using nlohmann::json;
+
+struct Result {
+  int code = -1;
+  std::string output;
+  std::string errors;
+  std::vector<json> metrics;
+
+  const json& last() const { return metrics.back(); }
+  double test_accuracy() const { return last().at("test_accuracy").get<double>(); }
+};
+
+class Trainer : public testing::Test {
+ protected:
+  // Tests run side by side: threads that wait by spinning would starve those of the other test.
+  static void SetUpTestSuite() { setenv("OMP_WAIT_POLICY", "passive", 0); }
+
+  std::string metrics_file() const { return directory_.file("metrics.jsonl"); }
+
+  /// Runs the program with its standard output and error going to files.
+  Result run(const std::string& arguments) {
+    const std::string output = directory_.file("output");
+    const std::string errors = directory_.file("errors");
+    const std::string command =
+        std::string(NATGRAD_TRAIN) + " " + arguments + " >" + output + " 2>" + errors;
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(output), read_file(errors), {}};
+  }
+
+  /// A run that must succeed and write metrics.
+  Result run_with_metrics(const std::string& arguments) {
+    Result result = run(arguments + " --metrics " + metrics_file());
+    EXPECT_EQ(result.code, 0) << result.errors;
+    std::istringstream lines(read_file(metrics_file()));
+    for (std::string line; std::getline(lines, line);) {
+      result.metrics.push_back(json::parse(line));
+    }
+    EXPECT_FALSE(result.metrics.empty());
+    return result;
+  }
+
+  void expect_one_line_error(const std::string& arguments, int code, const std::string& text) {
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, code) << arguments;
+    EXPECT_NE(result.errors.find(text), std::string::npos) << arguments << ": " << result.errors;
+    EXPECT_EQ(std::count(result.errors.begin(), result.errors.end(), '\n'), 1) << result.errors;
+    EXPECT_EQ(result.errors.rfind("natgrad-train: ", 0), 0) << result.errors;
+  }
+
+  void write_mnist() const {
+    for (const std::string part : {"train", "t10k"}) {
+      write_file(directory_.file(part + "-images-idx3-ubyte"), image_bytes(30));
+      write_file(directory_.file(part + "-labels-idx1-ubyte"), label_bytes(30));
+    }
+  }
+
+  TemporaryDirectory directory_;
+};
+
+using trainer = Trainer;
+
+std::set<std::string> keys(const json& line) {
+  std::set<std::string> names;
+  for (const auto& [name, value] : line.items()) names.insert(name);
+  return names;
+}
+
+/// All figures but the times.
+std::string without_seconds(const std::vector<json>& metrics) {
+  std::string text;
+  for (json line : metrics) {
+    line.erase("seconds");
+    line.erase("evaluation_seconds");
+    text += line.dump() + '\n';
+  }
+  return text;
+}
+
+TEST_F(trainer, refuses_bad_options) {
+  const struct {
+    const char* arguments;
+    const char* text;
+  } cases[] = {
+      {"", "no TASK given"},
+      {"letters", "TASK letters: expected digits, or mnist DIR"},
+      {"digits somewhere", "digits takes no directory"},
+      {"mnist", "mnist needs the directory"},
+      {"mnist . --split 1", "--split"},
+      {"digits --fisher exact", "--fisher"},
+      {"digits --optimizer newton", "--optimizer newton: expected natural|sgd|adam"},
+      {"digits --form cubic", "--form cubic: expected auto|primal|dual"},
+      {"digits --rate 0", "--rate 0: expected a number > 0"},
+      {"digits --rate nan", "--rate nan: expected a number > 0"},
+      {"digits --rate inf", "--rate inf: expected a number > 0"},
+      {"digits --rate 0.3:linear", "--rate 0.3:linear: expected a number > 0"},
+      {"digits --rate", "--rate"},
+      {"digits --damping -1", "--damping -1: expected a number >= 0"},
+      {"digits --damping relative:x", "--damping x: expected a number >= 0"},
+      {"digits --momentum 1", "--momentum 1: expected a number >= 0 and < 1"},
+      {"digits --momentum 0.5 --spring 0.5", "exclude each other"},
+      {"digits --optimizer adam --damping 1", "--damping: has no meaning with --optimizer adam"},
+      {"digits --optimizer adam --momentum 0.5", "--momentum: has no meaning"},
+      {"digits --optimizer sgd --spring 0.5", "--spring: has no meaning"},
+      {"digits --optimizer sgd --form dual", "--form: has no meaning"},
+      {"digits --weight-decay 10", "weight_decay"},
+      {"digits --optimizer adam --weight-decay 1e4", "weight_decay"},
+      {"digits --hidden 10,,10", "--hidden"},
+      {"digits --hidden 0", "--hidden 0: expected a whole number"},
+      {"digits --hidden none --activation relu", "--activation: has no meaning"},
+      {"digits --activation cos", "--activation cos: expected tanh|relu|sigmoid|gelu"},
+      {"digits --batch 0", "--batch 0: expected a whole number"},
+      {"digits --epochs 1.5", "--epochs 1.5: expected a whole number"},
+      {"digits --steps 0", "--steps 0: expected a whole number"},
+      {"digits --seed -1", "--seed -1: expected a whole number"},
+      {"digits --seed 99999999999999999999", "--seed 99999999999999999999"},
+      {"digits --device tpu", "--device tpu: expected auto|cpu|cuda"},
+      {"digits --precision half", "--precision half: expected float|double"},
+      {"digits --threads 0", "--threads 0: expected a whole number"},
+      {"digits --evaluate-every 0", "--evaluate-every 0: expected a whole number"},
+  };
+  for (const auto& bad : cases) expect_one_line_error(bad.arguments, 2, bad.text);
+}
+
+TEST_F(trainer, refuses_missing_and_bad_files) {
+  const std::string nowhere = directory_.file("nowhere");
+  expect_one_line_error("mnist " + nowhere, 2, nowhere + ": no such directory");
+  expect_one_line_error("mnist " + directory_.path(), 2, "train-images-idx3-ubyte: no such file");
+  write_mnist();
+  write_file(directory_.file("t10k-labels-idx1-ubyte"), label_bytes(29));
+  expect_one_line_error("mnist " + directory_.path(), 2, "29 labels for the 30 images");
+}
+
+TEST_F(trainer, refuses_an_unwritable_metrics_file_before_it_trains) {
+  const std::string path = directory_.file("nowhere/metrics");
+  const Result result = run("digits --metrics " + path);
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.errors.find(path + ": cannot write metrics: No such file"), std::string::npos)
+      << result.errors;
+  EXPECT_EQ(result.output, "");
+}
+
+TEST_F(trainer, says_that_the_disk_is_full) {
+  expect_one_line_error("digits --steps 2 --metrics /dev/full", 2,
+                        "/dev/full: cannot write metrics: No space left");
+}
+
+TEST_F(trainer, says_at_which_step_it_diverged) {
+  const std::string file = " --metrics " + metrics_file();
+  expect_one_line_error("digits --optimizer sgd --rate 1e38 --steps 20" + file, 3,
+                        "is not finite at step");
+  EXPECT_NE(read_file(metrics_file()).find("\"loss\":null"), std::string::npos);
+}
+
+TEST_F(trainer, prints_help_and_version) {
+  const Result help = run("--help");
+  EXPECT_EQ(help.code, 0);
+  for (const char* option : {"--optimizer", "--damping", "--spring", "--hidden", "--metrics"}) {
+    EXPECT_NE(help.output.find(option), std::string::npos) << option;
+  }
+  const Result version = run("--version");
+  EXPECT_EQ(version.code, 0);
+  for (const char* word : {"natgrad-train ", "Alpaydin", "Kaynak", "CC BY 4.0"}) {
+    EXPECT_NE(version.output.find(word), std::string::npos) << word;
+  }
+}
+
+TEST_F(trainer, writes_metrics_of_a_natural_run) {
+  const Result result = run_with_metrics("digits --steps 5 --batch 479");
+  // Five steps, evaluations at the end of the epoch of three and at the end, the final line.
+  ASSERT_EQ(result.metrics.size(), 8);
+  const std::set<std::string> step = {
+      "step",    "epoch", "seconds",        "evaluation_seconds", "loss",        "accuracy",
+      "damping", "rate",  "quadratic_form", "residual",           "error_bound", "outcome"};
+  EXPECT_EQ(keys(result.metrics[0]), step);
+  EXPECT_EQ(keys(result.metrics[3]),
+            (std::set<std::string>{"step", "epoch", "seconds", "evaluation_seconds", "test_loss",
+                                   "test_accuracy"}));
+  std::set<std::string> last = step;
+  last.insert({"test_loss", "test_accuracy", "final"});
+  EXPECT_EQ(keys(result.last()), last);
+  EXPECT_EQ(result.last()["final"], true);
+  EXPECT_EQ(result.last()["step"], 5);
+  EXPECT_EQ(result.last()["epoch"], 2);
+  EXPECT_EQ(result.last()["outcome"], "accepted");
+  EXPECT_EQ(result.last()["loss"], result.metrics[5]["loss"]);
+  EXPECT_EQ(result.last()["test_loss"], result.metrics[6]["test_loss"]);
+  double seconds = 0;
+  for (const json& line : result.metrics) {
+    EXPECT_GE(line["seconds"].get<double>(), seconds);
+    seconds = line["seconds"].get<double>();
+  }
+}
+
+TEST_F(trainer, writes_null_for_what_is_not_finite) {
+  const Result result = run_with_metrics("digits --steps 1 --damping 0 --hidden none --batch 64");
+  EXPECT_TRUE(result.metrics[0].at("error_bound").is_null());
+}
+
+TEST_F(trainer, evaluates_as_often_as_asked) {
+  const Result result =
+      run_with_metrics("digits --batch 200 --epochs 2 --steps 10 --evaluate-every 3");
+  std::vector<int> steps;
+  for (const json& line : result.metrics) {
+    if (!line.contains("loss")) steps.push_back(line["step"].get<int>());
+  }
+  EXPECT_EQ(steps, (std::vector<int>{3, 6, 9, 10}));
+}
+
+TEST_F(trainer, ends_with_the_smaller_of_epochs_and_steps) {
+  EXPECT_EQ(run_with_metrics("digits --batch 480 --epochs 2 --steps 100").last()["step"], 6);
+  EXPECT_EQ(run_with_metrics("digits --batch 480 --epochs 2 --steps 4").last()["step"], 4);
+}
+
+TEST_F(trainer, says_nothing_when_quiet) {
+  const Result result = run_with_metrics("digits --steps 2 --quiet");
+  EXPECT_EQ(result.output, "");
+  EXPECT_EQ(result.errors, "");
+  EXPECT_EQ(result.last()["final"], true);
+}
+
+TEST_F(trainer, repeats_itself_bit_for_bit) {
+  const std::string arguments = "digits --steps 7 --batch 300 --seed 4";
+  const Result first = run_with_metrics(arguments);
+  const Result second = run_with_metrics(arguments);
+  EXPECT_EQ(without_seconds(first.metrics), without_seconds(second.metrics));
+  const Result other = run_with_metrics("digits --steps 7 --batch 300 --seed 5");
+  EXPECT_NE(without_seconds(first.metrics), without_seconds(other.metrics));
+}
+
+TEST_F(trainer, learns_the_digits_with_every_optimizer) {
+  EXPECT_GE(run_with_metrics("digits --steps 30").test_accuracy(), 0.93);
+  EXPECT_GE(run_with_metrics("digits --steps 30 --momentum 0.9 --rate 0.1").test_accuracy(), 0.9);
+  EXPECT_GE(run_with_metrics("digits --optimizer adam --steps 60").test_accuracy(), 0.85);
+  EXPECT_GE(run_with_metrics("digits --optimizer sgd --steps 60").test_accuracy(), 0.85);
+}
+
+TEST_F(trainer, learns_in_double_and_without_hidden_layers) {
+  EXPECT_GE(run_with_metrics("digits --steps 10 --precision double --hidden none --form primal")
+                .test_accuracy(),
+            0.85);
+}
+
+TEST_F(trainer, trains_on_a_directory_of_idx_files) {
+  write_mnist();
+  const Result result =
+      run_with_metrics("mnist " + directory_.path() + " --hidden 5 --batch 7 --epochs 2");
+  EXPECT_EQ(result.last()["step"], 10);
+  EXPECT_TRUE(std::isfinite(result.last()["test_loss"].get<double>()));
+}
+
+}  // namespace
+}  // namespace natgrad::tests
