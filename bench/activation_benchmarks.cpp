@@ -1,13 +1,10 @@
 // Activations on one core: nanoseconds an element, forward (with the bias) and backward.
 
-#include <string>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
+#include "backend/cpu/blas_environment.hpp"
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
+
+#include <string>
 
 namespace natgrad::bench {
 
@@ -16,19 +13,13 @@ namespace {
 /// One thread while it lives.
 class SingleThread {
  public:
-  SingleThread() { set(1); }
-  ~SingleThread() { set(before_); }
+  SingleThread() { set_threads(1); }
+  ~SingleThread() { set_threads(before_); }
   SingleThread(const SingleThread&) = delete;
   SingleThread& operator=(const SingleThread&) = delete;
 
  private:
-#ifdef _OPENMP
-  static void set(int threads) { omp_set_num_threads(threads); }
-  int before_ = omp_get_max_threads();
-#else
-  static void set(int) {}
-  int before_ = 1;
-#endif
+  int before_ = threads();
 };
 
 constexpr std::int64_t rows = 64;

@@ -187,7 +187,7 @@ TEST(contracts, layers) {
                       adding([](W& w, L& l) { l.input = w.floats(12, 3); })),
       bad<ShapeError>("several terms in the output", "rows of several terms are not supported yet",
                       adding([](W& w, L& l) { l.output_score = w.floats(12, 2); })),
-      bad<ShapeError>("narrow input", "layer segment 0: .input is 6 x 2, expected 6 x 3",
+      bad<ShapeError>("narrow input", "segment 0: .input is 6 x 2, expected 6 x 3",
                       adding([](W& w, L& l) { l.input = w.floats(6, 2); })),
       bad<ShapeError>("few output scores", ".output_score is 5 x 2, expected 6 x 2",
                       adding([](W& w, L& l) { l.output_score = w.floats(5, 2); })),
@@ -433,7 +433,7 @@ TEST(contracts, models) {
                          [](W& w) {
                            net_of({3, 2}).add_to(w.net_scores, {.samples = 6});
                          }),
-      bad<ShapeError>("a set of another size", "expected 5 x 3",
+      bad<ShapeError>("a set of another size", "5 samples, the last forward 6 rows",
                       [](W& w) { w.net.add_to(w.net_scores, {.samples = 5}); }),
       bad<ArgumentError>("scores of other parameters", "other parameters",
                          [](W& w) { w.net.add_to(w.scores, {.samples = 6}); }),

@@ -38,6 +38,7 @@ constexpr Place places[] = {
     {"src/core/version.cpp", 0},
     {"src/core/types.cpp", 0},
     {"src/core/message.hpp", 0},
+    {"src/core/option_errors.hpp", 0},
     {"include/natgrad/array.hpp", 10},
     {"src/core/array.cpp", 10},
     {"src/core/operands.hpp", 10},

@@ -45,12 +45,6 @@ void ContextState::warn(std::string_view text) const {
   if (on_warning_) on_warning_(text);
 }
 
-void ContextState::grow(Array& array, Shape shape, ElementType type) const {
-  if (array.view().type() == type && array.view().size() >= shape.size()) return;
-  array = {};
-  array = this->array(shape, type);
-}
-
 }  // namespace detail
 
 Context::Context(std::shared_ptr<detail::ContextState> state) : state_(std::move(state)) {}

@@ -21,10 +21,6 @@ class ContextState {
   Array array(Shape shape, ElementType type) const { return {allocator_, shape, type, device()}; }
   void warn(std::string_view text) const;
 
-  /// `array` when it holds at least `shape` of `type`, else a new one in its place. The old content
-  /// is lost either way.
-  void grow(Array& array, Shape shape, ElementType type) const;
-
  private:
   std::function<void(std::string_view)> on_warning_;
   std::unique_ptr<Backend> backend_;

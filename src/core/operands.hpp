@@ -4,13 +4,31 @@
 #include "natgrad/array.hpp"
 #include "natgrad/error.hpp"
 
+#include <ostream>
+#include <string>
 #include <string_view>
 
 // Checks of operands that come from outside. Each names the operand and both sides of what failed.
 
 namespace natgrad::detail {
 
-inline void require_given(std::string_view name, const ConstView& view, Device device) {
+/// What an operand is called, in two parts that are put together only when there is an error:
+/// checks on the way of every step must not allocate.
+struct Operand {
+  std::string_view owner;
+  std::string_view name;
+  Operand(const char* whole) : name(whole) {}         // NOLINT(google-explicit-constructor)
+  Operand(std::string_view whole) : name(whole) {}    // NOLINT(google-explicit-constructor)
+  Operand(const std::string& whole) : name(whole) {}  // NOLINT(google-explicit-constructor)
+  Operand(std::string_view part_of, std::string_view part) : owner(part_of), name(part) {}
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Operand& operand) {
+  if (!operand.owner.empty()) out << operand.owner << ": ";
+  return out << operand.name;
+}
+
+inline void require_given(const Operand& name, const ConstView& view, Device device) {
   if (view.empty()) throw ArgumentError(message(name, " is missing"));
   if (view.device() != device) {
     throw DeviceError(message(name, " is ", view.description(), ", but the context is on ",
@@ -18,7 +36,7 @@ inline void require_given(std::string_view name, const ConstView& view, Device d
   }
 }
 
-inline void require_contiguous(std::string_view name, const ConstView& view, Device device) {
+inline void require_contiguous(const Operand& name, const ConstView& view, Device device) {
   require_given(name, view, device);
   if (!view.contiguous()) {
     throw ShapeError(message(name, " is ", view.description(), " with leading dimension ",
@@ -26,21 +44,21 @@ inline void require_contiguous(std::string_view name, const ConstView& view, Dev
   }
 }
 
-inline void require_shape(std::string_view name, const ConstView& view, Shape shape) {
+inline void require_shape(const Operand& name, const ConstView& view, Shape shape) {
   if (view.shape() != shape) {
     throw ShapeError(
         message(name, " is ", to_string(view.shape()), ", expected ", to_string(shape)));
   }
 }
 
-inline void require_type(std::string_view name, const ConstView& view, ElementType type) {
+inline void require_type(const Operand& name, const ConstView& view, ElementType type) {
   if (view.type() != type) {
     throw TypeError(message(name, " is ", to_string(view.type()), ", expected ", to_string(type)));
   }
 }
 
 /// A contiguous vector or matrix of one type and shape on the context's device.
-inline void require_operand(std::string_view name, const ConstView& view, Shape shape,
+inline void require_operand(const Operand& name, const ConstView& view, Shape shape,
                             ElementType type, Device device) {
   require_contiguous(name, view, device);
   require_type(name, view, type);

@@ -6,13 +6,13 @@
 #include "core/overlap.hpp"
 #include "fisher/accumulation.hpp"
 #include "fisher/damped_system.hpp"
+#include "fisher/damping.hpp"
 #include "fisher/form.hpp"
 #include "fisher/kept_rows.hpp"
-#include "optimizer/options.hpp"
 #include "scores/rows.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <utility>
 
 namespace natgrad {
@@ -90,6 +90,7 @@ struct FisherMatrix::State {
 
   void begin(const detail::Rows& rows);
   void store(std::int64_t n);
+  void require_size(const char* caller) const;
   void require_rows(const char* caller) const;
   View operand(const char* name, const View& view) const;
   void upload_damping();
@@ -112,11 +113,7 @@ void FisherMatrix::State::store(std::int64_t n) {
 
 /// Decides the form with the first rows, and takes the memory that lasts.
 void FisherMatrix::State::begin(const detail::Rows& rows) {
-  if (size == parameters.size()) return;
-  if (size != 0) {
-    throw ArgumentError(message("accumulate: the parameters have grown from ", size, " to ",
-                                parameters.size(), " since the first rows"));
-  }
+  if (size != 0) return require_size("accumulate");
   const std::int64_t all = options.samples > 0 ? options.samples : rows.size();
   const Form chosen = detail::choose_form({.form = options.form,
                                            .damping = options.damping,
@@ -144,8 +141,15 @@ void FisherMatrix::State::begin(const detail::Rows& rows) {
   size = parameters.size();
 }
 
+void FisherMatrix::State::require_size(const char* caller) const {
+  if (size == parameters.size()) return;
+  throw ArgumentError(message(caller, ": the parameters have grown from ", size, " to ",
+                              parameters.size(), " since the first rows"));
+}
+
 void FisherMatrix::State::require_rows(const char* caller) const {
   if (samples == 0) throw ArgumentError(message(caller, ": no rows were accumulated"));
+  require_size(caller);
 }
 
 View FisherMatrix::State::operand(const char* name, const View& view) const {
@@ -180,6 +184,7 @@ void FisherMatrix::State::factorize() {
 /// From the right-hand side in place to the direction, where all went well.
 void FisherMatrix::State::solve(const Buffers& b, const View& direction) {
   const detail::DampedSystem system(backend, storage.system, scalars);
+  backend.update_scalars(ScalarRule::begin_step, {}, scalars);
   system.solve();
   const View quadratic = scalar(scalars, &StepScalars::quadratic_form);
   if (primal()) {
@@ -190,6 +195,11 @@ void FisherMatrix::State::solve(const Buffers& b, const View& direction) {
     backend.adjoint(kept.blocks(), storage.system.solution, 0, b.direction, b.work);
   }
   detail::judge_solve(backend, form, type(), scalars);
+  // A direction that overflows its type is no direction: with nothing kept of theta, the new
+  // parameters that this checks are the direction itself.
+  backend.check_update(b.direction, b.direction, 1.0, 1.0,
+                       scalar(scalars, &StepScalars::update_finite));
+  backend.update_scalars(ScalarRule::judge_step, {}, scalars);
   backend.commit(scalar(scalars, &StepScalars::accept), b.direction, direction);
   solved = true;
 }
@@ -208,14 +218,11 @@ FisherMatrix::FisherMatrix(Parameters parameters)
     : FisherMatrix(std::move(parameters), Options{}) {}
 
 FisherMatrix::FisherMatrix(Parameters parameters, Options options) {
-  std::string errors;
+  detail::OptionErrors errors("Fisher matrix");
   detail::check_damping(options.damping, errors);
-  if (options.samples < 0)
-    errors += message(errors.empty() ? "" : "; ", ".samples = ", options.samples, ", must be >= 0");
-  if (options.tile_rows <= 0)
-    errors +=
-        message(errors.empty() ? "" : "; ", ".tile_rows = ", options.tile_rows, ", must be > 0");
-  detail::throw_option_errors("Fisher matrix", errors);
+  errors.check(".samples", static_cast<double>(options.samples), options.samples >= 0, ">= 0");
+  errors.check(".tile_rows", static_cast<double>(options.tile_rows), options.tile_rows > 0, "> 0");
+  errors.throw_if_any();
   if (parameters.size() == 0) throw ArgumentError("Fisher matrix: the parameters are empty");
   state_ = std::make_unique<State>(std::move(parameters), options);
 }
@@ -276,6 +283,9 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
   s.operand("solve: direction", direction);
   detail::require_operand("solve: gradient", gradient.view, {s.size, 1}, s.parameters.type(),
                           s.parameters.context().device());
+  if (!std::isfinite(gradient.scale)) {
+    throw OptionError(message("solve: gradient .scale = ", gradient.scale, ", must be finite"));
+  }
   if (!s.primal()) {
     throw ArgumentError(
         "solve: a gradient of P numbers needs the primal form, this matrix is dual; "
@@ -289,9 +299,9 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
 }
 
 void FisherMatrix::set_damping(const Damping& damping) {
-  std::string errors;
+  detail::OptionErrors errors("Fisher matrix");
   detail::check_damping(damping, errors);
-  detail::throw_option_errors("Fisher matrix", errors);
+  errors.throw_if_any();
   state_->options.damping = damping;
   state_->upload_damping();
   state_->factorized = false;

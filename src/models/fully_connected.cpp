@@ -127,7 +127,7 @@ void FullyConnected::State::reserve(std::int64_t samples) {
 
 void FullyConnected::State::check_labels(const char* caller, const ConstView& labels) const {
   if (rows == 0) throw ArgumentError(message(caller, ": call forward first"));
-  detail::require_operand(message(caller, ": labels"), labels, {rows, 1}, ElementType::int32,
+  detail::require_operand({caller, "labels"}, labels, {rows, 1}, ElementType::int32,
                           parameters.context().device());
 }
 
@@ -187,6 +187,13 @@ void FullyConnected::backward(const ConstView& labels) {
 void FullyConnected::add_to(LayerScores& scores, const RowSet& set) const {
   const State& s = *state_;
   if (!s.has_scores) throw ArgumentError("add_to: call forward and backward first");
+  if (!(scores.parameters() == s.parameters)) {
+    throw ArgumentError("add_to: the scores are of other parameters");
+  }
+  if (set.samples != s.rows) {
+    throw ShapeError(message("add_to: the set has ", set.samples, " samples, the last forward ",
+                             s.rows, " rows"));
+  }
   scores.begin(set);
   for (std::size_t i = 0; i < s.layers.size(); ++i) {
     const State::Layer& layer = s.layers[i];

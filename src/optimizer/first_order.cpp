@@ -1,45 +1,40 @@
 #include "optimizer/first_order.hpp"
 
 #include "core/context_state.hpp"
-#include "core/message.hpp"
 #include "core/operands.hpp"
-#include "natgrad/error.hpp"
+#include "core/option_errors.hpp"
 
-#include <cmath>
-#include <string_view>
 #include <utility>
 
 namespace natgrad {
 
 namespace {
 
-void require(bool holds, std::string_view name, double value, std::string_view expected) {
-  if (!holds) throw OptionError(detail::message(name, " = ", value, ", expected ", expected));
-}
-
-void validate(const FirstOrder::Options& options) {
-  require(std::isfinite(options.rate) && options.rate > 0, "rate", options.rate, "finite and > 0");
-  require(std::isfinite(options.weight_decay) && options.weight_decay >= 0, "weight_decay",
-          options.weight_decay, "finite and >= 0");
-  require(options.rate * options.weight_decay <= 1, "rate * weight_decay",
-          options.rate * options.weight_decay, "<= 1");
-  const auto is_decay = [](double x) { return x >= 0 && x < 1; };
+void check_options(const FirstOrder::Options& options) {
+  detail::OptionErrors errors("first-order optimizer");
+  errors.check("rate", options.rate, options.rate > 0, "finite and > 0");
+  errors.check("weight_decay", options.weight_decay,
+               options.weight_decay >= 0 && !(options.rate * options.weight_decay > 1),
+               "finite, >= 0 and <= 1 / rate");
+  const auto check_decay = [&](const char* name, double value) {
+    errors.check(name, value, value >= 0 && value < 1, ">= 0 and < 1");
+  };
   if (const auto* sgd = std::get_if<Sgd>(&options.rule)) {
-    require(is_decay(sgd->momentum), "momentum", sgd->momentum, "0 <= momentum < 1");
+    check_decay("momentum", sgd->momentum);
   } else {
     const auto& adam = std::get<Adam>(options.rule);
-    require(is_decay(adam.beta1), "beta1", adam.beta1, "0 <= beta1 < 1");
-    require(is_decay(adam.beta2), "beta2", adam.beta2, "0 <= beta2 < 1");
-    require(std::isfinite(adam.epsilon) && adam.epsilon > 0, "epsilon", adam.epsilon,
-            "finite and > 0");
+    check_decay("beta1", adam.beta1);
+    check_decay("beta2", adam.beta2);
+    errors.check("epsilon", adam.epsilon, adam.epsilon > 0, "finite and > 0");
   }
+  errors.throw_if_any();
 }
 
 }  // namespace
 
 FirstOrder::FirstOrder(Parameters parameters, Options options)
     : parameters_(std::move(parameters)), options_(options) {
-  validate(options_);
+  check_options(options_);
   const Context& context = parameters_.context();
   const Shape shape = {parameters_.size(), 1};
   Backend& backend = context.state().backend();

@@ -16,12 +16,16 @@ void Rows::require_rows(const char* caller, const Parameters& parameters) const 
     throw ArgumentError(message(caller, ": the scores are of other parameters"));
   }
   if (size() == 0) throw ArgumentError(message(caller, ": the scores have no rows; begin a set"));
+  if (parameters_size_ != parameters_.size()) {
+    throw ArgumentError(message(caller, ": the parameters have grown from ", parameters_size_,
+                                " to ", parameters_.size(), " since the set's begin"));
+  }
   if (blocks_.empty()) throw ArgumentError(message(caller, ": the set has no layers; add them"));
 }
 
 void Rows::check_column(const char* name, const ConstView& column, std::int64_t samples) const {
   if (column.empty()) return;
-  require_operand(message("scores: .", name), column, {samples, 1}, parameters_.type(),
+  require_operand({"scores", name}, column, {samples, 1}, parameters_.type(),
                   parameters_.context().device());
 }
 
@@ -36,20 +40,25 @@ void Rows::check(const RowSet& set) const {
   if (!std::isfinite(set.scale) || set.scale == 0) {
     throw OptionError(message("scores: .scale = ", set.scale, ", must be finite and not 0"));
   }
-  check_column("weights", set.weights, set.samples);
-  check_column("coefficients", set.coefficients, set.samples);
+  check_column(".weights", set.weights, set.samples);
+  check_column(".coefficients", set.coefficients, set.samples);
 }
 
 void Rows::begin(const RowSet& set) {
   check(set);
-  ContextState& context = parameters_.context().state();
-  context.grow(scale_, {set.samples, 1}, ElementType::float64);
-  context.grow(rhs_, {set.samples, 1}, ElementType::float64);
+  const Context& context = parameters_.context();
+  if (scale_.view().rows() < set.samples) {
+    Array new_scale = context.array({set.samples, 1}, ElementType::float64);
+    Array new_rhs = context.array({set.samples, 1}, ElementType::float64);
+    scale_ = std::move(new_scale);
+    rhs_ = std::move(new_rhs);
+  }
   set_ = set;
   if (set_.batch_samples == 0) set_.batch_samples = set.samples;
+  parameters_size_ = parameters_.size();
   blocks_.clear();
   covered_.assign(static_cast<std::size_t>(parameters_.segments()), 0);
-  context.backend().row_scaling(
+  context.state().backend().row_scaling(
       set_.weights, 1.0 / static_cast<double>(set_.batch_samples), set_.coefficients, set_.scale,
       scale_.view().row_range(0, set_.samples), rhs_.view().row_range(0, set_.samples));
 }
@@ -57,6 +66,9 @@ void Rows::begin(const RowSet& set) {
 void Rows::require_free(Segment segment, const char* role) const {
   if (!segment) return;
   const std::string& name = parameters_.name(segment);
+  if (static_cast<std::size_t>(segment.index) >= covered_.size()) {
+    throw ArgumentError(message("layer: ", role, " ", name, " was added after the set's begin"));
+  }
   if (covered_[static_cast<std::size_t>(segment.index)] != 0) {
     throw ArgumentError(
         message("layer: ", role, " ", name,
@@ -65,8 +77,7 @@ void Rows::require_free(Segment segment, const char* role) const {
   }
 }
 
-void Rows::check_factor(const std::string& name, const ConstView& factor,
-                        std::int64_t columns) const {
+void Rows::check_factor(const Operand& name, const ConstView& factor, std::int64_t columns) const {
   require_given(name, factor, parameters_.context().device());
   require_type(name, factor, parameters_.type());
   if (factor.rows() > size() && factor.rows() % size() == 0 && factor.columns() == columns) {
@@ -90,7 +101,7 @@ void Rows::add(const LayerScores::Layer& layer) {
     const View& weight = parameters_.tensor(layer.weight);
     const std::string& name = parameters_.name(layer.weight);
     outputs = weight.rows();
-    check_factor(message("layer ", name, ": .input"), layer.input, weight.columns());
+    check_factor({name, ".input"}, layer.input, weight.columns());
     block.weight_offset = parameters_.offset(layer.weight);
   } else if (!layer.input.empty()) {
     throw ArgumentError("layer: .input is given without a .weight");
@@ -105,7 +116,7 @@ void Rows::add(const LayerScores::Layer& layer) {
     block.bias_offset = parameters_.offset(layer.bias);
   }
   const std::string& name = parameters_.name(layer.weight ? layer.weight : layer.bias);
-  check_factor(message("layer ", name, ": .output_score"), layer.output_score, outputs);
+  check_factor({name, ".output_score"}, layer.output_score, outputs);
   blocks_.push_back(block);
   for (Segment segment : {layer.weight, layer.bias}) {
     if (segment) covered_[static_cast<std::size_t>(segment.index)] = 1;

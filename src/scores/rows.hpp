@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "core/operands.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
 
@@ -39,12 +40,13 @@ class Rows {
 
  private:
   void check_column(const char* name, const ConstView& column, std::int64_t samples) const;
-  void check_factor(const std::string& name, const ConstView& factor, std::int64_t columns) const;
+  void check_factor(const Operand& name, const ConstView& factor, std::int64_t columns) const;
   void require_free(Segment segment, const char* role) const;
 
   Parameters parameters_;
   Kind kind_;
   RowSet set_;
+  std::int64_t parameters_size_ = 0;  // P at begin
   Array scale_;
   Array rhs_;
   std::vector<RowBlock> blocks_;

@@ -1,16 +1,13 @@
 #include "trainer/program.hpp"
 
-#include <fmt/format.h>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
+#include "backend/cpu/blas_environment.hpp"
 #include "io/dataset.hpp"
 #include "natgrad/error.hpp"
 #include "trainer/command_line.hpp"
 #include "trainer/options.hpp"
 #include "trainer/training.hpp"
+
+#include <fmt/format.h>
 
 #include <cstdio>
 #include <exception>
@@ -39,14 +36,6 @@ int fail(std::string_view text, int code) noexcept {
   return code;
 }
 
-void use_threads(std::int64_t count) {
-#ifdef _OPENMP
-  omp_set_num_threads(static_cast<int>(count));
-#else
-  throw OptionError(fmt::format("--threads {}: this program was built without OpenMP", count));
-#endif
-}
-
 Context make_context(const Options& options) {
   const Context::Options context = {.on_warning = [](std::string_view text) { print_error(text); }};
   if (!options.device) return Context::best(context);
@@ -54,7 +43,7 @@ Context make_context(const Options& options) {
 }
 
 void train(const Options& options, Stopwatch& stopwatch) {
-  if (options.threads) use_threads(*options.threads);
+  if (options.threads) set_threads(static_cast<int>(*options.threads));
   const Context context = make_context(options);
   const io::Dataset data = options.task == Task::digits ? io::load_digits(options.split)
                                                         : io::load_mnist(options.directory);

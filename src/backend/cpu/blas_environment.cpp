@@ -3,6 +3,9 @@
 #include <array>
 #include <cstdlib>
 #include <dlfcn.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 #include <string_view>
 #include <unistd.h>
 
@@ -73,5 +76,13 @@ void apply_blas_advice(char** argv) {
   // Where that fails the program runs on, only slower.
   unsetenv(restarted);
 }
+
+#ifdef _OPENMP
+void set_threads(int count) { omp_set_num_threads(count); }
+int threads() { return omp_get_max_threads(); }
+#else
+void set_threads(int) {}
+int threads() { return 1; }
+#endif
 
 }  // namespace natgrad

@@ -21,4 +21,8 @@ std::vector<BlasAdvice> blas_advice();
 /// once.
 void apply_blas_advice(char** argv);
 
+/// For programs: the OpenMP threads of this process from here on, which the BLAS follows.
+void set_threads(int count);
+int threads();
+
 }  // namespace natgrad

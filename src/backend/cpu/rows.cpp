@@ -119,7 +119,7 @@ void gram_by_tiles(const RowBlocks& rows, const View& K, const Scratch& scratch)
   const std::int64_t size = cpu::gram_tile(n);
   const std::int64_t side = (n + size - 1) / size;
   const double* scale = rows.scale.as<double>();
-#pragma omp parallel
+#pragma omp parallel if (side > 1)
   {
     const cpu::GramScratch<Result> own(scratch.data, cpu::thread_index(), size,
                                        cpu::conversion_columns(rows, element_type_of<Result>));
