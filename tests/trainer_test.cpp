@@ -166,9 +166,15 @@ TEST_F(trainer, says_that_the_disk_is_full) {
 
 TEST_F(trainer, says_at_which_step_it_diverged) {
   const std::string file = " --metrics " + metrics_file();
-  expect_one_line_error("digits --optimizer sgd --rate 1e38 --steps 20" + file, 3,
+  expect_one_line_error("digits --optimizer sgd --rate 1e38 --weight-decay 0 --steps 20" + file, 3,
                         "is not finite at step");
   EXPECT_NE(read_file(metrics_file()).find("\"loss\":null"), std::string::npos);
+}
+
+// More rows than parameters and no damping: the matrix of the dual form is singular.
+TEST_F(trainer, gives_up_after_ten_failed_steps) {
+  expect_one_line_error("digits --hidden none --form dual --damping 0 --batch 1437", 3,
+                        "step 10: 10 attempts in a row have failed");
 }
 
 TEST_F(trainer, prints_help_and_version) {

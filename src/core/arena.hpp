@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/array.hpp"
+#include "natgrad/error.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -22,13 +23,18 @@ class Carver {
   /// counting.
   View take(Shape shape, ElementType type, std::int64_t leading_dimension = 0) {
     const std::int64_t columns = leading_dimension == 0 ? shape.columns : leading_dimension;
-    void* start = take_bytes(shape.rows * columns * size_of(type));
+    void* start = take_bytes(product(product(shape.rows, columns), size_of(type)));
     return start == nullptr ? View() : View(start, type, shape, {columns, device_});
   }
 
   void* take_bytes(std::int64_t bytes) {
     void* start = memory_ == nullptr ? nullptr : memory_ + bytes_;
-    bytes_ += (bytes + alignment - 1) / alignment * alignment;
+    std::int64_t end = 0;
+    if (__builtin_add_overflow(bytes_, bytes, &end) ||
+        __builtin_add_overflow(end, alignment - 1, &end)) {
+      throw_too_large();
+    }
+    bytes_ = end / alignment * alignment;
     return start;
   }
 
@@ -36,6 +42,16 @@ class Carver {
 
  private:
   static constexpr std::int64_t alignment = 64;
+
+  [[noreturn]] static void throw_too_large() {
+    throw MemoryError("scratch: more bytes than an address can count");
+  }
+
+  static std::int64_t product(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_mul_overflow(a, b, &result)) throw_too_large();
+    return result;
+  }
 
   std::byte* memory_ = nullptr;
   Device device_ = {};

@@ -35,24 +35,36 @@ struct Storage {
 
 /// Scratch of any one call.
 struct Buffers {
-  View tile;       // rows formed at a time (tile rows, P), of the type asked for
-  View rows;       // (N), of the system's type
+  View rows;       // dual: (N), of the parameters' type
   View direction;  // (P), of the parameters' type
-  View wide;       // (P) float64
-  View roots;      // (N) float64
-  View rhs;        // (N) float64
-  Scratch work;
+  View wide;       // primal: (P) float64
+  View roots;      // dual: (N) float64, as is the next
+  View rhs;
+  Scratch work;  // of the row operations
   Buffers(detail::Carver& carver, const Parameters& parameters, const RowBlocks& blocks,
-          std::int64_t tile_rows, ElementType type) {
+          Form form) {
     const std::int64_t p = parameters.size();
-    const Backend& backend = parameters.context().state().backend();
-    tile = carver.take({std::min(tile_rows, blocks.rows()), p}, type);
-    rows = carver.take({blocks.rows(), 1}, type);
     direction = carver.take({p, 1}, parameters.type());
-    wide = carver.take({p, 1}, ElementType::float64);
+    if (form == Form::primal) {
+      wide = carver.take({p, 1}, ElementType::float64);
+      return;
+    }
+    rows = carver.take({blocks.rows(), 1}, parameters.type());
     roots = carver.take({blocks.rows(), 1}, ElementType::float64);
     rhs = carver.take({blocks.rows(), 1}, ElementType::float64);
-    work.bytes = backend.rows_scratch(blocks, type);
+    work.bytes = parameters.context().state().backend().rows_scratch(blocks, parameters.type());
+    work.data = carver.take_bytes(work.bytes);
+  }
+};
+
+/// Scratch of what forms rows.
+struct TileBuffers {
+  View tile;     // (tile rows, P), of the type asked for
+  Scratch work;  // of the row operations
+  TileBuffers(detail::Carver& carver, const Parameters& parameters, const RowBlocks& blocks,
+              std::int64_t tile_rows, ElementType type) {
+    tile = carver.take({std::min(tile_rows, blocks.rows()), parameters.size()}, type);
+    work.bytes = parameters.context().state().backend().rows_scratch(blocks, type);
     work.data = carver.take_bytes(work.bytes);
   }
 };
@@ -82,17 +94,32 @@ struct FisherMatrix::State {
 
   bool primal() const { return form == Form::primal; }
   ElementType type() const { return primal() ? ElementType::float64 : parameters.type(); }
-  Buffers buffers(const RowBlocks& blocks, ElementType type) const {
-    return parameters.context().state().arena().buffers<Buffers>(parameters, blocks,
-                                                                 options.tile_rows, type);
+  Buffers buffers() const {
+    return parameters.context().state().arena().buffers<Buffers>(
+        parameters, primal() ? RowBlocks{} : kept.blocks(), form);
   }
-  Buffers buffers() const { return buffers(primal() ? RowBlocks{} : kept.blocks(), type()); }
+  TileBuffers tiles(const RowBlocks& blocks, ElementType type) const {
+    return parameters.context().state().arena().buffers<TileBuffers>(parameters, blocks,
+                                                                     options.tile_rows, type);
+  }
+  /// Calls body(tile, whether it is the first) for all rows kept, formed a tile at a time.
+  template <class Body>
+  void for_each_tile(ElementType type, const Body& body) const {
+    const View tile = tiles(kept.blocks(), type).tile;
+    for (std::int64_t first = 0; first < samples; first += tile.rows()) {
+      const View part = tile.row_range(0, std::min(tile.rows(), samples - first));
+      backend.materialize(kept.blocks(), first, part);
+      body(part, first == 0);
+    }
+  }
 
   void begin(const detail::Rows& rows);
+  void add(const detail::Rows& rows);
+  void forget();
   void store(std::int64_t n);
   void require_size(const char* caller) const;
   void require_rows(const char* caller) const;
-  View operand(const char* name, const View& view) const;
+  void require_direction(const char* name, const View& view) const;
   void upload_damping();
   void assemble();
   void factorize();
@@ -114,7 +141,7 @@ void FisherMatrix::State::store(std::int64_t n) {
 /// Decides the form with the first rows, and takes the memory that lasts.
 void FisherMatrix::State::begin(const detail::Rows& rows) {
   if (size != 0) return require_size("accumulate");
-  const std::int64_t all = options.samples > 0 ? options.samples : rows.size();
+  const std::int64_t all = options.samples > 0 ? options.samples : rows.batch_samples();
   const Form chosen = detail::choose_form({.form = options.form,
                                            .damping = options.damping,
                                            .rows = all,
@@ -128,17 +155,35 @@ void FisherMatrix::State::begin(const detail::Rows& rows) {
   }
   form = chosen;
   capacity = all;
-  try {
-    Array new_scalars = parameters.context().array({step_scalars_count, 1}, ElementType::float64);
-    backend.fill(0, new_scalars);
-    if (primal()) store(parameters.size());
-    scalars = std::move(new_scalars);
-  } catch (...) {
-    form = Form::automatic;
-    throw;
-  }
-  upload_damping();
   size = parameters.size();
+  scalars = parameters.context().array({step_scalars_count, 1}, ElementType::float64);
+  backend.fill(0, scalars);
+  upload_damping();
+  if (primal()) store(parameters.size());
+}
+
+/// As if nothing had ever been accumulated.
+void FisherMatrix::State::forget() {
+  form = Form::automatic;
+  size = capacity = samples = 0;
+  assembled = factorized = solved = false;
+  kept = {};
+  storage = {};
+  memory = {};
+  scalars = {};
+}
+
+void FisherMatrix::State::add(const detail::Rows& rows) {
+  if (primal()) {
+    const TileBuffers b = tiles(rows.blocks(), ElementType::float64);
+    const double beta = samples == 0 ? 0 : 1;
+    backend.adjoint(rows.blocks(), rows.rhs(), beta, storage.gradient, b.work);
+    detail::accumulate_primal(backend, rows.blocks(), beta, b.tile, storage.system.matrix);
+  } else {
+    kept.append(rows, capacity);
+  }
+  samples += rows.size();
+  assembled = factorized = false;
 }
 
 void FisherMatrix::State::require_size(const char* caller) const {
@@ -152,10 +197,9 @@ void FisherMatrix::State::require_rows(const char* caller) const {
   require_size(caller);
 }
 
-View FisherMatrix::State::operand(const char* name, const View& view) const {
+void FisherMatrix::State::require_direction(const char* name, const View& view) const {
   detail::require_operand(name, view, {parameters.size(), 1}, parameters.type(),
                           parameters.context().device());
-  return view;
 }
 
 void FisherMatrix::State::upload_damping() {
@@ -245,23 +289,20 @@ void FisherMatrix::accumulate(const Scores& scores) {
   State& s = *state_;
   const detail::Rows& rows = scores.rows();
   rows.require_rows("accumulate", s.parameters);
-  s.begin(rows);
-  if (s.primal()) {
-    const Buffers b = s.buffers(rows.blocks(), ElementType::float64);
-    const double beta = s.samples == 0 ? 0 : 1;
-    detail::accumulate_primal(s.backend, rows.blocks(), beta, b.tile, s.storage.system.matrix);
-    s.backend.adjoint(rows.blocks(), rows.rhs(), beta, s.storage.gradient, b.work);
-  } else {
-    s.kept.append(rows, s.capacity);
+  const bool first = s.size == 0;
+  try {
+    s.begin(rows);
+    s.add(rows);
+  } catch (...) {
+    if (first) s.forget();
+    throw;
   }
-  s.samples += rows.size();
-  s.assembled = s.factorized = false;
 }
 
 void FisherMatrix::solve(const Coefficients& coefficients, const View& direction) {
   State& s = *state_;
   s.require_rows("solve");
-  s.operand("solve: direction", direction);
+  s.require_direction("solve: direction", direction);
   if (!coefficients.view.empty()) {
     if (s.primal()) {
       throw ArgumentError(
@@ -280,7 +321,7 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
 void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
   State& s = *state_;
   s.require_rows("solve");
-  s.operand("solve: direction", direction);
+  s.require_direction("solve: direction", direction);
   detail::require_operand("solve: gradient", gradient.view, {s.size, 1}, s.parameters.type(),
                           s.parameters.context().device());
   if (!std::isfinite(gradient.scale)) {
@@ -312,7 +353,7 @@ void FisherMatrix::apply(const ConstView& v, const View& product) const {
   s.require_rows("apply");
   detail::require_operand("apply: v", v, {s.size, 1}, s.parameters.type(),
                           s.parameters.context().device());
-  s.operand("apply: product", product);
+  s.require_direction("apply: product", product);
   detail::require_disjoint("apply: product", product, "v", v);
   const Buffers b = s.buffers();
   if (s.primal()) {
@@ -349,24 +390,21 @@ double FisherMatrix::quadratic_form(const ConstView& v) const {
 void FisherMatrix::diagonal(const View& diagonal) const {
   const State& s = *state_;
   s.require_rows("diagonal");
-  s.operand("diagonal", diagonal);
-  const Buffers b = s.buffers();
+  s.require_direction("diagonal", diagonal);
   if (s.primal()) {
-    s.backend.diagonal(s.storage.system.matrix, b.wide);
-    s.backend.copy(b.wide, diagonal);
+    const View wide = s.buffers().wide;
+    s.backend.diagonal(s.storage.system.matrix, wide);
+    s.backend.copy(wide, diagonal);
     return;
   }
-  for (std::int64_t first = 0; first < s.samples; first += b.tile.rows()) {
-    const View part = b.tile.row_range(0, std::min(b.tile.rows(), s.samples - first));
-    s.backend.materialize(s.kept.blocks(), first, part);
-    s.backend.column_squares(part, first > 0, diagonal);
-  }
+  s.for_each_tile(s.parameters.type(), [&](const View& tile, bool first) {
+    s.backend.column_squares(tile, !first, diagonal);
+  });
 }
 
 double FisherMatrix::trace() const {
   const State& s = *state_;
   s.require_rows("trace");
-  const Buffers b = s.buffers();
   const View result = scalar(s.scalars, &StepScalars::scratch);
   double trace = 0;
   const auto add_dot = [&](const View& x, const View& y) {
@@ -376,16 +414,13 @@ double FisherMatrix::trace() const {
     trace += value;
   };
   if (s.primal()) {
+    const View wide = s.buffers().wide;
     const View& ones = s.storage.system.residual;
-    s.backend.diagonal(s.storage.system.matrix, b.wide);
+    s.backend.diagonal(s.storage.system.matrix, wide);
     s.backend.fill(1, ones);
-    add_dot(b.wide, ones);
-    return trace;
-  }
-  for (std::int64_t first = 0; first < s.samples; first += b.tile.rows()) {
-    const View part = b.tile.row_range(0, std::min(b.tile.rows(), s.samples - first));
-    s.backend.materialize(s.kept.blocks(), first, part);
-    add_dot(part, part);
+    add_dot(wide, ones);
+  } else {
+    s.for_each_tile(s.parameters.type(), [&](const View& tile, bool) { add_dot(tile, tile); });
   }
   return trace;
 }
@@ -401,12 +436,9 @@ void FisherMatrix::to_dense(const View& matrix) const {
   if (s.primal()) {
     s.backend.copy(s.storage.system.matrix, matrix);
   } else {
-    const Buffers b = s.buffers(s.kept.blocks(), matrix.type());
-    for (std::int64_t first = 0; first < s.samples; first += b.tile.rows()) {
-      const View part = b.tile.row_range(0, std::min(b.tile.rows(), s.samples - first));
-      s.backend.materialize(s.kept.blocks(), first, part);
-      s.backend.syrk(Triangle::lower, Transpose::yes, 1, part, first == 0 ? 0 : 1, matrix);
-    }
+    s.for_each_tile(matrix.type(), [&](const View& tile, bool first) {
+      s.backend.syrk(Triangle::lower, Transpose::yes, 1, tile, first ? 0 : 1, matrix);
+    });
   }
   s.backend.mirror(matrix, matrix);
 }

@@ -8,37 +8,32 @@
 
 namespace natgrad::detail {
 
-void KeptRows::require_same_layers(const Rows& rows) const {
+bool KeptRows::has_layers_of(const Rows& rows) const {
   const auto blocks = rows.blocks().blocks;
   bool same = blocks.size() == blocks_.size();
   for (std::size_t i = 0; same && i < blocks.size(); ++i) {
     same = blocks[i].weight_offset == blocks_[i].weight_offset &&
            blocks[i].bias_offset == blocks_[i].bias_offset &&
-           blocks[i].output_score.columns() == blocks_[i].output_score.columns();
+           blocks[i].output_score.columns() == kept_[i].output_score.view().columns();
   }
-  if (!same) {
-    throw ShapeError(message("accumulate: the set's ", blocks.size(), " layers are not the ",
-                             blocks_.size(), " layers of the rows kept before, in their order"));
-  }
+  return same;
 }
 
 void KeptRows::allocate(const Rows& rows, std::int64_t capacity) {
+  *this = KeptRows();  // the old and the new together would be twice the memory
   const Context& context = rows.parameters().context();
   const ElementType type = rows.parameters().type();
-  KeptRows fresh;
-  fresh.capacity_ = capacity;
-  fresh.scale_ = context.array({capacity, 1}, ElementType::float64);
-  fresh.rhs_ = context.array({capacity, 1}, ElementType::float64);
-  fresh.weights_ = context.array({capacity, 1}, ElementType::float64);
+  scale_ = context.array({capacity, 1}, ElementType::float64);
+  rhs_ = context.array({capacity, 1}, ElementType::float64);
+  weights_ = context.array({capacity, 1}, ElementType::float64);
   for (const RowBlock& block : rows.blocks().blocks) {
     Block kept;
     kept.output_score = context.array({capacity, block.output_score.columns()}, type);
     if (!block.input.empty()) kept.input = context.array({capacity, block.input.columns()}, type);
-    fresh.blocks_.push_back(
-        {.weight_offset = block.weight_offset, .bias_offset = block.bias_offset});
-    fresh.kept_.push_back(std::move(kept));
+    kept_.push_back(std::move(kept));
+    blocks_.push_back({.weight_offset = block.weight_offset, .bias_offset = block.bias_offset});
   }
-  *this = std::move(fresh);
+  capacity_ = capacity;
 }
 
 void KeptRows::append(const Rows& rows, std::int64_t capacity) {
@@ -46,11 +41,13 @@ void KeptRows::append(const Rows& rows, std::int64_t capacity) {
     throw ShapeError(message("accumulate: ", count_, " rows kept and ", rows.size(),
                              " more are beyond .samples = ", capacity, " of the dual form"));
   }
-  // After `clear` other layers may come.
-  if (count_ > 0)
-    require_same_layers(rows);
-  else
-    allocate(rows, capacity);
+  const bool same = capacity == capacity_ && has_layers_of(rows);
+  if (!same && count_ > 0) {
+    throw ShapeError(message("accumulate: the set's ", rows.blocks().blocks.size(),
+                             " layers are not the ", blocks_.size(),
+                             " layers of the rows kept before, in their order"));
+  }
+  if (!same) allocate(rows, capacity);
 
   Backend& backend = rows.parameters().context().state().backend();
   const std::int64_t first = count_;

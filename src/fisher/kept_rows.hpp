@@ -32,7 +32,7 @@ class KeptRows {
     Array output_score;
   };
   void allocate(const Rows& rows, std::int64_t capacity);
-  void require_same_layers(const Rows& rows) const;
+  bool has_layers_of(const Rows& rows) const;
 
   std::int64_t count_ = 0;
   std::int64_t capacity_ = 0;

@@ -73,7 +73,7 @@ struct FullyConnected::State {
     return batch(l.preactivation.empty() ? l.output : l.preactivation);
   }
 
-  void initialize(std::size_t layer);
+  void initialize(std::size_t index);
   void reserve(std::int64_t samples);
   void check_labels(const char* caller, const ConstView& labels) const;
 };
@@ -107,7 +107,8 @@ void FullyConnected::State::initialize(std::size_t index) {
 }
 
 void FullyConnected::State::reserve(std::int64_t samples) {
-  if (!layers.front().output.empty() && layers.front().output.view().rows() >= samples) return;
+  // The last to be allocated: it is missing when there was no memory for all.
+  if (!layers.back().output.empty() && layers.back().output.view().rows() >= samples) return;
   const Context& context = parameters.context();
   // Released first: the old and the new together would be twice the memory.
   for (Layer& layer : layers) {

@@ -38,8 +38,11 @@ FirstOrder::FirstOrder(Parameters parameters, Options options)
   const Context& context = parameters_.context();
   const Shape shape = {parameters_.size(), 1};
   Backend& backend = context.state().backend();
-  mean_ = context.array(shape, parameters_.type());
-  backend.fill(0, mean_);
+  const auto* sgd = std::get_if<Sgd>(&options_.rule);
+  if (sgd == nullptr || sgd->momentum > 0) {
+    mean_ = context.array(shape, parameters_.type());
+    backend.fill(0, mean_);
+  }
   if (std::holds_alternative<Adam>(options_.rule)) {
     square_ = context.array(shape, parameters_.type());
     backend.fill(0, square_);
@@ -60,11 +63,11 @@ void FirstOrder::step(const ConstView& gradient) {
 
 void FirstOrder::sgd_step(const Sgd& sgd, const ConstView& gradient) {
   Backend& backend = parameters_.context().state().backend();
-  backend.axpby(1.0, gradient, sgd.momentum, mean_);
+  if (!mean_.empty()) backend.axpby(1.0, gradient, sgd.momentum, mean_);
+  const ConstView velocity = mean_.empty() ? gradient : mean_;
   const double keep = 1 - options_.rate * options_.weight_decay;
   for (int i = 0; i < parameters_.segments(); ++i) {
-    backend.axpby(options_.rate, parameters_.part({i}, mean_.view()), keep,
-                  parameters_.tensor({i}));
+    backend.axpby(options_.rate, parameters_.part({i}, velocity), keep, parameters_.tensor({i}));
   }
 }
 

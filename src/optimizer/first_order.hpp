@@ -44,7 +44,7 @@ class FirstOrder {
 
   Parameters parameters_;
   Options options_;
-  Array mean_;    // (P): the velocity, or Adam's average of the gradient
+  Array mean_;    // (P): the velocity where there is momentum, or Adam's average of the gradient
   Array square_;  // (P): Adam's average of its square
   std::int64_t steps_ = 0;
 };

@@ -201,8 +201,9 @@ void NaturalGradient::State::solve_primal(const detail::Rows& rows, const StepBu
   backend.copy(b.wide_direction, b.direction);
 }
 
-/// Judges the step, and moves parameters and momentum where it is accepted.
+/// Counts and judges the step, and moves parameters and momentum where it is accepted.
 void NaturalGradient::State::move(const View& direction) const {
+  backend.update_scalars(ScalarRule::begin_step, {}, scalars);
   const Scalar rate = field(&StepScalars::rate);
   const Scalar shrink = field(&StepScalars::shrink);
   for (int i = 0; i < parameters.segments(); ++i) {
@@ -289,15 +290,14 @@ void NaturalGradient::step(const Scores& scores) {
   const Form form = s.form_of(rows);
   const auto buffers = s.parameters.context().state().arena().buffers<StepBuffers>(rows, form);
 
-  s.backend.update_scalars(ScalarRule::begin_step, {}, s.scalars);
   if (form == Form::dual)
     s.solve_dual(rows, buffers);
   else
     s.solve_primal(rows, buffers);
   detail::judge_solve(s.backend, form, buffers.system.matrix.type(), s.scalars);
-  s.move(buffers.direction);
   s.enqueued[static_cast<std::size_t>(s.steps % ring_slots)] = {form, rows.kind()};
   ++s.steps;
+  s.move(buffers.direction);
 }
 
 StepReport NaturalGradient::report() {

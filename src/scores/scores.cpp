@@ -36,6 +36,9 @@ bool near(double value, double expected) {
 
 std::string explain(const ScoresCheck& check, double n) {
   constexpr double agreement = 1e-3;
+  if (!(check.factor * 0 == 0)) {
+    return "nothing to compare: the gradient or S^T r is zero or not finite";
+  }
   if (!(check.distance_scaled <= agreement)) {
     return message("the gradients differ: relative distance ", check.distance, ", and still ",
                    check.distance_scaled, " with the best factor ", check.factor);
@@ -46,18 +49,15 @@ std::string explain(const ScoresCheck& check, double n) {
   std::string text =
       message("the gradients agree up to a factor: S^T r is ", check.factor, " times the gradient");
   if (near(check.factor, -1)) {
-    text +=
-        "; -1: the gradient is that of a loss, scores point uphill (check the sign of the "
-        "output scores if it is not)";
+    text += "; -1: yours is the gradient of a loss, scores point uphill";
   } else if (near(check.factor, 1 / n) || near(check.factor, -1 / n)) {
-    text += message("; ", check.factor > 0 ? "" : "-",
-                    "1/N: the output scores hold the 1/N of a mean "
-                    "loss: pass .scale = ",
-                    check.factor > 0 ? "-N" : "N");
+    const char* sign = check.factor > 0 ? "" : "-";
+    text +=
+        message("; ", sign, "1/N: the output scores seem to hold the 1/N of a mean; pass .scale = ",
+                "-N where they are of a loss, N where they are of log p");
   } else if (near(check.factor, n) || near(check.factor, -n)) {
     text += message("; ", check.factor > 0 ? "" : "-",
-                    "N: one side is a sum and the other a mean "
-                    "over the batch");
+                    "N: one side is a sum and the other a mean over the batch");
   } else if (near(check.factor, 2) || near(check.factor, 0.5)) {
     text += "; 2 or 1/2: a square and its half";
   }
@@ -104,7 +104,7 @@ ScoresCheck Scores::check(const ConstView& gradient) const {
   backend.dot(gradient, gradient, products.view().row_range(2, 1));
   std::array<double, 3> values{};
   backend.download(products, values.data());
-  const auto [own_square, product, square] = values;
+  const double own_square = values[0];
 
   // |f g - h|^2 = f^2 g.g - 2 f g.h + h.h would cancel where they agree: take the difference
   // itself.
@@ -119,7 +119,7 @@ ScoresCheck Scores::check(const ConstView& gradient) const {
   };
   ScoresCheck check;
   check.distance = distance(1);
-  check.factor = product / square;
+  check.factor = values[1] / values[2];
   check.distance_scaled = distance(check.factor);
   check.uncovered = rows_->uncovered();
   check.text = explain(check, static_cast<double>(samples()));

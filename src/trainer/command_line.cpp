@@ -82,7 +82,7 @@ void add_optimizer_options(CLI::App& app, CommandLine& line) {
   add_number(app, "--momentum", line.momentum, decay, "heavy ball (natural) or classical (sgd)");
   add_number(app, "--spring", line.spring, decay, "SPRING momentum (natural)");
   add_number(app, "--weight-decay", line.weight_decay, not_negative,
-             "weights shrink by rate times X a step (default 0)");
+             "weights shrink by rate times X a step");
 }
 
 void add_model_options(CLI::App& app, CommandLine& line) {

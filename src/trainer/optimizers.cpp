@@ -16,7 +16,8 @@ class Natural : public Optimizer {
   void step(const FullyConnected& net, std::int64_t samples, Record& record) override {
     net.add_to(scores_, {.samples = samples});
     optimizer_.step(scores_);
-    const StepReport report = optimizer_.report();
+    // Not `report`: this throws at the tenth failure in a row.
+    const StepReport report = optimizer_.reports().back();
     record.damping = report.damping;
     record.rate = report.rate;
     record.quadratic_form = report.quadratic_form;

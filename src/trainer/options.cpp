@@ -17,11 +17,15 @@ struct TaskDefaults {
   std::vector<std::int64_t> hidden;
   std::int64_t batch;
   std::int64_t epochs;
+  double weight_decay;
 };
 
 const TaskDefaults& defaults(Task task) {
-  static const TaskDefaults digits = {.hidden = {128}, .batch = 479, .epochs = 40};
-  static const TaskDefaults mnist = {.hidden = {512, 512}, .batch = 4000, .epochs = 5};
+  // Few images: without decay the test loss doubles after the fifth epoch.
+  static const TaskDefaults digits = {
+      .hidden = {128}, .batch = 479, .epochs = 30, .weight_decay = 0.1};
+  static const TaskDefaults mnist = {
+      .hidden = {512, 512}, .batch = 4000, .epochs = 5, .weight_decay = 0};
   return task == Task::digits ? digits : mnist;
 }
 
@@ -66,8 +70,7 @@ Momentum natural_momentum(const CommandLine& line) {
   return Spring{decay};
 }
 
-Method resolve_method(const CommandLine& line) {
-  const double weight_decay = line.weight_decay.value_or(0);
+Method resolve_method(const CommandLine& line, double weight_decay) {
   switch (line.optimizer) {
     case OptimizerName::natural:
       break;
@@ -96,9 +99,9 @@ Options resolve(const CommandLine& line) {
   options.task = resolve_task(line);
   options.directory = line.directory;
   options.split = line.split.value_or(0);
-  options.method = resolve_method(line);
 
   const TaskDefaults& task = defaults(options.task);
+  options.method = resolve_method(line, line.weight_decay.value_or(task.weight_decay));
   options.hidden = line.hidden.value_or(task.hidden);
   require(!options.hidden.empty() || !line.activation,
           "--activation: has no meaning with --hidden none");
@@ -122,9 +125,9 @@ std::string help_footer() {
   std::string text = "Defaults:\n";
   for (const Task task : {Task::digits, Task::mnist}) {
     const TaskDefaults& d = defaults(task);
-    text += fmt::format("  {:<8} --hidden {} --batch {} --epochs {}\n",
+    text += fmt::format("  {:<8} --hidden {} --batch {} --epochs {} --weight-decay {}\n",
                         task == Task::digits ? "digits" : "mnist", fmt::join(d.hidden, ","),
-                        d.batch, d.epochs);
+                        d.batch, d.epochs, d.weight_decay);
   }
   text += fmt::format("  natural  --spring {} --rate {} --damping {}\n", natural_spring,
                       natural_rate, natural_damping);

@@ -14,10 +14,10 @@
 
 namespace natgrad::cpu {
 
-/// Columns of a dense block that are converted to double at a time.
+/// Columns of a factor that are converted to double at a time in the Gram.
 inline constexpr std::int64_t dense_conversion_columns = 256;
-/// Rows of the factors that are converted to double at a time.
-inline constexpr std::int64_t conversion_rows = 512;
+/// Numbers of a factor that are converted to double at a time in products: 16 MiB.
+inline constexpr std::int64_t conversion_numbers = std::int64_t{1} << 21;
 
 /// Rows and columns of a tile of K: three of them fit a core's second-level cache in float, and
 /// there are enough to share among the threads. (On two Zen 3 cores 192 is within 5 % of the best
@@ -52,9 +52,11 @@ inline std::int64_t widest_output(const RowBlocks& rows, bool with_weight) {
   return widest;
 }
 
-/// Columns of the buffers that factors are converted into; 0 where they need no conversion.
+/// Columns of a factor that the Gram's tiles convert at a time; 0 where types are equal.
 inline std::int64_t conversion_columns(const RowBlocks& rows, ElementType type) {
-  return converts(rows, type) ? std::max(widest_input(rows), widest_output(rows, false)) : 0;
+  if (!converts(rows, type)) return 0;
+  return std::min(dense_conversion_columns,
+                  std::max(widest_input(rows), widest_output(rows, false)));
 }
 
 /// One thread's buffers for a tile of K.
@@ -80,7 +82,9 @@ struct GramScratch {
 
 /// Rows that apply and adjoint take at once: all, or what is converted at a time.
 inline std::int64_t product_rows(std::int64_t n, const RowBlocks& rows, ElementType type) {
-  return converts(rows, type) ? std::min(n, conversion_rows) : n;
+  if (!converts(rows, type)) return n;
+  const std::int64_t widest = std::max(widest_input(rows), widest_output(rows, false));
+  return std::clamp<std::int64_t>(conversion_numbers / std::max<std::int64_t>(1, widest), 1, n);
 }
 
 /// Buffers of apply and adjoint.
@@ -97,11 +101,17 @@ struct ProductScratch {
         rhs(static_cast<T*>(memory)),
         product(rhs + blocks.rows()),
         outputs(product + rows * widest_output(blocks, true)),
-        inputs(outputs + rows * conversion_columns(blocks, element_type_of<T>)) {}
+        inputs(outputs + rows * converted(blocks, widest_output(blocks, false))) {}
 
   static std::int64_t elements(const RowBlocks& blocks, std::int64_t rows, ElementType type) {
+    const std::int64_t factors = widest_output(blocks, false) + widest_input(blocks);
     return blocks.rows() +
-           rows * (widest_output(blocks, true) + 2 * conversion_columns(blocks, type));
+           rows * (widest_output(blocks, true) + (converts(blocks, type) ? factors : 0));
+  }
+
+ private:
+  static std::int64_t converted(const RowBlocks& blocks, std::int64_t columns) {
+    return converts(blocks, element_type_of<T>) ? columns : 0;
   }
 };
 

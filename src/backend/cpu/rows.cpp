@@ -39,21 +39,27 @@ struct Factor {
   std::int64_t leading_dimension;
 };
 
-/// Rows [first, first + count) of a factor as `Result`, in `buffer` where they must be converted.
+/// Rows [first, first + count) and columns [column, column + columns) of a factor as `Result`, in
+/// `buffer` where they must be converted.
 template <class Row, class Result>
 Factor<Result> factor(const ConstView& view, std::int64_t first, std::int64_t count,
-                      Result* buffer) {
-  const Row* source = at<Row>(view, first, 0);
+                      std::int64_t column, std::int64_t columns, Result* buffer) {
+  const Row* source = at<Row>(view, first, column);
   if constexpr (std::is_same_v<Row, Result>) {
     return {source, view.leading_dimension()};
   } else {
-    const std::int64_t columns = view.columns();
     for (std::int64_t i = 0; i < count; ++i) {
       const Row* from = source + i * view.leading_dimension();
       std::copy_n(from, columns, buffer + i * columns);
     }
     return {buffer, columns};
   }
+}
+
+template <class Row, class Result>
+Factor<Result> factor(const ConstView& view, std::int64_t first, std::int64_t count,
+                      Result* buffer) {
+  return factor<Row, Result>(view, first, count, 0, view.columns(), buffer);
 }
 
 template <class T>
@@ -98,11 +104,18 @@ struct Tile {
 template <class Row, class Result>
 void add_block(const RowBlock& block, const Tile& t, const cpu::GramScratch<Result>& scratch) {
   const auto product = [&](const ConstView& view, Result beta, Result* to) {
-    const auto left = factor<Row, Result>(view, t.row, t.height, scratch.left);
-    const auto right = factor<Row, Result>(view, t.column, t.width, scratch.right);
-    blas::gemm<Result>(Transpose::no, Transpose::yes, t.height, t.width, view.columns(), 1,
-                       left.data, left.leading_dimension, right.data, right.leading_dimension, beta,
-                       to, t.width);
+    // All columns at once, or as many as are converted at a time.
+    constexpr bool converts = !std::is_same_v<Row, Result>;
+    const std::int64_t step = converts ? cpu::dense_conversion_columns : view.columns();
+    for (std::int64_t column = 0; column < view.columns(); column += step) {
+      const std::int64_t columns = std::min(step, view.columns() - column);
+      const auto left = factor<Row, Result>(view, t.row, t.height, column, columns, scratch.left);
+      const auto right =
+          factor<Row, Result>(view, t.column, t.width, column, columns, scratch.right);
+      blas::gemm<Result>(Transpose::no, Transpose::yes, t.height, t.width, columns, 1, left.data,
+                         left.leading_dimension, right.data, right.leading_dimension,
+                         column == 0 ? beta : Result{1}, to, t.width);
+    }
   };
   if (block.weight_offset < 0) return product(block.output_score, 1, scratch.sum);
   product(block.input, 0, scratch.inputs);
