@@ -18,8 +18,10 @@ class ContextState;
 ///
 /// A context is a copyable handle; what is made from one keeps it alive. One context, and what is
 /// made from it, is used by one thread at a time; different contexts are independent. Work is
-/// ordered as it was called; only `synchronize`, `read` and `write` wait for it. The library
-/// changes no process-wide setting and prints nothing: warnings go to `Options::on_warning`.
+/// ordered as it was called. These wait for it: `synchronize`, `read`, `write`; `report` of the
+/// optimizer and of a `FisherMatrix`, its `trace` and `quadratic_form`; `Scores::check`;
+/// `FullyConnected`'s constructor and `evaluate`. The library changes no process-wide setting and
+/// prints nothing: warnings go to `Options::on_warning`.
 class NATGRAD_EXPORT Context {
  public:
   struct Options {
@@ -35,7 +37,7 @@ class NATGRAD_EXPORT Context {
   /// The current CUDA device. Throws `DeviceError` where there is none, or none was built in.
   static Context cuda(Options options);
   static Context cuda();
-  /// CUDA where there is a device, else the CPU (a warning says why).
+  /// CUDA where there is a device, else the CPU; in a build without CUDA always the CPU.
   static Context best(Options options);
   static Context best();
 
@@ -44,7 +46,9 @@ class NATGRAD_EXPORT Context {
   /// An uninitialized array on this device. Throws `MemoryError` where there is no room.
   Array array(Shape shape, ElementType type) const;
 
-  /// Copies between host memory and a contiguous array of this device. Waits.
+  /// Copies between host memory of as many bytes and a contiguous array of this device. Waits.
+  /// Throws `ArgumentError` for null, `ShapeError` for rows that are apart, `DeviceError` for an
+  /// array of another device.
   void write(const void* host, const View& array) const;
   void read(const ConstView& array, void* host) const;
 

@@ -53,12 +53,13 @@ class NATGRAD_EXPORT FisherMatrix {
   struct Options {
     Form form = Form::automatic;
     Damping damping = {};
-    /// Rows that will be accumulated in all. 0: those of the first `accumulate`. The dual form
-    /// takes no more than these.
+    /// Rows that will be accumulated in all. 0: the whole batch that the first set states, its
+    /// `batch_samples`. The dual form takes no more than these.
     std::int64_t samples = 0;
     /// Rows formed at once in primal accumulation; more are faster and take P doubles each.
     std::int64_t tile_rows = 256;
   };
+  /// Throws `OptionError` naming every option that is wrong, `ArgumentError` without parameters.
   explicit FisherMatrix(Parameters parameters);
   FisherMatrix(Parameters parameters, Options options);
   ~FisherMatrix();
@@ -77,7 +78,8 @@ class NATGRAD_EXPORT FisherMatrix {
   /// Adds S^T S of these scores (weights applied here), and S^T r to the gradient that
   /// `solve(Coefficients{})` uses. Primal: N P^2 operations and no memory beyond one tile of rows.
   /// Dual: a copy of the rows. Does not wait. Throws `ArgumentError` when the scores are of other
-  /// parameters or their set is empty, `ShapeError` when the dual form has no room for more rows.
+  /// parameters or their set is empty, `ShapeError` when the dual form has no room for more rows or
+  /// kept others' layers, `MemoryError` without room; nothing was added then.
   void accumulate(const Scores& scores);
 
   /// Writes d = (F + lambda I)^-1 S^T r, P contiguous numbers of the parameters' type. The
@@ -87,13 +89,18 @@ class NATGRAD_EXPORT FisherMatrix {
   /// or when coefficients are given in the primal form, which keeps no rows.
   void solve(const Coefficients& coefficients, const View& direction);
 
-  /// Writes d = (F + lambda I)^-1 g for any gradient; primal form only (`ArgumentError`).
+  /// Writes d = (F + lambda I)^-1 g for any gradient of P numbers, scale finite (`OptionError`);
+  /// primal form only (`ArgumentError`). Costs, waits and keeps like the other `solve`.
   void solve(const Gradient& gradient, const View& direction);
 
   /// Changes lambda for the next solves. Throws `OptionError` for a negative or non-finite part.
   void set_damping(const Damping& damping);
 
-  /// F v, both P contiguous numbers of the parameters' type. Does not wait.
+  // What follows throws `ArgumentError` without rows, and `ShapeError`, `TypeError` or
+  // `DeviceError` for an operand that does not fit.
+
+  /// F v, both P contiguous numbers of the parameters' type, apart from each other. 2 P^2 or 2 N P
+  /// operations, fewer by layers. Does not wait.
   void apply(const ConstView& v, const View& product) const;
 
   /// v^T F v. Waits.
@@ -102,7 +109,7 @@ class NATGRAD_EXPORT FisherMatrix {
   double trace() const;
   /// The P diagonal elements of F, of the parameters' type. Does not wait.
   void diagonal(const View& diagonal) const;
-  /// F as a full (P, P) array of float or double. Does not wait.
+  /// F as a full (P, P) array of the parameters' type or double. Does not wait.
   void to_dense(const View& matrix) const;
 
   /// How the last solve went. Waits.

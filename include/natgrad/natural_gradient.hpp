@@ -80,7 +80,8 @@ class NATGRAD_EXPORT NaturalGradient {
   /// momentum are exactly as before. Does not wait, and allocates nothing when the batch is no
   /// larger than the largest so far. Costs, dual form and T = 1: N^2 sum(d_in + d_out) + N^3 / 3
   /// operations and two passes over the layers beside the caller's own forward and backward.
-  /// Throws `ArgumentError` when the scores are of other parameters or hold no rows, and
+  /// Throws `ArgumentError` when the scores are of other parameters, hold no rows or only part of
+  /// the batch, or the parameters have grown since the first step; `MemoryError` without room; and
   /// `StepFailed` once ten attempts in a row have failed; the next call tries again.
   void step(const Scores& scores);
 

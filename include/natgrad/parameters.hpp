@@ -34,6 +34,7 @@ class NATGRAD_EXPORT Parameters {
   ElementType type() const;   ///< of every tensor; float32 while there is none
   std::int64_t size() const;  ///< P, the number of all parameters
   int segments() const;       ///< how many tensors
+  // Of one segment; `ArgumentError` where there is no such segment.
   const View& tensor(Segment segment) const;
   const std::string& name(Segment segment) const;
   std::int64_t offset(Segment segment) const;  ///< of the tensor's first number among the P
@@ -43,7 +44,8 @@ class NATGRAD_EXPORT Parameters {
   View part(Segment segment, const View& array) const;
   ConstView part(Segment segment, const ConstView& array) const;
 
-  /// Copies the parameters to or from a contiguous array of P numbers of their type.
+  /// Copies the parameters to or from a contiguous array of P numbers of their type, elsewhere
+  /// (`ArgumentError` where it overlaps a tensor). Does not wait.
   void gather(const View& array) const;
   void scatter(const ConstView& array) const;
 
@@ -52,6 +54,7 @@ class NATGRAD_EXPORT Parameters {
  private:
   struct State;
   const State& checked(Segment segment) const;
+  void require_flat(const char* name, const ConstView& array) const;
   std::shared_ptr<State> state_;
 };
 

@@ -25,7 +25,9 @@ struct RowSet {
   /// M >= N, the samples of the whole batch that this set is a part of (a micro-batch, a device's
   /// share): w_n = 1/M unless weights are given. 0: this set is the whole batch.
   std::int64_t batch_samples = 0;
-  ConstView weights = {};       ///< w_n, (N) of the parameters' type; they need not sum to 1
+  /// w_n >= 0, (N) of the parameters' type; they need not sum to 1. A negative one makes its row,
+  /// and the outcome, not finite.
+  ConstView weights = {};
   ConstView coefficients = {};  ///< c_n, (N) of the parameters' type; default 1: maximum likelihood
   /// Every row is multiplied by this. Who holds the gradient of a *mean loss* with respect to each
   /// layer's output passes -N: scores are derivatives of log p of one sample. Not 0.
@@ -58,7 +60,8 @@ class NATGRAD_EXPORT Scores {
   std::int64_t batch_samples() const;  ///< M of the current set
 
   /// Writes g = S^T r, P contiguous numbers of the parameters' type, uphill in log-likelihood.
-  /// Costs one matrix product a layer; does not wait.
+  /// Costs one matrix product a layer; does not wait. Throws `ArgumentError` without rows or where
+  /// `gradient` overlaps them, `ShapeError`, `TypeError`, `DeviceError` where it does not fit.
   void gradient(const View& gradient) const;
 
   /// Compares S^T r with the gradient that the caller's own code computed, P contiguous numbers, or
@@ -110,7 +113,9 @@ class NATGRAD_EXPORT LayerScores : public Scores {
   explicit LayerScores(Parameters parameters);
   LayerScores(Parameters parameters, Options options);
 
-  /// Starts a new set without layers.
+  /// Starts a new set without layers. Throws `OptionError` for numbers out of range, `ShapeError`,
+  /// `TypeError` or `DeviceError` for weights or coefficients that do not fit, `MemoryError`; the
+  /// set stays as it was then.
   void begin(const RowSet& set);
 
   /// Adds one layer to the set. Parameters that no layer names have a score of zero. Throws

@@ -48,7 +48,7 @@ void ConstView::require_type(ElementType type) const {
 
 void ConstView::require_rows(std::int64_t first, std::int64_t count) const {
   if (first < 0 || count < 0 || first > rows() - count) {
-    throw ShapeError(message("view: rows ", first, " to ", first + count, " of ", description()));
+    throw ShapeError(message("view: ", count, " rows from row ", first, " on of ", description()));
   }
 }
 

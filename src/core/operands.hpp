@@ -31,8 +31,9 @@ inline std::ostream& operator<<(std::ostream& out, const Operand& operand) {
 inline void require_given(const Operand& name, const ConstView& view, Device device) {
   if (view.empty()) throw ArgumentError(message(name, " is missing"));
   if (view.device() != device) {
-    throw DeviceError(message(name, " is ", view.description(), ", but the context is on ",
-                              to_string(device.kind), " ", device.index));
+    throw DeviceError(message(name, " is ", view.description(), " ", view.device().index,
+                              ", but the context is on ", to_string(device.kind), " ",
+                              device.index));
   }
 }
 

@@ -68,7 +68,13 @@ Examples select(const Examples& from, std::span<const std::int32_t> rows, std::i
 std::string plain_or_packed(const std::filesystem::path& directory, const std::string& name) {
   for (const char* ending : {"", ".gz"}) {
     const std::filesystem::path path = directory / (name + ending);
-    if (std::error_code none; std::filesystem::exists(path, none)) return path.string();
+    std::error_code why;
+    const std::filesystem::file_status status = std::filesystem::status(path, why);
+    if (std::filesystem::is_regular_file(status)) return path.string();
+    if (std::filesystem::exists(status)) throw FileError(message(path.string(), ": is no file"));
+    if (status.type() == std::filesystem::file_type::none) {
+      throw FileError(message(path.string(), ": ", why.message()));
+    }
   }
   throw FileError(message((directory / name).string(), ": no such file, nor with .gz"));
 }

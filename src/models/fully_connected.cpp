@@ -3,6 +3,7 @@
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
+#include "core/overlap.hpp"
 #include "kernels/random.hpp"
 #include "natgrad/error.hpp"
 
@@ -156,6 +157,9 @@ void FullyConnected::forward(const ConstView& inputs) {
   s.rows = 0;
   s.has_scores = false;
   s.reserve(inputs.rows());
+  for (const State::Layer& layer : s.layers) {
+    detail::require_disjoint("forward: inputs", inputs, "an output of the net", layer.output);
+  }
   s.inputs = inputs;
   s.rows = inputs.rows();
   for (std::size_t i = 0; i < s.layers.size(); ++i) {

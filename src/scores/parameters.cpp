@@ -91,15 +91,22 @@ ConstView Parameters::part(Segment segment, const ConstView& array) const {
   return {start, array.type(), tensor(segment).shape(), {.device = array.device()}};
 }
 
+void Parameters::require_flat(const char* name, const ConstView& array) const {
+  detail::require_operand(name, array, {size(), 1}, type(), state_->context.device());
+  for (const State::Tensor& tensor : state_->tensors) {
+    detail::require_disjoint(name, array, tensor.name, tensor.view);
+  }
+}
+
 void Parameters::gather(const View& array) const {
-  detail::require_operand("gather: array", array, {size(), 1}, type(), state_->context.device());
+  require_flat("gather: array", array);
   for (int i = 0; i < segments(); ++i) {
     state_->context.state().backend().copy(tensor({i}), part({i}, array));
   }
 }
 
 void Parameters::scatter(const ConstView& array) const {
-  detail::require_operand("scatter: array", array, {size(), 1}, type(), state_->context.device());
+  require_flat("scatter: array", array);
   for (int i = 0; i < segments(); ++i) {
     state_->context.state().backend().copy(part({i}, array), tensor({i}));
   }

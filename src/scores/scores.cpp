@@ -36,7 +36,7 @@ bool near(double value, double expected) {
 
 std::string explain(const ScoresCheck& check, double n) {
   constexpr double agreement = 1e-3;
-  if (!(check.factor * 0 == 0)) {
+  if (!(check.factor * 0 == 0) || !(check.distance * 0 == 0)) {
     return "nothing to compare: the gradient or S^T r is zero or not finite";
   }
   if (!(check.distance_scaled <= agreement)) {

@@ -29,12 +29,12 @@ const TaskDefaults& defaults(Task task) {
   return task == Task::digits ? digits : mnist;
 }
 
-constexpr double natural_rate = 0.3;
+constexpr double natural_rate = 0.4;
 constexpr double natural_damping = 0.03;
 constexpr double natural_spring = 0.9;
 constexpr double sgd_rate = 0.1;
 constexpr double sgd_momentum = 0.9;
-constexpr double adam_rate = 1e-3;
+constexpr double adam_rate = 3e-3;
 
 void require(bool holds, std::string_view message) {
   if (!holds) throw OptionError(std::string(message));
@@ -92,6 +92,15 @@ Method resolve_method(const CommandLine& line, double weight_decay) {
       .form = line.form.value_or(Form::automatic)};
 }
 
+/// The default decay must not forbid a rate that was asked for.
+double resolve_weight_decay(const CommandLine& line, double otherwise) {
+  const double decay = line.weight_decay.value_or(otherwise);
+  const double rate = line.rate.value_or(0);
+  require(!(rate * decay > 1), fmt::format("--rate {} times {}--weight-decay {} is more than 1",
+                                           rate, line.weight_decay ? "" : "the default ", decay));
+  return decay;
+}
+
 }  // namespace
 
 Options resolve(const CommandLine& line) {
@@ -101,7 +110,7 @@ Options resolve(const CommandLine& line) {
   options.split = line.split.value_or(0);
 
   const TaskDefaults& task = defaults(options.task);
-  options.method = resolve_method(line, line.weight_decay.value_or(task.weight_decay));
+  options.method = resolve_method(line, resolve_weight_decay(line, task.weight_decay));
   options.hidden = line.hidden.value_or(task.hidden);
   require(!options.hidden.empty() || !line.activation,
           "--activation: has no meaning with --hidden none");

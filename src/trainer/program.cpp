@@ -5,13 +5,16 @@
 #include "natgrad/error.hpp"
 #include "trainer/command_line.hpp"
 #include "trainer/options.hpp"
+#include "trainer/progress.hpp"
 #include "trainer/training.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
 #include <string_view>
 
 namespace natgrad::trainer {
@@ -22,14 +25,17 @@ constexpr int exit_ok = 0;
 constexpr int exit_error = 2;
 constexpr int exit_diverged = 3;
 
-void print_error(std::string_view text) {
+/// One line, whatever an argument that it quotes may hold.
+void print_error(std::string text) {
   std::fflush(stdout);
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < ' '; }, ' ');
   fmt::print(stderr, "natgrad-train: {}\n", text);
 }
 
 int fail(std::string_view text, int code) noexcept {
   try {
-    print_error(text);
+    print_error(std::string(text));
   } catch (...) {
     // Nobody is left to tell.
   }
@@ -37,7 +43,8 @@ int fail(std::string_view text, int code) noexcept {
 }
 
 Context make_context(const Options& options) {
-  const Context::Options context = {.on_warning = [](std::string_view text) { print_error(text); }};
+  const Context::Options context = {
+      .on_warning = [](std::string_view text) { print_error(std::string(text)); }};
   if (!options.device) return Context::best(context);
   return *options.device == DeviceKind::cpu ? Context::cpu(context) : Context::cuda(context);
 }
@@ -59,7 +66,7 @@ int run(int argc, const char* const* argv) {
   try {
     CommandLine line;
     if (const auto text = parse_command_line(argc, argv, help_footer(), line)) {
-      fmt::print("{}", *text);
+      print(*text);
       return exit_ok;
     }
     train(resolve(line), stopwatch);

@@ -1,8 +1,13 @@
 #include "trainer/progress.hpp"
 
+#include "natgrad/error.hpp"
+
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace natgrad::trainer {
@@ -17,16 +22,29 @@ std::string duration(double seconds) {
 
 std::string percent(double share) { return fmt::format("{:.2f} %", 100 * share); }
 
-void print(const std::string& text) {
-  fmt::print("{}", text);
-  std::fflush(stdout);
+/// Columns of the terminal, less the one behind the cursor.
+std::size_t line_width() {
+  winsize size{};
+  constexpr std::size_t usual = 80;
+  const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return (known ? size.ws_col : usual) - 1;
+}
+
+bool can_rewrite_lines() {
+  const char* terminal = std::getenv("TERM");
+  return isatty(STDOUT_FILENO) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 }  // namespace
 
+void print(std::string_view text) {
+  fmt::print("{}", text);
+  if (std::fflush(stdout) != 0) throw FileError("standard output: cannot be written");
+}
+
 Progress::Style progress_style(bool quiet) {
   if (quiet) return Progress::Style::silent;
-  return isatty(STDOUT_FILENO) == 1 ? Progress::Style::terminal : Progress::Style::lines;
+  return can_rewrite_lines() ? Progress::Style::terminal : Progress::Style::lines;
 }
 
 Progress::~Progress() {
@@ -48,9 +66,12 @@ void Progress::step(const Record& record) {
   shown_ = now;
   line_is_open_ = true;
   const double step_seconds = (record.seconds - begin_seconds_) / static_cast<double>(record.step);
-  print(fmt::format("\rstep {}/{}  loss {:.4f}{}  {:.0f} ms a step  {} left\x1b[K", record.step,
-                    total_steps_, record.loss.value_or(0), test_, 1000 * step_seconds,
-                    duration(step_seconds * static_cast<double>(total_steps_ - record.step))));
+  const std::string line =
+      fmt::format("step {}/{}  loss {:.4f}{}  {:.0f} ms a step  {} left", record.step, total_steps_,
+                  record.loss.value_or(0), test_, 1000 * step_seconds,
+                  duration(step_seconds * static_cast<double>(total_steps_ - record.step)));
+  // A longer one would wrap, and the next could not take its place.
+  print(fmt::format("\r{}\x1b[K", line.substr(0, line_width())));
 }
 
 void Progress::evaluation(const Record& record) {

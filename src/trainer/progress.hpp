@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace natgrad::trainer {
 
@@ -36,6 +37,9 @@ class Progress {
   Clock::time_point shown_;
   bool line_is_open_ = false;
 };
+
+/// Prints to standard output at once. Throws `FileError` when it cannot be written.
+void print(std::string_view text);
 
 /// `silent` when quiet, else what standard output is.
 Progress::Style progress_style(bool quiet);

@@ -78,6 +78,10 @@ void Training::run() {
   last.is_final = true;
   outputs_.metrics.write(last);
   outputs_.progress.finish(last);
+  if (last.outcome.value_or(Outcome::accepted) != Outcome::accepted) {
+    throw Diverged(fmt::format("the run ended in failed steps: step {} was {}", last.step,
+                               to_string(*last.outcome)));
+  }
 }
 
 Record Training::take_step(const Batch& batch, std::int64_t step) {

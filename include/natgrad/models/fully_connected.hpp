@@ -27,12 +27,13 @@ class NATGRAD_EXPORT FullyConnected {
     std::uint64_t seed = 0;
   };
 
-  /// Sums over the batch that `forward` was last given.
+  /// Means over the batch that `forward` was last given.
   struct Evaluation {
     double loss = 0;      ///< mean of -log p(y_n | x_n), in nats
     double accuracy = 0;  ///< share of rows whose largest output is the label
   };
 
+  /// Throws `OptionError` for sizes that are too few or not > 0, `MemoryError` without room. Waits.
   FullyConnected(const Context& context, Options options);
   ~FullyConnected();
   FullyConnected(FullyConnected&&) noexcept;
@@ -44,26 +45,32 @@ class NATGRAD_EXPORT FullyConnected {
   const Options& options() const;
 
   /// Computes the outputs of `inputs` (N, sizes.front()), which must stay unchanged until the step
-  /// that uses them has run. Allocates when N is larger than ever before. Does not wait.
+  /// that uses them has run. 2 N P operations. Allocates when N is larger than ever before. Does
+  /// not wait. Throws `ShapeError`, `TypeError`, `DeviceError` or `ArgumentError` for inputs that
+  /// do not fit or are the net's own outputs, `MemoryError` without room, and has then forgotten
+  /// its batch.
   void forward(const ConstView& inputs);
 
-  /// The outputs z_L before softmax, (N, classes), of the last `forward`.
+  /// The outputs z_L before softmax, (N, classes), of the last `forward` (`ArgumentError` before).
   ConstView outputs() const;
 
   /// Scores of log p(y_n | x_n) at `labels` (N, int32 in [0, classes)) with respect to every
   /// layer's output, of the last `forward`. A label out of range makes its row NaN and the outcome
-  /// of the step `not_finite`. Does not wait.
+  /// of the step `not_finite`. 4 N P operations less those of the first layer's input. Does not
+  /// wait. Throws `ArgumentError` before `forward`, `ShapeError` or `TypeError` for other labels.
   void backward(const ConstView& labels);
 
   /// Begins a set with these rows and adds every layer to it; after `backward`. The set's views are
-  /// valid until the next `forward`.
+  /// valid until the next `forward` or `backward`. Throws `ArgumentError` before `backward` or for
+  /// scores of other parameters, `ShapeError` when `set.samples` is not N; the set stays as it was.
   void add_to(LayerScores& scores, const RowSet& set) const;
 
   /// Mean log-likelihood gradient over the batch, P contiguous numbers, as plain training computes
-  /// it: one matrix product a layer. After `backward`. Does not wait.
+  /// it: one matrix product a layer. After `backward` (`ArgumentError`). Does not wait.
   void gradient(const View& gradient) const;
 
-  /// Loss and accuracy of the last `forward` at `labels`. Waits.
+  /// Loss and accuracy of the last `forward` at `labels` (N, int32). NaN where a label is out of
+  /// range. Waits. Throws like `backward`.
   Evaluation evaluate(const ConstView& labels);
 
  private:

@@ -71,7 +71,7 @@ template <class T>
 NATGRAD_MULTIVERSION void scale_run(double row_scale, const double* scale, const T* from, T* to,
                                     std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
-    to[i] = from[i] * static_cast<T>(row_scale * scale[i]);
+    to[i] = static_cast<T>(static_cast<double>(from[i]) * (row_scale * scale[i]));
   }
 }
 
