@@ -40,9 +40,9 @@ TEST(contracts, views_and_contexts) {
                         constexpr std::int64_t many = std::int64_t{1} << 32;
                         ConstView(w.wide.view().as<float>(), {many, many});
                       }),
-      bad<ShapeError>("rows outside", "rows 5 to 8 of 6 x 17",
+      bad<ShapeError>("rows outside", "3 rows from row 5 on of 6 x 17",
                       [](W& w) { w.dense_rows.view().row_range(5, 3); }),
-      bad<ShapeError>("negative rows outside", "rows -1 to 2",
+      bad<ShapeError>("negative rows outside", "3 rows from row -1 on",
                       [](W& w) { w.dense_rows.view().row_range(-1, 3); }),
       bad<TypeError>("read as another type", "read as float64",
                      [](W& w) { w.dense_rows.view().as<double>(); }),
@@ -75,7 +75,7 @@ TEST(contracts, views_and_contexts) {
                         float values[17];
                         w.batch.parameters.context().read(w.padded.view(), values);
                       }),
-      bad<DeviceError>("read from elsewhere", "on cuda, but the context is on cpu",
+      bad<DeviceError>("read from elsewhere", "on cuda 0, but the context is on cpu",
                        [](W& w) {
                          float value = 0;
                          w.batch.parameters.context().read(W::elsewhere(1), &value);
