@@ -84,7 +84,8 @@ struct GramScratch {
 inline std::int64_t product_rows(std::int64_t n, const RowBlocks& rows, ElementType type) {
   if (!converts(rows, type)) return n;
   const std::int64_t widest = std::max(widest_input(rows), widest_output(rows, false));
-  return std::clamp<std::int64_t>(conversion_numbers / std::max<std::int64_t>(1, widest), 1, n);
+  return std::min(
+      n, std::max<std::int64_t>(1, conversion_numbers / std::max<std::int64_t>(1, widest)));
 }
 
 /// Buffers of apply and adjoint.
