@@ -435,6 +435,13 @@ TEST(contracts, models) {
                          }),
       bad<ShapeError>("a set of another size", "5 samples, the last forward 6 rows",
                       [](W& w) { w.net.add_to(w.net_scores, {.samples = 5}); }),
+      bad<ArgumentError>("a gradient over a weight", "overlaps a weight",
+                         [](W& w) {
+                           const Parameters& parameters = w.net.parameters();
+                           w.net.gradient({parameters.tensor({0}).data(),
+                                           parameters.type(),
+                                           {parameters.size(), 1}});
+                         }),
       bad<ArgumentError>("scores of other parameters", "other parameters",
                          [](W& w) { w.net.add_to(w.scores, {.samples = 6}); }),
   });

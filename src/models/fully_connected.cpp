@@ -214,6 +214,13 @@ void FullyConnected::gradient(const View& gradient) const {
   if (!s.has_scores) throw ArgumentError("gradient: call forward and backward first");
   detail::require_operand("gradient", gradient, {s.parameters.size(), 1}, s.options.type,
                           s.parameters.context().device());
+  detail::require_disjoint("gradient", gradient, "the inputs", s.inputs);
+  for (const State::Layer& layer : s.layers) {
+    detail::require_disjoint("gradient", gradient, "a weight", layer.weight);
+    detail::require_disjoint("gradient", gradient, "a bias", layer.bias);
+    detail::require_disjoint("gradient", gradient, "an output of the net", layer.output);
+    detail::require_disjoint("gradient", gradient, "a score of the net", layer.score);
+  }
   const double mean = 1.0 / static_cast<double>(s.rows);
   for (std::size_t i = 0; i < s.layers.size(); ++i) {
     const State::Layer& layer = s.layers[i];
