@@ -32,8 +32,8 @@ struct SolveReport {
   Form form = Form::dual;
   double damping = 0;   ///< lambda as used
   double residual = 0;  ///< |b - (A + lambda I) x| / |b| of the system solved
-  double error_bound =
-      0;  ///< estimated relative error of d (see README, Accuracy); infinite at damping 0
+  /// estimated relative error of d (see README, Accuracy); infinite at damping 0
+  double error_bound = 0;
   double quadratic_form = 0;  ///< d^T F d
 };
 

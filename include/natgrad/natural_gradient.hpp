@@ -49,8 +49,8 @@ struct StepReport {
   /// because the empirical matrix is not the Fisher.
   std::optional<double> predicted_kl;
   double residual = 0;  ///< |b - (A + lambda I) x| / |b| of the system solved
-  double error_bound =
-      0;  ///< estimated relative error of the solve (README, Accuracy); infinite at damping 0
+  /// estimated relative error of the solve (README, Accuracy); infinite at damping 0
+  double error_bound = 0;
   std::int64_t failures_in_a_row = 0;
 };
 
