@@ -123,7 +123,9 @@ class Solve {
     Array bytes;
     Scratch scratch;
     explicit Memory(const Solve& solve) {
-      scratch.bytes = solve.backend_.rows_scratch(solve.scores_blocks(), ElementType::float64);
+      const RowBlocks rows = solve.scores_blocks();
+      scratch.bytes = solve.backend_.rows_scratch(rows.blocks, rows.rows(), ElementType::float32,
+                                                  ElementType::float64);
       bytes = solve.wide_array((scratch.bytes + 7) / 8);
       scratch.data = bytes.view().data();
     }

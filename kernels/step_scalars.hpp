@@ -14,70 +14,143 @@ namespace natgrad {
 
 struct StepScalars {
   // Set by the host before the first step and by setters.
-  double rate;
+  double rate;            // of the first step: a fixed rate, or the largest
+  double schedule;        // a RateDecay
+  double schedule_steps;  // accepted steps until the rate is 0
+  double kl_radius;       // 0: the rate is fixed
+  double max_norm;        // of the step, infinite without a limit
   double weight_decay;
   double absolute_damping;
   double relative_damping;
-  // The system (A + damping I) x = b.
+  double penalty;  // eta of eta/2 |theta|^2
+  double spring;   // mu of SPRING
+  // The system (A + shift I) x = b.
   double norm;             // infinity norm of A; not finite exactly when A is not
   double trace;            // of A
   double damping;          // lambda as used
+  double shift;            // lambda + eta
+  double inverse_shift;    // 1 / shift
+  double penalty_share;    // -eta / shift
+  double spring_shift;     // mu shift
   double matrix_finite;    // 1 or 0
   double info;             // of the factorization
   double rhs_square;       // |b|^2
-  double residual_square;  // |b - (A + damping I) x|^2
+  double residual_square;  // |b - (A + shift I) x|^2
   double residual;
+  double gradient_square;   // |g|^2 of a general g
+  double direction_square;  // |d|^2 where an error bound asks for it
   double error_bound;
   double quadratic_form;  // d^T F d
+  double centre_square;   // |u|^2, u_n = sqrt(w_n)
+  double centre_product;  // u^T S d; primal: u^T r
+  double centre_scale;    // 1 / |u|; dual: what d is multiplied by for `Centre::fisher_only`
+  double centre_shift;    // - u^T r / |u|
   double scratch;         // a result that the host reads back
   // The step.
-  double shrink;         // rate * weight decay
+  double step_square;    // |v|^2 of the step before the rate
+  double step_rate;      // the rate as used
+  double shrink;         // step rate * weight decay
   double update_finite;  // 1 or 0: the new parameters
   double outcome;        // an Outcome
   double accept;         // 1 or 0
   double step;           // attempts
+  double taken;          // accepted steps
   double failures;       // in a row
 };
 
 inline constexpr std::int64_t step_scalars_count = sizeof(StepScalars) / sizeof(double);
 
-enum class ScalarRule : std::uint8_t { begin_step, damp, judge_solve, judge_step };
+enum class ScalarRule : std::uint8_t {
+  damp,
+  centre,
+  centre_fisher,
+  judge_solve,
+  begin_step,
+  judge_step
+};
+
+/// What the error bound of a solve follows from (see judge_solve).
+enum class BoundRule : std::uint8_t { push_through, general, primal, refined, refined_general };
 
 struct ScalarArguments {
-  double rank = 1;          // min(N, P)
-  double epsilon = 0;       // of the factorization
-  double bound_factor = 1;  // 1 in the dual form, 4 in the primal one
+  double rank = 1;     // min(N, P)
+  double epsilon = 0;  // of the factorization
+  BoundRule bound = BoundRule::push_through;
 };
 
 namespace formulas {
 
-// Numeric values of Outcome, which device code cannot name.
+// Numeric values of Outcome and RateDecay, which device code cannot name.
 inline constexpr double outcome_accepted = 0;
 inline constexpr double outcome_not_finite = 2;
 inline constexpr double outcome_not_positive_definite = 3;
+inline constexpr double decay_linear = 1;
+inline constexpr double decay_cosine = 2;
 
 /// NaN and infinity times 0 are NaN.
 NATGRAD_FORMULA bool is_finite(double x) { return x * 0 == 0; }
 
-NATGRAD_FORMULA void begin_step(StepScalars& s) {
-  s.step += 1;
-  s.shrink = s.rate * s.weight_decay;
-  s.update_finite = 1;
-}
-
 /// After norm and trace of A are known: lambda, and whether A can be factorized at all.
 NATGRAD_FORMULA void damp(StepScalars& s, const ScalarArguments& a) {
   s.damping = s.absolute_damping + s.relative_damping * s.trace / a.rank;
+  s.shift = s.damping + s.penalty;
+  s.inverse_shift = 1 / s.shift;
+  s.penalty_share = s.penalty > 0 ? -s.penalty / s.shift : 0;
+  s.spring_shift = s.spring * s.shift;
   s.matrix_finite = is_finite(s.norm) && is_finite(s.trace) && is_finite(s.damping) ? 1 : 0;
+}
+
+/// Centred rows take q q^T / |u|^2 from F and q u^T r / |u|^2 from S^T r, q = S^T u: the factors of
+/// q, and of q / |u|.
+NATGRAD_FORMULA void centre(StepScalars& s) {
+  s.centre_scale = s.centre_square > 0 ? 1 / sqrt(s.centre_square) : 0;
+  s.centre_shift = -s.centre_product * s.centre_scale;
+}
+
+/// From d of uncentred rows to that of centred ones, maximum likelihood: with g = S^T u, the
+/// centred matrix F - g g^T / |u|^2 has the direction d / (1 - u^T S d / |u|^2) (Sherman, Morrison
+/// 1950).
+NATGRAD_FORMULA void centre_fisher(StepScalars& s) {
+  const double share = s.centre_square > 0 ? s.centre_product / s.centre_square : 0;
+  s.centre_scale = 1 / (1 - share);
+  s.quadratic_form =
+      s.centre_scale * s.centre_scale * (s.quadratic_form - s.centre_product * share);
+}
+
+/// Estimated relative error of d. Unrefined, with |K| the smaller of trace and infinity norm: eps
+/// |K| / shift by push-through; eps |K| |g| / (shift^2 |d|) for a general g, which the difference
+/// g - S^T t cancels down to; 4 eps |F| / shift in the primal form. A refined solve knows its
+/// residual rho in double: |S^T (K + shift)^-1 rho| <= |rho| / (2 sqrt(shift)), a bound that no
+/// estimate enters but the rounding of rho itself.
+NATGRAD_FORMULA double error_bound(const StepScalars& s, const ScalarArguments& a) {
+  if (s.shift == 0) return INFINITY;
+  // |A|_2 <= trace for a positive semidefinite A, and <= the infinity norm for any.
+  const double norm = s.trace < s.norm ? s.trace : s.norm;
+  const double d = sqrt(s.direction_square);
+  const double rounding = a.epsilon * norm / s.shift;
+  const double amplified =
+      s.gradient_square > 0 ? rounding * sqrt(s.gradient_square) / (s.shift * d) : 0;
+  switch (a.bound) {
+    case BoundRule::push_through:
+      return rounding;
+    case BoundRule::general:
+      return amplified;
+    case BoundRule::primal:
+      return 4 * rounding;
+    default:
+      break;
+  }
+  const double residual = sqrt(s.residual_square);
+  if (residual == 0) return a.bound == BoundRule::refined ? rounding : amplified;
+  const double certified = residual / (2 * sqrt(s.shift) * d);
+  return a.bound == BoundRule::refined ? certified + rounding : certified / s.shift + amplified;
 }
 
 /// After the solve: its residual, its error bound and its outcome. `info` alone is never trusted,
 /// because potrf may report success on NaN.
 NATGRAD_FORMULA void judge_solve(StepScalars& s, const ScalarArguments& a) {
   s.residual = s.rhs_square > 0 ? sqrt(s.residual_square / s.rhs_square) : sqrt(s.residual_square);
-  // |A|_2 <= trace for a positive semidefinite A, and <= the infinity norm for any.
-  const double norm = s.trace < s.norm ? s.trace : s.norm;
-  s.error_bound = s.damping == 0 ? INFINITY : a.bound_factor * a.epsilon * norm / s.damping;
+  s.error_bound = error_bound(s, a);
   if (s.matrix_finite == 0 || !is_finite(s.rhs_square)) {
     s.outcome = outcome_not_finite;
   } else if (s.info != 0) {
@@ -90,9 +163,34 @@ NATGRAD_FORMULA void judge_solve(StepScalars& s, const ScalarArguments& a) {
   s.accept = s.outcome == outcome_accepted ? 1 : 0;
 }
 
+/// What is left of the rate after `taken` accepted steps.
+NATGRAD_FORMULA double scheduled(const StepScalars& s) {
+  if (s.schedule == 0) return 1;
+  const double done = s.taken < s.schedule_steps ? s.taken / s.schedule_steps : 1;
+  return s.schedule == decay_linear ? 1 - done : (1 + cos(3.14159265358979323846 * done)) / 2;
+}
+
+/// Counts the step, and fixes its rate from the direction's quadratic form and norm. A direction of
+/// zero gets the largest rate.
+NATGRAD_FORMULA void begin_step(StepScalars& s) {
+  s.step += 1;
+  s.step_rate = s.rate * scheduled(s);
+  if (s.kl_radius > 0 && s.quadratic_form > 0) {
+    const double rate = sqrt(2 * s.kl_radius / s.quadratic_form);
+    if (rate < s.step_rate) s.step_rate = rate;
+  }
+  if (s.step_square > 0) {
+    const double rate = s.max_norm / sqrt(s.step_square);
+    if (rate < s.step_rate) s.step_rate = rate;
+  }
+  s.shrink = s.step_rate * s.weight_decay;
+  s.update_finite = 1;
+}
+
 NATGRAD_FORMULA void judge_step(StepScalars& s) {
   if (s.outcome == outcome_accepted && s.update_finite == 0) s.outcome = outcome_not_finite;
   s.accept = s.outcome == outcome_accepted ? 1 : 0;
+  s.taken += s.accept;
   s.failures = s.accept != 0 ? 0 : s.failures + 1;
 }
 

@@ -176,17 +176,56 @@ TEST(contracts, layers) {
                          adding([](W&, L& l) { l.weight = l.bias = {}; })),
       bad<ArgumentError>("one segment twice", "one segment",
                          adding([](W&, L& l) { l.bias = l.weight; })),
-      bad<ArgumentError>("a weight of two layers", "segment 0 was named by a layer before",
-                         [](W& w) { w.scores.add(w.layer()); }),
+      bad<ArgumentError>("shared rows that overlap",
+                         "segment 0 is used by rows 2 to 5 and by rows 0 to 6",
+                         [](W& w) {
+                           L l = w.layer();
+                           l.rows = {.first = 2, .count = 3};
+                           l.input = l.input.row_range(0, 3);
+                           l.output_score = l.output_score.row_range(0, 3);
+                           w.scores.add(l);
+                         }),
       bad<ArgumentError>(
-          "a bias of two layers", "not supported yet",
-          [](W& w) { w.scores.add({.bias = w.layer().bias, .output_score = w.floats(6, 2)}); }),
+          "a shared bias that overlaps", "segment 1 is used by rows 0 to 3 and by rows 0 to 6",
+          [](W& w) {
+            w.scores.add(
+                {.bias = w.layer().bias, .output_score = w.floats(3, 2), .rows = {.count = 3}});
+          }),
       bad<ArgumentError>("unknown weight", "segment 7 of 4 does not exist",
                          adding([](W&, L& l) { l.weight = {7}; })),
-      bad<ShapeError>("several terms a row", "12 rows for 6 samples: rows of several terms",
+      bad<ShapeError>("terms that were not announced",
+                      ".input is 12 x 3, expected 6 x 3 for 6 rows",
                       adding([](W& w, L& l) { l.input = w.floats(12, 3); })),
-      bad<ShapeError>("several terms in the output", "rows of several terms are not supported yet",
-                      adding([](W& w, L& l) { l.output_score = w.floats(12, 2); })),
+      bad<ShapeError>("terms that are not there",
+                      ".input is 6 x 3, expected 12 x 3 for 6 rows of 2 terms",
+                      adding([](W&, L& l) { l.terms = 2; })),
+      bad<ShapeError>("terms that do not divide the rows",
+                      ".output_score is 13 x 2, expected 12 x 2", adding([](W& w, L& l) {
+                        l.terms = 2;
+                        l.input = w.floats(12, 3);
+                        l.output_score = w.floats(13, 2);
+                      })),
+      bad<OptionError>("no terms", "segment 0: .terms = 0, must be > 0",
+                       adding([](W&, L& l) { l.terms = 0; })),
+      bad<OptionError>("negative terms", ".terms = -3", adding([](W&, L& l) { l.terms = -3; })),
+      bad<ShapeError>("terms beyond counting", "6 rows of 4611686018427387904 terms are too many",
+                      adding([](W&, L& l) { l.terms = std::int64_t{1} << 62; })),
+      bad<OptionError>("rows outside the set", ".rows = 3 from 4 is not a part of the set's 6 rows",
+                       adding([](W&, L& l) { l.rows = {.first = 4, .count = 3}; })),
+      bad<OptionError>("rows before the set", ".rows = 3 from -1",
+                       adding([](W&, L& l) { l.rows = {.first = -1, .count = 3}; })),
+      bad<OptionError>("rows after the set", ".rows = 0 from 6",
+                       adding([](W&, L& l) { l.rows = {.first = 6}; })),
+      bad<OptionError>("rows an input that do not divide",
+                       ".rows_per_input = 4, must be > 0 and divide",
+                       adding([](W&, L& l) { l.rows_per_input = 4; })),
+      bad<OptionError>("no rows an input", ".rows_per_input = 0",
+                       adding([](W&, L& l) { l.rows_per_input = 0; })),
+      bad<ArgumentError>("rows an input without a weight",
+                         ".rows_per_input is given without a .weight", adding([](W& w, L& l) {
+                           l = {
+                               .bias = l.bias, .output_score = w.floats(6, 2), .rows_per_input = 2};
+                         })),
       bad<ShapeError>("narrow input", "segment 0: .input is 6 x 2, expected 6 x 3",
                       adding([](W& w, L& l) { l.input = w.floats(6, 2); })),
       bad<ShapeError>("few output scores", ".output_score is 5 x 2, expected 6 x 2",
@@ -285,8 +324,13 @@ TEST(contracts, fisher_matrices) {
       bad<ArgumentError>(
           "coefficients in the primal form", "the primal form keeps no rows",
           [](W& w) { w.primal.solve(Coefficients{w.floats(6)}, w.direction.view()); }),
-      bad<ArgumentError>("gradient in the dual form", "ask for .form = Form::primal",
-                         [](W& w) { w.dual.solve(Gradient{w.floats(17)}, w.direction.view()); }),
+      bad<ArgumentError>("gradient in the dual form without damping", "needs damping > 0",
+                         [](W& w) {
+                           FisherMatrix fisher(w.batch.parameters,
+                                               {.form = Form::dual, .damping = {.absolute = 0}});
+                           fisher.accumulate(w.scores);
+                           fisher.solve(Gradient{w.floats(17)}, w.direction.view());
+                         }),
       bad<ShapeError>("gradient of another size", "solve: gradient is 16 x 1",
                       [](W& w) { w.primal.solve(Gradient{w.floats(16)}, w.direction.view()); }),
       bad<ArgumentError>("no gradient", "solve: gradient is missing",

@@ -372,7 +372,8 @@ TEST(fisher_matrix, the_primal_form_takes_the_same_memory_for_any_number_of_rows
 
 TEST(fisher_matrix, chooses_its_form_by_operations_and_memory) {
   struct Case {
-    std::int64_t rows, parameters, factor_columns;
+    std::int64_t rows, parameters;
+    double gram_operations;
     ElementType type;
     double damping;
     Form expected;
@@ -398,12 +399,13 @@ TEST(fisher_matrix, chooses_its_form_by_operations_and_memory) {
   };
   for (const Case& c : cases) {
     const Form form = detail::choose_form({.form = Form::automatic,
-                                           .damping = {.absolute = c.damping},
+                                           .damped = c.damping > 0,
                                            .rows = c.rows,
                                            .parameters = c.parameters,
-                                           .factor_columns = c.factor_columns,
+                                           .gram_operations = c.gram_operations,
                                            .tile_rows = 256,
-                                           .type = c.type});
+                                           .type = c.type,
+                                           .gram = c.type});
     EXPECT_EQ(form, c.expected) << c.rows << " rows, " << c.parameters << " parameters: " << c.why;
   }
   for (Form form : forms)

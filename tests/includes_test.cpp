@@ -54,6 +54,7 @@ constexpr Place places[] = {
     {"src/fisher/", 50},
     {"include/natgrad/models/", 50},
     {"src/models/", 50},
+    {"include/natgrad/memory_plan.hpp", 50},
     {"include/natgrad/natural_gradient.hpp", 70},
     {"src/optimizer/", 70},
     {"include/natgrad/natgrad.hpp", 75},

@@ -247,9 +247,14 @@ class naive_rows : public naive_backend {
   Numbers<double> D = matrix(2, {3, 4, 0, 1});
   Numbers<double> D2 = matrix(2, {5, 2});
   Numbers<double> scale = vector({2, 1});
-  std::vector<RowBlock> blocks = {
-      {.input = A, .output_score = D, .weight_offset = 0, .bias_offset = 4},
-      {.input = {}, .output_score = D2, .weight_offset = -1, .bias_offset = 7}};
+  std::vector<RowBlock> blocks = {{.rows = 2,
+                                   .inputs = 2,
+                                   .outputs = 2,
+                                   .weight_offset = 0,
+                                   .bias_offset = 4,
+                                   .input = A,
+                                   .output_score = D},
+                                  {.rows = 2, .outputs = 1, .bias_offset = 7, .output_score = D2}};
   RowBlocks rows = {.blocks = blocks, .scale = scale};
 };
 
@@ -281,6 +286,73 @@ TEST_F(naive_rows, apply_and_adjoint) {
   g.elements = Elements(8, 10);
   naive.adjoint(rows, y, 0.5, g, {});
   EXPECT_EQ(g.elements, (Elements{8, 11, 8, 14, 8, 8, 5, 8}));
+}
+
+/// One parameter w (1, 2) and its bias b, in rows of two terms; two rows share an input, and a
+/// third row uses w alone, through another block.
+///   input: A = (1, 2), (3, 4);  rows 0, 1: D = (1, 1), (2, -1);  row 2: A = (5, 6), D = 7
+///   w: row 0 (1, 2) + (3, 4), row 1 2 (1, 2) - (3, 4), row 2 7 (5, 6);  b: D of the first term
+class naive_terms : public naive_backend {
+ protected:
+  Numbers<double> A = matrix(2, {1, 2, 3, 4});
+  Numbers<double> D = matrix(4, {1, 1, 2, -1});
+  Numbers<double> A2 = matrix(1, {5, 6});
+  Numbers<double> D2 = matrix(1, {7});
+  Numbers<double> scale = vector({1, 1, 1});
+  std::vector<RowBlock> blocks = {{.first = 0,
+                                   .rows = 2,
+                                   .inputs = 2,
+                                   .outputs = 1,
+                                   .terms = 2,
+                                   .rows_per_input = 2,
+                                   .bias_first_term = true,
+                                   .weight_offset = 0,
+                                   .bias_offset = 2,
+                                   .input = A,
+                                   .output_score = D},
+                                  {.first = 2,
+                                   .rows = 1,
+                                   .inputs = 2,
+                                   .outputs = 1,
+                                   .weight_offset = 0,
+                                   .input = A2,
+                                   .output_score = D2}};
+  RowBlocks rows = {.blocks = blocks, .scale = scale};
+};
+
+TEST_F(naive_terms, materialize) {
+  Numbers<double> S = matrix(3, Elements(9, nan));
+  naive.materialize(rows, 0, S);
+  EXPECT_EQ(S.elements, (Elements{4, 6, 1, -1, 0, 2, 35, 42, 0}));
+  blocks[0].bias_first_term = false;
+  naive.materialize(rows, 0, S);
+  EXPECT_EQ(S.elements, (Elements{4, 6, 2, -1, 0, 1, 35, 42, 0}));
+}
+
+TEST_F(naive_terms, gram) {
+  Numbers<double> K = matrix(3, Elements(9, -7));
+  naive.gram(rows, K, {});
+  EXPECT_EQ(K.elements, (Elements{53, -7, -7, -2, 5, -7, 392, -35, 2989}));
+}
+
+TEST_F(naive_backend, projections) {
+  Numbers<double> u = vector({3, 4});
+  Numbers<double> y = vector({5, 10});
+  naive.project(u, y);
+  EXPECT_NEAR(y.elements[0], 5 - 11 * 0.6, 1e-14);
+  EXPECT_NEAR(y.elements[1], 10 - 11 * 0.8, 1e-14);
+
+  // A = (1 0; 0 2), A u = (3, 8), u . A u = 41, |u|^2 = 25.
+  Numbers<double> A = matrix(2, {1, nan, 0, 2});
+  Numbers<double> product = vector({3, 8});
+  naive.project_matrix(Triangle::lower, u, product, A);
+  EXPECT_NEAR(A.elements[0], 1 - 2 * 0.36 + 1.64 * 0.36, 1e-14);
+  EXPECT_NEAR(A.elements[2], -1.6 * 0.6 - 0.8 * 0.6 + 1.64 * 0.48, 1e-14);
+  EXPECT_NEAR(A.elements[3], 2 - 2 * 0.8 * 1.6 + 1.64 * 0.64, 1e-14);
+
+  Numbers<double> zero = vector({0, 0});
+  naive.project(zero, product);
+  EXPECT_EQ(product.elements, (Elements{3, 8}));
 }
 
 TEST_F(naive_rows, without_blocks) {
@@ -343,38 +415,105 @@ TEST_F(naive_backend, categorical) {
 TEST_F(naive_backend, step_scalars) {
   StepScalars s{};
   const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
-  const ScalarArguments arguments = {.rank = 4, .epsilon = 0.125, .bound_factor = 2};
-  s.failures = 1;
-  s.rate = 0.5;
-  s.weight_decay = 0.25;
-  naive.update_scalars(ScalarRule::begin_step, arguments, view);
-  EXPECT_EQ(s.step, 1);
-  EXPECT_EQ(s.update_finite, 1);
-  EXPECT_EQ(s.shrink, 0.125);
-
+  const auto update = [&](ScalarRule rule, BoundRule bound = BoundRule::push_through) {
+    naive.update_scalars(rule, {.rank = 4, .epsilon = 0.125, .bound = bound}, view);
+  };
   s.absolute_damping = 0.5;
   s.relative_damping = 2;
+  s.penalty = 3.5;
+  s.spring = 0.5;
   s.norm = 6;
   s.trace = 8;
-  naive.update_scalars(ScalarRule::damp, arguments, view);
+  update(ScalarRule::damp);
   EXPECT_EQ(s.damping, 0.5 + 2 * 8 / 4);
+  EXPECT_EQ(s.shift, 8);
+  EXPECT_EQ(s.inverse_shift, 0.125);
+  EXPECT_EQ(s.penalty_share, -3.5 / 8);
+  EXPECT_EQ(s.spring_shift, 4);
   EXPECT_EQ(s.matrix_finite, 1);
 
   s.rhs_square = 4;
   s.residual_square = 1;
   s.quadratic_form = 3;
-  naive.update_scalars(ScalarRule::judge_solve, arguments, view);
+  s.gradient_square = 9;
+  s.direction_square = 0.25;
+  const double rounding = 0.125 * 6 / 8;
+  const double amplified = rounding * 3 / 8 / 0.5;
+  const double residual = 1 / (2 * std::sqrt(8.0)) / 0.5;
+  const std::vector<std::pair<BoundRule, double>> bounds = {
+      {BoundRule::push_through, rounding},
+      {BoundRule::general, amplified},
+      {BoundRule::primal, 4 * rounding},
+      {BoundRule::refined, residual + rounding},
+      {BoundRule::refined_general, residual / 8 + amplified}};
+  for (const auto& [bound, expected] : bounds) {
+    update(ScalarRule::judge_solve, bound);
+    EXPECT_DOUBLE_EQ(s.error_bound, expected);
+  }
   EXPECT_EQ(s.residual, 0.5);
-  EXPECT_EQ(s.error_bound, 2 * 0.125 * 6 / 4.5);
   EXPECT_EQ(s.accept, 1);
 
+  s.failures = 1;
   s.info = 2;
-  naive.update_scalars(ScalarRule::judge_solve, arguments, view);
+  update(ScalarRule::judge_solve);
   EXPECT_EQ(s.outcome, static_cast<double>(Outcome::not_positive_definite));
-  naive.update_scalars(ScalarRule::judge_step, arguments, view);
+  update(ScalarRule::judge_step);
   EXPECT_EQ(s.accept, 0);
   EXPECT_EQ(s.failures, 2);
+  EXPECT_EQ(s.taken, 0);
+}
 
+TEST_F(naive_backend, rate_of_a_step) {
+  StepScalars s{};
+  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
+  const auto rate = [&] {
+    naive.update_scalars(ScalarRule::begin_step, {}, view);
+    return s.step_rate;
+  };
+  s.rate = 0.5;
+  s.weight_decay = 0.25;
+  s.max_norm = 100;
+  s.quadratic_form = 8;
+  s.step_square = 4;
+  EXPECT_EQ(rate(), 0.5);
+  EXPECT_EQ(s.step, 1);
+  EXPECT_EQ(s.update_finite, 1);
+  EXPECT_EQ(s.shrink, 0.125);
+  s.kl_radius = 0.25;
+  EXPECT_EQ(rate(), 0.25) << "sqrt(2 0.25 / 8)";
+  s.max_norm = 0.25;
+  EXPECT_EQ(rate(), 0.125) << "0.25 / 2";
+  s.kl_radius = 0;
+  s.max_norm = 100;
+  s.schedule = 1;
+  s.schedule_steps = 4;
+  s.taken = 1;
+  EXPECT_EQ(rate(), 0.375);
+  s.schedule = 2;
+  s.taken = 2;
+  EXPECT_DOUBLE_EQ(rate(), 0.25);
+  s.taken = 9;
+  EXPECT_NEAR(rate(), 0, 1e-15);
+}
+
+TEST_F(naive_backend, centring_scalars) {
+  StepScalars s{};
+  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
+  s.centre_square = 4;
+  s.centre_product = 1;
+  s.quadratic_form = 2;
+  naive.update_scalars(ScalarRule::centre, {}, view);
+  EXPECT_EQ(s.centre_scale, 0.5);
+  EXPECT_EQ(s.centre_shift, -0.5);
+  naive.update_scalars(ScalarRule::centre_fisher, {}, view);
+  EXPECT_DOUBLE_EQ(s.centre_scale, 1 / 0.75);
+  EXPECT_DOUBLE_EQ(s.quadratic_form, (2 - 0.25) / (0.75 * 0.75));
+}
+
+TEST_F(naive_backend, publish) {
+  StepScalars s{};
+  s.rate = 0.5;
+  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
   s.step = 5;
   Numbers<double> slots = matrix(3, Elements(3 * step_scalars_count, -1));
   naive.publish(view, slots);

@@ -152,7 +152,8 @@ TEST(natural_gradient, predicts_the_kl_of_fisher_rows_only) {
   for (Kind kind : {Kind::empirical, Kind::sampled, Kind::exact, Kind::residual}) {
     const LayeredBatch<float> batch({.layers = layers, .samples = 6});
     NaturalGradient optimizer(batch.parameters);
-    optimizer.step(batch.scores({}, {.kind = kind}));
+    const LayerScores data = batch.scores();
+    optimizer.step({.fisher = batch.scores({}, {.kind = kind}), .gradient = data});
     const bool fisher = kind == Kind::sampled || kind == Kind::exact;
     EXPECT_EQ(optimizer.report().predicted_kl.has_value(), fisher) << to_string(kind);
   }
@@ -249,7 +250,7 @@ TEST(natural_gradient, optimizers_can_be_moved) {
   NaturalGradient second = std::move(first);
   second.step(batch.scores());
   EXPECT_EQ(second.report().step, 2);
-  EXPECT_EQ(second.options().step.rate, 0.125);
+  EXPECT_EQ(std::get<FixedRate>(second.options().step).rate, 0.125);
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 #include "support/operation_table.hpp"
+#include "support/tolerance.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -192,6 +195,55 @@ void add_triangle_cases(OperationTable& table) {
                       }
                     });
   }
+
+  // Differences cancel, so that rounding errors are measured by the operands, not by the result:
+  // |P| = 1, and the products with u are sums of n.
+  const auto largest = [](const Trial& trial, Operand operand) {
+    double value = 0;
+    for (double element : trial.given(operand)) value = std::max(value, std::abs(element));
+    return value;
+  };
+  table.add_types("project", "", [=](TestDevice& device, ElementType type) {
+    for_sizes(device, squares, [=](Trial& trial, const Square& s) {
+      const Operand u = trial.vector(s.n, type, Use::input);
+      const Operand y = trial.vector(s.n, type, Use::both);
+      trial.run([&](Backend& backend, const Side& of) { backend.project(of(u), of(y)); });
+      trial.expect_within(y, static_cast<double>(s.n + 4) * epsilon(type) * largest(trial, y));
+    });
+  });
+  for (Triangle triangle : {Triangle::lower, Triangle::upper}) {
+    table.add_types("project_matrix", triangle == Triangle::lower ? "lower" : "upper",
+                    [=](TestDevice& device, ElementType type) {
+                      for_sizes(device, squares, [=](Trial& trial, const Square& s) {
+                        const Operand u = trial.vector(s.n, type, Use::input);
+                        const Operand p = trial.vector(s.n, type, Use::input);
+                        const Operand A =
+                            trial.matrix(s.n, s.n, type, Use::both, part_of(triangle));
+                        trial.run([&](Backend& backend, const Side& of) {
+                          backend.project_matrix(triangle, of(u), of(p), of(A));
+                        });
+                        double square = 0;
+                        for (double element : trial.given(u)) square += element * element;
+                        const double most = largest(trial, u);
+                        const double share = s.n == 0 ? 0 : most * largest(trial, p) / square;
+                        trial.expect_within(
+                            A, 8 * epsilon(type) *
+                                   (largest(trial, A) + share * (2 + static_cast<double>(s.n))));
+                      });
+                    });
+  }
+  table.add_types("project", "zero", [=](TestDevice& device, ElementType type) {
+    Trial trial(device);
+    const Operand u = trial.vector(type, Use::input, std::vector<double>(13));
+    const Operand y = trial.vector(13, type, Use::both);
+    const Operand A = trial.matrix(13, 13, type, Use::both, Part::lower);
+    trial.run([&](Backend& backend, const Side& of) {
+      backend.project(of(u), of(y));
+      backend.project_matrix(Triangle::lower, of(u), of(y), of(A));
+    });
+    trial.expect_equal(y);
+    trial.expect_equal(A);
+  });
 
   const auto two_triangles = [](Trial& trial, std::int64_t n, ElementType type) {
     return std::pair{trial.matrix(n, n, type, Use::input, Part::lower),

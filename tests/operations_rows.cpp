@@ -22,8 +22,16 @@ struct Layer {
   std::int64_t d_in;  // 0: no weight
   std::int64_t d_out;
   bool bias;
-  bool bias_first = false;
+  bool bias_before = false;     // its weight, in the order of the parameters
   std::int64_t gap_before = 0;  // parameters that no layer covers
+  std::int64_t terms = 1;
+  std::int64_t rows_per_input = 1;
+  bool bias_first_term = false;
+  bool formed = false;
+  int shares_weight = -1;  // with an earlier layer
+  int shares_bias = -1;
+  double begin = 0;  // of the rows
+  double end = 1;
 };
 
 struct Layout {
@@ -39,7 +47,8 @@ const std::vector<Layout>& layouts() {
       {"weight", {{7, 5, false}}},
       {"bias_of_two", {{0, 5, true}, {0, 3, true}}},
       // Wider than what a backend may convert at a time.
-      {"dense", {{0, 530, true}}, 0, 133},
+      {"dense", {{.d_in = 0, .d_out = 530, .bias = true, .formed = true}}, 0, 133},
+      {"dense_paired", {{0, 530, true}}, 0, 133},
       {"dense_with_gaps", {{0, 70, true, false, 3}}, 2},
       {"network", {{13, 9, true}, {9, 17, false}, {0, 6, true}, {17, 4, true, true}}},
       {"network_with_gaps",
@@ -47,6 +56,66 @@ const std::vector<Layout>& layouts() {
        3},
       {"one_by_one", {{1, 1, true}}},
       {"no_blocks", {}, 11},
+      {"terms", {{.d_in = 7, .d_out = 5, .bias = true, .terms = 3}}},
+      {"terms_formed", {{.d_in = 7, .d_out = 5, .bias = true, .terms = 3, .formed = true}}, 1, 133},
+      {"first_term_has_bias",
+       {{.d_in = 4, .d_out = 6, .bias = true, .terms = 4, .bias_first_term = true},
+        {.d_in = 0, .d_out = 3, .bias = true, .terms = 2},
+        {.d_in = 0, .d_out = 2, .bias = true, .terms = 2, .bias_first_term = true}}},
+      {"first_term_has_bias_formed",
+       {{.d_in = 4, .d_out = 6, .bias = true, .terms = 4, .bias_first_term = true, .formed = true},
+        {.d_in = 0, .d_out = 3, .bias = true, .terms = 2, .formed = true},
+        {.d_in = 0,
+         .d_out = 2,
+         .bias = true,
+         .terms = 2,
+         .bias_first_term = true,
+         .formed = true}}},
+      // More terms and wider parts than a backend may take at once.
+      {"many_terms_formed",
+       {{.d_in = 3, .d_out = 2, .bias = true, .terms = 300, .formed = true}},
+       0,
+       14},
+      {"wide_formed",
+       {{.d_in = 530, .d_out = 2, .bias = false, .formed = true},
+        {.d_in = 11, .d_out = 60, .bias = true, .formed = true}},
+       0,
+       133},
+      {"most_terms", {{.d_in = 3, .d_out = 2, .bias = true, .terms = 64}}, 0, 14},
+      {"shared_inputs",
+       {{.d_in = 5, .d_out = 4, .bias = true, .rows_per_input = 3},
+        {.d_in = 3, .d_out = 2, .bias = true, .terms = 2, .rows_per_input = 3},
+        {.d_in = 3, .d_out = 2, .bias = true, .terms = 2, .rows_per_input = 4, .formed = true}}},
+      {"tied",
+       {{.d_in = 5, .d_out = 4, .bias = true},
+        {.d_in = 6, .d_out = 3, .bias = true},
+        {.d_in = 5, .d_out = 4, .bias = true, .terms = 2, .shares_weight = 0, .shares_bias = 0},
+        {.d_in = 2, .d_out = 3, .bias = true, .shares_bias = 1},
+        {.d_in = 5, .d_out = 4, .bias = false, .rows_per_input = 2, .shares_weight = 0}}},
+      {"tied_formed",
+       {{.d_in = 5, .d_out = 4, .bias = true, .formed = true},
+        {.d_in = 6, .d_out = 3, .bias = true, .formed = true},
+        {.d_in = 5,
+         .d_out = 4,
+         .bias = true,
+         .terms = 2,
+         .formed = true,
+         .shares_weight = 0,
+         .shares_bias = 0},
+        {.d_in = 2, .d_out = 3, .bias = true, .formed = true, .shares_bias = 1},
+        {.d_in = 4, .d_out = 3, .bias = true}}},
+      {"ranges",
+       {{.d_in = 5, .d_out = 4, .bias = true, .terms = 3, .bias_first_term = true, .end = 0.6},
+        {.d_in = 5, .d_out = 4, .bias = true, .shares_weight = 0, .shares_bias = 0, .begin = 0.6},
+        {.d_in = 3, .d_out = 2, .bias = true, .formed = true, .end = 0.3},
+        {.d_in = 3,
+         .d_out = 2,
+         .bias = true,
+         .formed = true,
+         .shares_weight = 2,
+         .shares_bias = 2,
+         .begin = 0.7},
+        {.d_in = 2, .d_out = 2, .bias = false, .begin = 0.2, .end = 0.9}}},
   };
   return all;
 }
@@ -56,32 +125,62 @@ struct Rows {
   TrialRows blocks;
   std::int64_t parameters = 0;
   std::int64_t length = 0;  // of the sums behind an element of K or S v
+  std::int64_t terms = 0;   // of the sums behind an element of S
 
   Rows(Trial& trial, const Layout& layout, std::int64_t n, ElementType type) {
-    for (const Layer& layer : layout.layers) {
-      TrialBlock block;
-      parameters += layer.gap_before;
-      const auto place_bias = [&] {
-        block.bias_offset = parameters;
-        parameters += layer.d_out;
-      };
-      if (layer.bias && layer.bias_first) place_bias();
-      if (layer.d_in > 0) {
-        block.input = trial.matrix(n, layer.d_in, type, Use::input);
-        block.weight_offset = parameters;
-        parameters += layer.d_in * layer.d_out;
-      }
-      if (layer.bias && !layer.bias_first) place_bias();
-      block.output_score = trial.matrix(n, layer.d_out, type, Use::input);
-      blocks.blocks.push_back(block);
-      length += layer.d_in + layer.d_out + 3;
-    }
+    blocks.type = type;
+    for (const Layer& layer : layout.layers) add(trial, layer, n, type);
     parameters += layout.gap_after;
     blocks.scale = trial.vector(n, float64, Use::input);
     std::vector<double> scale = trial.given(blocks.scale);
     for (double& element : scale) element = 0.5 + std::abs(element);
     if (n > 2) scale[1] = 0;
     trial.set(blocks.scale, scale);
+  }
+
+ private:
+  void add(Trial& trial, const Layer& layer, std::int64_t n, ElementType type) {
+    TrialBlock block;
+    RowBlock& shape = block.shape;
+    shape.first = static_cast<std::int64_t>(layer.begin * static_cast<double>(n));
+    const auto last = static_cast<std::int64_t>(layer.end * static_cast<double>(n));
+    shape.rows = (last - shape.first) / layer.rows_per_input * layer.rows_per_input;
+    shape.inputs = layer.d_in;
+    shape.outputs = layer.d_out;
+    shape.terms = layer.terms;
+    shape.rows_per_input = layer.rows_per_input;
+    shape.bias_first_term = layer.bias_first_term;
+    shape.formed = layer.formed;
+    place(layer, shape);
+    if (layer.d_in > 0) {
+      block.input = trial.matrix(shape.rows / layer.rows_per_input * layer.terms, layer.d_in, type,
+                                 Use::input);
+    }
+    block.output_score = trial.matrix(shape.rows * layer.terms, layer.d_out, type, Use::input);
+    blocks.blocks.push_back(block);
+    length += layer.terms * layer.terms * (layer.d_in + layer.d_out + 3);
+    terms += layer.terms;
+  }
+
+  void place(const Layer& layer, RowBlock& shape) {
+    parameters += layer.gap_before;
+    const auto place_bias = [&] {
+      if (!layer.bias) return;
+      if (layer.shares_bias >= 0) {
+        shape.bias_offset = blocks.blocks[layer.shares_bias].shape.bias_offset;
+        return;
+      }
+      shape.bias_offset = parameters;
+      parameters += layer.d_out;
+    };
+    if (layer.bias_before) place_bias();
+    if (layer.shares_weight >= 0) {
+      shape.weight_offset = blocks.blocks[layer.shares_weight].shape.weight_offset;
+    } else if (layer.d_in > 0) {
+      shape.weight_offset = parameters;
+      parameters += layer.d_in * layer.d_out;
+    }
+    if (!layer.bias_before) place_bias();
   }
 };
 
@@ -154,7 +253,7 @@ void add_adjoint_cases(OperationTable& table, const Layout& layout) {
             trial.run([&](Backend& backend, const Side& of) {
               backend.adjoint(of(S.blocks), of(y), of(b), of(g), of.scratch(S.blocks, result));
             });
-            trial.expect_sums(g, n);
+            trial.expect_sums(g, n * (1 + S.terms) + 1);
           });
         }
       });
@@ -178,14 +277,14 @@ void add_materialize_cases(OperationTable& table, const Layout& layout) {
           trial.run([&](Backend& backend, const Side& of) {
             backend.materialize(of(S.blocks), range.first, of(out));
           });
-          trial.expect_rounded(out, 2);
+          trial.expect_rounded(out, 1 + 2 * static_cast<double>(S.terms));
         }
       });
 }
 
 /// A NaN in a factor spreads to the elements that depend on it, and to no other.
 void add_not_finite_cases(OperationTable& table) {
-  const Layout& network = layouts()[5];
+  const Layout& network = layouts()[6];
   const auto rows_with_nan = [&network](Trial& trial, ElementType type) {
     Rows S(trial, network, 13, type);
     set_nan(trial, S.blocks.blocks[0].input, 3 * 13 + 2);

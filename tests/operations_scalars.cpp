@@ -26,6 +26,17 @@ StepScalars ordinary() {
   s.norm = 5;
   s.trace = 7;
   s.damping = 0.02;
+  s.penalty = 0.01;
+  s.spring = 0.7;
+  s.shift = 0.03;
+  s.gradient_square = 11;
+  s.direction_square = 13;
+  s.centre_square = 0.8;
+  s.centre_product = 0.3;
+  s.schedule_steps = 50;
+  s.max_norm = 1e9;
+  s.step_square = 6;
+  s.taken = 20;
   s.matrix_finite = 1;
   s.info = 0;
   s.rhs_square = 3;
@@ -51,8 +62,8 @@ std::vector<double> elements_of(const StepScalars& scalars) {
 
 using Change = void (*)(StepScalars&);
 
-void add_rule(OperationTable& table, const char* name, ScalarRule rule,
-              const std::vector<Change>& changes) {
+void add_rule(OperationTable& table, const std::string& name, ScalarRule rule,
+              const std::vector<Change>& changes, BoundRule bound = BoundRule::primal) {
   table.add("update_scalars", name, [=](TestDevice& device) {
     for (std::size_t i = 0; i < changes.size(); ++i) {
       SCOPED_TRACE("change " + std::to_string(i));
@@ -61,8 +72,7 @@ void add_rule(OperationTable& table, const char* name, ScalarRule rule,
       Trial trial(device);
       const Operand scalars = trial.vector(ElementType::float64, Use::both, elements_of(before));
       trial.run([&](Backend& backend, const Side& of) {
-        backend.update_scalars(rule, {.rank = 6, .epsilon = 0x1p-24, .bound_factor = 4},
-                               of(scalars));
+        backend.update_scalars(rule, {.rank = 6, .epsilon = 0x1p-24, .bound = bound}, of(scalars));
       });
       trial.expect_rounded(scalars, 4);
     }
@@ -72,26 +82,47 @@ void add_rule(OperationTable& table, const char* name, ScalarRule rule,
 }  // namespace
 
 void add_scalar_cases(OperationTable& table) {
-  add_rule(table, "begin_step", ScalarRule::begin_step,
-           {[](StepScalars&) {}, [](StepScalars& s) { s.update_finite = 0; },
-            [](StepScalars& s) { s.step = 0; }});
+  add_rule(
+      table, "begin_step", ScalarRule::begin_step,
+      {[](StepScalars&) {}, [](StepScalars& s) { s.update_finite = 0; },
+       [](StepScalars& s) { s.step = 0; }, [](StepScalars& s) { s.schedule = 1; },
+       [](StepScalars& s) { s.schedule = 1, s.taken = 51; }, [](StepScalars& s) { s.schedule = 2; },
+       [](StepScalars& s) { s.kl_radius = 1e-3; }, [](StepScalars& s) { s.kl_radius = 1e3; },
+       [](StepScalars& s) { s.kl_radius = 1e-3, s.quadratic_form = 0; },
+       [](StepScalars& s) { s.kl_radius = 1e-3, s.max_norm = 1e-4; },
+       [](StepScalars& s) { s.max_norm = 0.01; }, [](StepScalars& s) { s.max_norm = infinity; },
+       [](StepScalars& s) { s.max_norm = 0.01, s.step_square = 0; }});
   add_rule(table, "damp", ScalarRule::damp,
            {[](StepScalars&) {}, [](StepScalars& s) { s.relative_damping = 0; },
             [](StepScalars& s) { s.norm = nan; }, [](StepScalars& s) { s.norm = infinity; },
             [](StepScalars& s) { s.trace = nan; }, [](StepScalars& s) { s.trace = -infinity; },
-            [](StepScalars& s) { s.absolute_damping = nan; },
+            [](StepScalars& s) { s.absolute_damping = nan; }, [](StepScalars& s) { s.penalty = 0; },
             [](StepScalars& s) { s.matrix_finite = 0; }});
-  add_rule(
-      table, "judge_solve", ScalarRule::judge_solve,
-      {[](StepScalars&) {}, [](StepScalars& s) { s.norm = 9; },
-       [](StepScalars& s) { s.damping = 0; }, [](StepScalars& s) { s.rhs_square = 0; },
-       [](StepScalars& s) { s.rhs_square = nan; }, [](StepScalars& s) { s.rhs_square = infinity; },
-       [](StepScalars& s) { s.matrix_finite = 0; }, [](StepScalars& s) { s.info = 3; },
-       [](StepScalars& s) { s.matrix_finite = 0, s.info = 3; },
-       [](StepScalars& s) { s.residual_square = nan; },
-       [](StepScalars& s) { s.quadratic_form = infinity; },
-       [](StepScalars& s) { s.info = 2, s.residual_square = nan; },
-       [](StepScalars& s) { s.outcome = 3, s.accept = 0; }});
+  add_rule(table, "centre", ScalarRule::centre,
+           {[](StepScalars&) {}, [](StepScalars& s) { s.centre_square = 0; }});
+  add_rule(table, "centre_fisher", ScalarRule::centre_fisher,
+           {[](StepScalars&) {}, [](StepScalars& s) { s.centre_square = 0; }});
+  for (BoundRule bound : {BoundRule::push_through, BoundRule::general, BoundRule::primal,
+                          BoundRule::refined, BoundRule::refined_general}) {
+    const std::string name = "judge_solve_" + std::to_string(static_cast<int>(bound));
+    add_rule(
+        table, name, ScalarRule::judge_solve,
+        {[](StepScalars&) {}, [](StepScalars& s) { s.norm = 9; },
+         [](StepScalars& s) { s.shift = 0; }, [](StepScalars& s) { s.rhs_square = 0; },
+         [](StepScalars& s) { s.residual_square = 0; },
+         [](StepScalars& s) { s.gradient_square = 0; },
+         [](StepScalars& s) { s.direction_square = 0; }, [](StepScalars& s) { s.rhs_square = nan; },
+         [](StepScalars& s) { s.rhs_square = infinity; },
+         [](StepScalars& s) { s.matrix_finite = 0; }, [](StepScalars& s) { s.info = 3; },
+         [](StepScalars& s) { s.matrix_finite = 0, s.info = 3; },
+         [](StepScalars& s) { s.quadratic_form = infinity; },
+         [](StepScalars& s) { s.info = 2, s.quadratic_form = nan; },
+         [](StepScalars& s) { s.outcome = 3, s.accept = 0; }},
+        bound);
+  }
+  add_rule(table, "judge_solve_not_finite", ScalarRule::judge_solve,
+           {[](StepScalars& s) { s.residual_square = nan; },
+            [](StepScalars& s) { s.info = 2, s.residual_square = nan; }});
   add_rule(table, "judge_step", ScalarRule::judge_step,
            {[](StepScalars&) {}, [](StepScalars& s) { s.update_finite = 0; },
             [](StepScalars& s) { s.outcome = 2, s.accept = 0; },

@@ -195,6 +195,22 @@ void add_elementwise_cases(OperationTable& table) {
     }
   });
 
+  table.add_types("axpby", "of_the_other_type", [](TestDevice& device, ElementType type) {
+    const ElementType other =
+        type == ElementType::float64 ? ElementType::float32 : ElementType::float64;
+    for (double b : {0.7, 0.0}) {
+      for_sizes(device, [=](Trial& trial, const Size& size) {
+        const Operand x = array(trial, size, other, Use::input);
+        const Operand y = array(trial, size, type, Use::both);
+        if (b == 0) trial.set(y, filled(trial, y, nan));
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.axpby(of(-1.3), of(x), of(b), of(y));
+        });
+        trial.expect_rounded(y, 2);
+      });
+    }
+  });
+
   for (bool with_itself : {false, true}) {
     table.add_types(
         "dot", with_itself ? "with_itself" : "", [=](TestDevice& device, ElementType type) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 namespace natgrad {
 
@@ -19,31 +20,24 @@ struct Coefficients {
       {};  ///< (rows accumulated) of the parameters' type, in their order; dual form only
 };
 
-/// A gradient as P contiguous numbers of the parameters' type that point uphill once multiplied by
-/// `scale` (the gradient of a loss passes -1).
-struct Gradient {
-  ConstView view;
-  double scale = 1;
-};
-
 /// How one solve went.
 struct SolveReport {
   Outcome outcome = Outcome::accepted;  ///< never `rejected`
   Form form = Form::dual;
-  double damping = 0;   ///< lambda as used
-  double residual = 0;  ///< |b - (A + lambda I) x| / |b| of the system solved
+  double damping = 0;  ///< lambda as used
+  double residual =
+      0;  ///< |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows
   /// estimated relative error of d (see README, Accuracy); infinite at damping 0
   double error_bound = 0;
   double quadratic_form = 0;  ///< d^T F d
 };
 
 /// The Fisher matrix F = sum_n w_n s_n s_n^T of rows accumulated in batches, on its own: solve,
-/// apply, and look at it.
+/// apply, and look at it. Centred rows make it that of the centred rows.
 ///
 /// Primal: F itself, P x P, accumulated in double whatever the rows' type, in memory that does not
-/// depend on the number of rows. Dual: the rows are kept (layer factors for `LayerScores`: N
-/// sum(d_in
-/// + d_out) numbers) and K = S S^T, N x N, is formed at the first solve.
+/// depend on the number of rows. Dual: the rows are kept (layer factors for `LayerScores`: N sum(T
+/// (d_in + d_out)) numbers) and K = S S^T, N x N, is formed at the first solve.
 ///
 /// `Form::automatic` takes the form with the smaller estimate of operations to accumulate and
 /// factorize (those in double count twice), unless it needs more than four times the memory of the
@@ -58,6 +52,12 @@ class NATGRAD_EXPORT FisherMatrix {
     std::int64_t samples = 0;
     /// Rows formed at once in primal accumulation; more are faster and take P doubles each.
     std::int64_t tile_rows = 256;
+    /// Dual form: type of K and its factor; default: the parameters'. Double costs twice, and is
+    /// exact to 1e-16 |K| / lambda. Centred rows are always double.
+    std::optional<ElementType> gram_type = {};
+    /// Dual form: so many times the solution is corrected by its residual, computed from the rows
+    /// in double. Each costs two passes over the rows in double. >= 0.
+    int refinement = 0;
   };
   /// Throws `OptionError` naming every option that is wrong, `ArgumentError` without parameters.
   explicit FisherMatrix(Parameters parameters);
@@ -78,8 +78,8 @@ class NATGRAD_EXPORT FisherMatrix {
   /// Adds S^T S of these scores (weights applied here), and S^T r to the gradient that
   /// `solve(Coefficients{})` uses. Primal: N P^2 operations and no memory beyond one tile of rows.
   /// Dual: a copy of the rows. Does not wait. Throws `ArgumentError` when the scores are of other
-  /// parameters or their set is empty, `ShapeError` when the dual form has no room for more rows or
-  /// kept others' layers, `MemoryError` without room; nothing was added then.
+  /// parameters, their set is empty or differently centred, `ShapeError` when the dual form has no
+  /// room for more rows or kept others' layers, `MemoryError` without room; nothing was added then.
   void accumulate(const Scores& scores);
 
   /// Writes d = (F + lambda I)^-1 S^T r, P contiguous numbers of the parameters' type. The
@@ -89,8 +89,10 @@ class NATGRAD_EXPORT FisherMatrix {
   /// or when coefficients are given in the primal form, which keeps no rows.
   void solve(const Coefficients& coefficients, const View& direction);
 
-  /// Writes d = (F + lambda I)^-1 g for any gradient of P numbers, scale finite (`OptionError`);
-  /// primal form only (`ArgumentError`). Costs, waits and keeps like the other `solve`.
+  /// Writes d = (F + lambda I)^-1 g for any gradient of P numbers, scale finite (`OptionError`). In
+  /// the dual form that is (g - S^T t) / lambda with (K + lambda I) t = S g, which cancels: see
+  /// `error_bound`; it needs lambda > 0 (`ArgumentError` where every part of it is 0). Costs, waits
+  /// and keeps like the other `solve`.
   void solve(const Gradient& gradient, const View& direction);
 
   /// Changes lambda for the next solves. Throws `OptionError` for a negative or non-finite part.

@@ -5,6 +5,7 @@
 #include "natgrad/damping.hpp"
 #include "natgrad/error.hpp"
 #include "natgrad/fisher_matrix.hpp"
+#include "natgrad/memory_plan.hpp"
 #include "natgrad/models/fully_connected.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/parameters.hpp"

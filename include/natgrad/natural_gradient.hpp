@@ -2,11 +2,14 @@
 
 #include "natgrad/damping.hpp"
 #include "natgrad/export.hpp"
+#include "natgrad/fisher_matrix.hpp"
+#include "natgrad/memory_plan.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <variant>
@@ -19,7 +22,18 @@ struct FixedRate {
   double rate = 0.3;  ///< finite, > 0
 };
 
-/// No momentum: the direction is d = (S^T S + lambda I)^-1 S^T r.
+/// The longest step whose predicted KL divergence, 1/2 rate^2 d^T F d, is `radius`: rate = sqrt(2
+/// radius / d^T F d), at most `max_rate` (Amari 1998; Peters, Schaal 2008). Where d is small
+/// directions of F, a small predicted KL allows a long step: see `Options::max_norm`.
+struct KlBall {
+  double radius = 1e-2;  ///< nats a sample; finite, > 0
+  double max_rate = 1;   ///< finite, > 0
+  /// The empirical matrix is not the Fisher, and d^T F d of maximum likelihood is about 1 whatever
+  /// the model: such rows are refused (`ArgumentError`) unless this is set.
+  bool allow_empirical = false;
+};
+
+/// No momentum: the direction is d = (S^T S + lambda I)^-1 g.
 struct NoMomentum {};
 
 /// v = decay v + d, and v is the direction (Polyak 1964).
@@ -27,24 +41,64 @@ struct HeavyBall {
   double decay = 0.9;  ///< 0 <= decay < 1
 };
 
-/// d = decay d_prev + S^T (S S^T + lambda I)^-1 (r - decay S d_prev): momentum that only fills what
-/// the present batch leaves open (Goldshlager, Abrahamsen, Lin 2024, "A Kaczmarz-inspired approach
-/// to accelerate the optimization of neural network wavefunctions", eq. 25).
+/// (F + lambda I) (d - decay d_prev) = g - decay F d_prev: momentum that only fills what the
+/// present batch leaves open (Goldshlager, Abrahamsen, Lin 2024, "A Kaczmarz-inspired approach to
+/// accelerate the optimization of neural network wavefunctions", eq. 25).
 struct Spring {
   double decay = 0.9;  ///< 0 <= decay < 1
 };
 
-using StepRule = FixedRate;
+enum class RateDecay : std::uint8_t { none, linear, cosine };
+
+/// The rate falls to 0 over `steps` accepted steps: times 1 - k / steps after k of them, or times
+/// (1
+/// + cos(pi k / steps)) / 2.
+struct RateSchedule {
+  RateDecay decay = RateDecay::none;
+  std::int64_t steps = 0;  ///< > 0 where there is a decay
+};
+
+/// A factor of one tensor.
+struct SegmentFactor {
+  Segment segment;
+  double factor = 1;  ///< finite, >= 0
+};
+
+using StepRule = std::variant<FixedRate, KlBall>;
 using Momentum = std::variant<NoMomentum, HeavyBall, Spring>;
+
+/// Where a batch's gradient comes from: the rows of the Fisher matrix themselves (g = S^T r), other
+/// rows, or P numbers.
+class GradientSource {
+ public:
+  GradientSource() = default;
+  GradientSource(const Scores& rows) : rows_(&rows) {}  // NOLINT(google-explicit-constructor)
+  GradientSource(const Gradient& numbers)
+      : numbers_(numbers) {}  // NOLINT(google-explicit-constructor)
+  const Scores* rows() const { return rows_; }
+  const std::optional<Gradient>& numbers() const { return numbers_; }
+  bool given() const { return rows_ != nullptr || numbers_.has_value(); }
+
+ private:
+  const Scores* rows_ = nullptr;
+  std::optional<Gradient> numbers_;
+};
+
+/// What one step is taken from. Rows of labels drawn from the model need a gradient of the data.
+struct Batch {
+  const Scores& fisher;
+  GradientSource gradient = {};
+};
 
 /// What one step did. All numbers are of the step as tried, also where it was not taken.
 struct StepReport {
   std::int64_t step = 0;  ///< counts attempts, from 1
   Outcome outcome = Outcome::accepted;
   Form form = Form::dual;
-  double rate = 0;
-  double damping = 0;         ///< lambda as used
-  double quadratic_form = 0;  ///< d^T F d of the direction d (of v with momentum), before the rate
+  double rate = 0;     ///< as used
+  double damping = 0;  ///< lambda as used
+  /// d^T F d of the direction d (of v with momentum, with the rate factors), before the rate.
+  double quadratic_form = 0;
   /// 1/2 rate^2 d^T F d, the KL divergence that the step predicts; only for sampled and exact rows,
   /// because the empirical matrix is not the Fisher.
   std::optional<double> predicted_kl;
@@ -60,15 +114,31 @@ class NATGRAD_EXPORT NaturalGradient {
   struct Options {
     Damping damping = {.absolute = 3e-2};
     StepRule step = FixedRate{};
+    RateSchedule schedule = {};  ///< of the rate, or of the largest rate
+    /// The step, rate times direction, is no longer than this. > 0.
+    double max_norm = std::numeric_limits<double>::infinity();
     Momentum momentum = Spring{};
     /// theta shrinks by rate * weight_decay a step, outside F and g. Finite, >= 0; rate * it <= 1.
     double weight_decay = 0;
+    /// eta of a penalty eta/2 |theta|^2 in the loss: eta joins lambda in the matrix, -eta theta
+    /// joins g. Finite, >= 0.
+    double penalty = 0;
+    /// Of the final step, for segments named here; 1 for the others. 0 freezes a tensor: its
+    /// columns leave S, K, P and every norm, and it does not decay.
+    std::vector<SegmentFactor> rate_factors = {};
+    std::vector<SegmentFactor> weight_decay_factors = {};
     /// Automatic: see `FisherMatrix`; the rows of a step are never kept.
     Form form = Form::automatic;
+    std::optional<ElementType> gram_type = {};  ///< see `FisherMatrix::Options`
+    int refinement = 0;                         ///< see `FisherMatrix::Options`
+    /// Bytes, > 0: a batch whose plan is larger is refused (`MemoryError`) before anything is
+    /// allocated for it. None: no limit.
+    std::optional<std::int64_t> memory_budget = {};
   };
 
   explicit NaturalGradient(Parameters parameters);
-  /// Throws `OptionError` naming every option that is wrong.
+  /// Throws `OptionError` naming every option that is wrong, `ArgumentError` for a factor of a
+  /// segment that does not exist, or without parameters.
   NaturalGradient(Parameters parameters, Options options);
   ~NaturalGradient();
   NaturalGradient(NaturalGradient&&) noexcept;
@@ -79,11 +149,48 @@ class NATGRAD_EXPORT NaturalGradient {
   /// Moves the parameters by one step. Transactional: on any outcome but `accepted`, parameters and
   /// momentum are exactly as before. Does not wait, and allocates nothing when the batch is no
   /// larger than the largest so far. Costs, dual form and T = 1: N^2 sum(d_in + d_out) + N^3 / 3
-  /// operations and two passes over the layers beside the caller's own forward and backward.
+  /// operations and two passes over the layers beside the caller's own forward and backward; a
+  /// gradient of its own, SPRING, a penalty and heavy ball one pass more each.
   /// Throws `ArgumentError` when the scores are of other parameters, hold no rows or only part of
-  /// the batch, or the parameters have grown since the first step; `MemoryError` without room; and
+  /// the batch, give no gradient, or the parameters have grown since the first step; `ShapeError`,
+  /// `TypeError`, `DeviceError` for a gradient that does not fit; `MemoryError` without room; and
   /// `StepFailed` once ten attempts in a row have failed; the next call tries again.
+  void step(const Batch& batch);
   void step(const Scores& scores);
+
+  /// Adds a part of a batch, whose sets state the whole with `.batch_samples`. Parts may differ in
+  /// size. Dual form: keeps a copy of the rows' factors, N sum(T (d_in + d_out)) numbers; primal:
+  /// adds to F, whose memory does not depend on N. Does not wait. Throws like `step`, and when the
+  /// part differs from those before in kind, centring or source of the gradient; nothing was added
+  /// then.
+  void accumulate(const Batch& batch);
+  void accumulate(const Scores& scores);
+  /// The step of what was accumulated, the whole batch (`ArgumentError` before it is whole).
+  void step();
+  /// Forgets what was accumulated.
+  void discard();
+
+  /// Writes the direction d of this batch, P contiguous numbers of the parameters' type, without
+  /// momentum and rate; frozen tensors get 0. Changes no state. `direction` stays as it was on any
+  /// outcome but `accepted`. Waits, costs and throws like `step`, but for `StepFailed`.
+  void direction(const Batch& batch, const View& direction);
+  void direction(const Scores& scores, const View& direction);
+  /// How the last `direction` went. Waits. Throws `ArgumentError` before the first.
+  SolveReport direction_report() const;
+
+  /// Change the rate (the largest rate of `KlBall`) or lambda from the next step on. Do not wait.
+  /// Throw `OptionError` for a value that the options would not take.
+  void set_rate(double rate);
+  void set_damping(const Damping& damping);
+
+  /// The memory of a step of such a batch, to the byte, and its form: what this optimizer, the
+  /// context's scratch and the scores' own arrays will hold. With frozen tensors, for which a shape
+  /// has no names, the second one is exact. Throws `OptionError` for a shape that is none.
+  MemoryPlan plan(const ScoresShape& shape) const;
+  MemoryPlan plan(const Batch& batch) const;
+  /// Allocates all of it but the scores' own arrays, so that no step of this shape does. Throws
+  /// `MemoryError` naming plan, budget and the way out.
+  void reserve(const MemoryPlan& plan);
 
   /// The report of the last step. Waits. Throws `ArgumentError` before the first step.
   StepReport report();
@@ -93,6 +200,7 @@ class NATGRAD_EXPORT NaturalGradient {
   std::vector<StepReport> reports();
 
   const Options& options() const;
+  const Parameters& parameters() const;
 
  private:
   struct State;

@@ -17,6 +17,16 @@ namespace detail {
 class Rows;
 }
 
+/// Centred rows are sqrt(w_n) (s_n - mean), the mean weighted and over the whole batch. They serve
+/// coefficients that sum to zero (advantages, local energies), and are solved for in double.
+enum class Centre : std::uint8_t {
+  none,
+  rows,  ///< F and g are of centred rows; coefficients act as c_n - mean c
+  /// F is of centred rows, g of the rows as they are, c_n = 1: maximum likelihood, for which
+  /// centred rows would give g = 0. No coefficients, no other gradient, no SPRING and no penalty.
+  fisher_only,
+};
+
 /// What the N rows of one set are. Row n of S is sqrt(w_n) s_n and r_n = sqrt(w_n) c_n, so that
 /// F = S^T S = sum_n w_n s_n s_n^T and g = S^T r = sum_n w_n c_n s_n. The library alone multiplies
 /// by sqrt(w_n), and never in the caller's arrays.
@@ -31,6 +41,14 @@ struct RowSet {
   ConstView coefficients = {};  ///< c_n, (N) of the parameters' type; default 1: maximum likelihood
   /// Every row is multiplied by this. Who holds the gradient of a *mean loss* with respect to each
   /// layer's output passes -N: scores are derivatives of log p of one sample. Not 0.
+  double scale = 1;
+  Centre centre = Centre::none;
+};
+
+/// A gradient as P contiguous numbers of the parameters' type that point uphill once multiplied by
+/// `scale` (the gradient of a loss passes -1).
+struct Gradient {
+  ConstView view;
   double scale = 1;
 };
 
@@ -60,8 +78,9 @@ class NATGRAD_EXPORT Scores {
   std::int64_t batch_samples() const;  ///< M of the current set
 
   /// Writes g = S^T r, P contiguous numbers of the parameters' type, uphill in log-likelihood.
-  /// Costs one matrix product a layer; does not wait. Throws `ArgumentError` without rows or where
-  /// `gradient` overlaps them, `ShapeError`, `TypeError`, `DeviceError` where it does not fit.
+  /// Costs one matrix product a layer; does not wait. Throws `ArgumentError` without rows, where
+  /// `gradient` overlaps them, or for centred rows that are a part of the batch or have no
+  /// coefficients, `ShapeError`, `TypeError`, `DeviceError` where it does not fit.
   void gradient(const View& gradient) const;
 
   /// Compares S^T r with the gradient that the caller's own code computed, P contiguous numbers, or
@@ -95,20 +114,42 @@ class NATGRAD_EXPORT DenseScores : public Scores {
   void begin(const ConstView& rows, RowSet set = {});
 };
 
+/// Which terms of a row have a bias, an input of 1 (see `LayerScores::Layer::terms`).
+enum class Bias : std::uint8_t {
+  every_term,  ///< weight sharing: convolution, recurrence, attention
+  first_term,  ///< a value and its derivatives, of which only the value has a bias
+};
+
+/// Rows [first, first + count) of a set; count 0: all from `first` on.
+struct RowRange {
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
 /// Rows of a layered model, never formed. For a layer z = W a + b the score of W is the outer
-/// product of the derivative of log p with respect to z and the input a; Gram matrix, S v and
-/// S^T y follow from the two factors at the cost of ordinary matrix products.
+/// product of the derivative of log p with respect to z and the input a; where one weight is used T
+/// times a row, it is the sum of T such products. Gram matrix, S v and S^T y follow from the two
+/// factors at the cost of ordinary matrix products.
 class NATGRAD_EXPORT LayerScores : public Scores {
  public:
   struct Options {
     Kind kind = Kind::empirical;
   };
+  /// One use of a weight in n rows of the set: all N, or those of `rows`.
   struct Layer {
     Segment weight = {};   ///< W (d_out, d_in); none: the score of `bias` is `output_score` itself
     Segment bias = {};     ///< b (d_out); none: the layer has no bias
-    ConstView input = {};  ///< A (N, d_in); none without a weight
-    ConstView output_score =
-        {};  ///< D (N, d_out): d log p(x_n) / d z of one sample, positive, no 1/N
+    ConstView input = {};  ///< A (n / rows_per_input T, d_in); none without a weight
+    /// D (n T, d_out): d log p(x_n) / d z of one sample, positive, no 1/N. Of rows with fewer terms
+    /// the rest is 0 (and their input finite).
+    ConstView output_score = {};
+    /// T > 0: positions of a convolution, steps of a recurrent net, a value and its derivatives.
+    /// The terms of a row are adjacent.
+    std::int64_t terms = 1;
+    Bias bias_terms = Bias::every_term;
+    RowRange rows = {};
+    /// > 0, divides n: so many adjacent rows share an input (labels drawn for one sample).
+    std::int64_t rows_per_input = 1;
   };
   explicit LayerScores(Parameters parameters);
   LayerScores(Parameters parameters, Options options);
@@ -118,9 +159,12 @@ class NATGRAD_EXPORT LayerScores : public Scores {
   /// set stays as it was then.
   void begin(const RowSet& set);
 
-  /// Adds one layer to the set. Parameters that no layer names have a score of zero. Throws
-  /// `ArgumentError` when nothing has begun, or a segment is missing, unknown or named before;
-  /// `ShapeError`, `TypeError`, `DeviceError` when a view does not fit. Nothing is added then.
+  /// Adds one use of a layer to the set. Adds that name the same weight, or the same bias, share
+  /// it: their uses are summed, products between them included. Their rows are the same or apart.
+  /// Parameters that no add names have a score of zero; a row that no add covers is an error of the
+  /// step (`ArgumentError`). Throws `ArgumentError` when nothing has begun, a segment is missing or
+  /// unknown, or shared rows overlap in part; `OptionError` for numbers out of range; `ShapeError`,
+  /// `TypeError`, `DeviceError` when a view does not fit. Nothing is added then.
   void add(const Layer& layer);
 };
 

@@ -28,16 +28,40 @@ class Scalar {
 enum class Transpose : std::uint8_t { no, yes };
 enum class Triangle : std::uint8_t { lower, upper };
 
-/// One layer's share of N rows of S, in the P numbers of a row:
-///   [weight_offset, + d_out d_in)   output_score_n (x) input_n, row-major (d_out, d_in)
-///   [bias_offset,   + d_out)        output_score_n
-/// An offset of -1 means that there is no such part; without a weight there is no input.
+/// One use of a layer: its share of rows [first, first + rows) of S. With T terms a row and R rows
+/// an input, row n (counted from `first`) and term t read row n T + t of D and row (n / R) T + t of
+/// A, and add to the P numbers of row n
+///   [weight_offset, + d_out d_in)   sum_t D_nt (x) A_nt, row-major (d_out, d_in)
+///   [bias_offset,   + d_out)        sum_t D_nt, or D_n0 with `bias_first_term`
+/// An offset of -1 means that there is no such part; without a weight there is no input. Blocks
+/// with the same offset share that parameter: the parts of a row add up, and K holds their
+/// products. The views are all that a plan does not know.
 struct RowBlock {
-  ConstView input = {};         // A (N, d_in)
-  ConstView output_score = {};  // D (N, d_out)
+  std::int64_t first = 0;
+  std::int64_t rows = 0;
+  std::int64_t inputs = 0;   // d_in, 0 without a weight
+  std::int64_t outputs = 0;  // d_out
+  std::int64_t terms = 1;
+  std::int64_t rows_per_input = 1;  // divides `rows`
+  bool bias_first_term = false;
+  /// How the Gram is computed: from this block's part of the rows, formed some columns at a time,
+  /// or from products of the factors of pairs of terms (T at most `most_paired_terms`). Blocks that
+  /// share a parameter agree.
+  bool formed = false;
   std::int64_t weight_offset = -1;
   std::int64_t bias_offset = -1;
+  ConstView input = {};         // A (rows / R T, d_in)
+  ConstView output_score = {};  // D (rows T, d_out)
 };
+
+inline constexpr std::int64_t most_paired_terms = 64;
+
+inline bool share_weight(const RowBlock& a, const RowBlock& b) {
+  return a.weight_offset >= 0 && a.weight_offset == b.weight_offset;
+}
+inline bool share_bias(const RowBlock& a, const RowBlock& b) {
+  return a.bias_offset >= 0 && a.bias_offset == b.bias_offset;
+}
 
 /// N rows of S as blocks; row n is multiplied by scale[n], float64.
 struct RowBlocks {
@@ -79,7 +103,7 @@ class Backend {
   virtual void commit(const ConstView& flag, const ConstView& from, const View& to) = 0;
 
   // Vectors and elementwise work; also over matrices of one shape.
-  /// y = a x + b y; b = 0 ignores what y held.
+  /// y = a x + b y; b = 0 ignores what y held. x may be of the other T.
   virtual void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) = 0;
   /// result = sum x_i y_i, accumulated in double; also over whole contiguous matrices.
   virtual void dot(const ConstView& x, const ConstView& y, const View& result) = 0;
@@ -120,6 +144,11 @@ class Backend {
   /// holds one triangle and `upper` the other, diagonals in both; they may be one full array.
   virtual void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
                               const View& trace) = 0;
+  /// y = P y with P = I - u u^T / |u|^2, and I where u is 0.
+  virtual void project(const ConstView& u, const View& y) = 0;
+  /// A = P A P of symmetric A, product = A u; one triangle of A.
+  virtual void project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
+                              const View& A) = 0;
   /// One triangle of A = flag > 0 ? A : identity.
   virtual void identity_unless(const ConstView& flag, Triangle triangle, const View& A) = 0;
   /// result_j = factor sum_i A_ij.
@@ -143,9 +172,10 @@ class Backend {
                        Scratch scratch) = 0;
   /// Rows [first, first + out.rows()) of S, formed; out (n, P) of the rows' type or double.
   virtual void materialize(const RowBlocks& rows, std::int64_t first, const View& out) = 0;
-  /// Bytes of scratch that gram, apply and adjoint take for these rows (of which only the shapes
-  /// are read) when the results have `type`.
-  virtual std::int64_t rows_scratch(const RowBlocks& rows, ElementType type) const = 0;
+  /// Bytes of scratch that gram, apply and adjoint take for N such rows, whose factors have type
+  /// `factors`, when the results have type `result`. Reads no view, no offset and not `formed`.
+  virtual std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t rows,
+                                    ElementType factors, ElementType result) const = 0;
 
   // Models.
   /// z += bias (d_out) in every row of z (N, d_out), then a = activation(z). a may be z.

@@ -11,6 +11,12 @@
 
 namespace natgrad::detail {
 
+/// Bytes of one purpose, for those who ask what memory is for.
+struct CarvedItem {
+  const char* name;
+  std::int64_t bytes;
+};
+
 /// Hands out the parts of one block of memory, each aligned to 64 bytes. Without memory it only
 /// counts: a function that takes its buffers from a Carver is run once to learn how many bytes they
 /// are, and again to get them, so that plan and use cannot differ.
@@ -18,6 +24,8 @@ class Carver {
  public:
   Carver() = default;
   Carver(void* memory, Device device) : memory_(static_cast<std::byte*>(memory)), device_(device) {}
+  /// One that counts and keeps a list of purposes.
+  explicit Carver(std::vector<CarvedItem>& items) : items_(&items) {}
 
   /// A view of fresh scratch with rows `leading_dimension` (default: columns) apart; empty while
   /// counting.
@@ -40,6 +48,12 @@ class Carver {
 
   std::int64_t bytes() const { return bytes_; }
 
+  /// All that was taken since the last call is for this.
+  void item(const char* name) {
+    if (items_ != nullptr && bytes_ > named_) items_->push_back({name, bytes_ - named_});
+    named_ = bytes_;
+  }
+
  private:
   static constexpr std::int64_t alignment = 64;
 
@@ -56,6 +70,8 @@ class Carver {
   std::byte* memory_ = nullptr;
   Device device_ = {};
   std::int64_t bytes_ = 0;
+  std::int64_t named_ = 0;
+  std::vector<CarvedItem>* items_ = nullptr;
 };
 
 /// The scratch memory of a context: one block, as large as the largest piece of work so far. All
@@ -75,6 +91,8 @@ class Arena {
     }
     return {block_.view().data(), device_};
   }
+
+  std::int64_t bytes() const { return bytes_; }
 
   /// Buffers made by `Buffers(Carver&, arguments...)`, in this block.
   template <class Buffers, class... Arguments>

@@ -20,6 +20,12 @@ class OptionErrors {
     text_ += message(text_.empty() ? "" : "; ", name, " = ", value, ", must be ", range);
   }
 
+  /// Notes "name = value, must be > 0" unless it is; infinity is no bound.
+  void check_bound(const char* name, double value) {
+    if (value > 0) return;
+    text_ += message(text_.empty() ? "" : "; ", name, " = ", value, ", must be > 0");
+  }
+
   /// Throws `OptionError` when something was noted.
   void throw_if_any() const {
     if (!text_.empty()) throw OptionError(message(owner_, ": ", text_));

@@ -1,21 +1,63 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "core/arena.hpp"
+#include "natgrad/scores.hpp"
 
-#include <algorithm>
 #include <cstdint>
 
 namespace natgrad::detail {
 
-/// F = S^T S + beta F in the lower triangle of F (P, P), float64, from at most tile.rows() rows
-/// formed at a time in `tile` (rows, P), float64. N P^2 operations.
-inline void accumulate_primal(Backend& backend, const RowBlocks& rows, double beta,
-                              const View& tile, const View& F) {
-  for (std::int64_t first = 0; first < rows.rows(); first += tile.rows()) {
-    const View part = tile.row_range(0, std::min(tile.rows(), rows.rows() - first));
-    backend.materialize(rows, first, part);
-    backend.syrk(Triangle::lower, Transpose::yes, 1, part, first == 0 ? beta : 1, F);
+/// Rows formed at a time in the primal form.
+inline constexpr std::int64_t primal_tile_rows = 256;
+
+/// Sums over the rows of a batch in the primal form, beside F itself: float64, (P) each.
+struct PrimalSums {
+  View gradient;  // S^T r
+  View centre;    // S^T u of centred rows, u_n = sqrt(w_n); scratch otherwise
+
+  PrimalSums() = default;
+  PrimalSums(Carver& carver, std::int64_t parameters, Centre centred) {
+    gradient = carver.take({parameters, 1}, ElementType::float64);
+    if (centred != Centre::none) centre = carver.take({parameters, 1}, ElementType::float64);
   }
-}
+};
+
+/// Scratch of adding rows to them.
+struct PrimalBuffers {
+  View tile;     // (rows formed at a time, P) float64
+  Scratch work;  // of row operations
+
+  PrimalBuffers() = default;
+  PrimalBuffers(Carver& carver, std::int64_t parameters, std::int64_t tile_rows,
+                std::int64_t work_bytes);
+};
+
+/// F (lower triangle of P x P, float64) and the sums over rows that come in parts.
+class PrimalAccumulation {
+ public:
+  PrimalAccumulation(Backend& backend, const View& F, const PrimalSums& sums, const View& scalars)
+      : backend_(backend), F_(F), sums_(sums), scalars_(scalars) {}
+
+  /// Adds rows and their r (N) float64; the first start the sums. N P^2 operations.
+  void add(const RowBlocks& rows, const ConstView& r, bool first, const PrimalBuffers& b) const;
+
+  /// Takes the mean out of F, and puts it back so that more rows may be added. `scratch` (P)
+  /// float64.
+  void centre_matrix(Centre centred, const View& scratch) const;
+  void undo_centre(const View& scratch) const;
+  /// gradient = S^T r, of centred rows where asked for; `scratch` and `gradient` (P) float64.
+  void finish_gradient(Centre centred, const View& scratch, const View& gradient) const;
+
+ private:
+  void add_scalar(const ConstView& x, const ConstView& y, double StepScalars::*to,
+                  bool first) const;
+  void scaled_mean(const View& scratch) const;
+
+  Backend& backend_;
+  View F_;
+  const PrimalSums& sums_;
+  View scalars_;
+};
 
 }  // namespace natgrad::detail

@@ -1,7 +1,5 @@
 #include "fisher/damped_system.hpp"
 
-#include <limits>
-
 namespace natgrad::detail {
 
 SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type) {
@@ -24,30 +22,26 @@ void DampedSystem::factorize(std::int64_t rank) const {
   backend_.norm_and_trace(b_.matrix, b_.factor, scalar(scalars_, &StepScalars::norm),
                           scalar(scalars_, &StepScalars::trace));
   backend_.update_scalars(ScalarRule::damp, {.rank = static_cast<double>(rank)}, scalars_);
-  backend_.add_to_diagonal(scalar(scalars_, &StepScalars::damping), b_.factor);
+  backend_.add_to_diagonal(scalar(scalars_, &StepScalars::shift), b_.factor);
   backend_.identity_unless(scalar(scalars_, &StepScalars::matrix_finite), Triangle::upper,
                            b_.factor);
   backend_.potrf(Triangle::upper, b_.factor, scalar(scalars_, &StepScalars::info));
 }
 
-void DampedSystem::solve() const {
-  backend_.dot(b_.rhs, b_.rhs, scalar(scalars_, &StepScalars::rhs_square));
+void DampedSystem::substitute() const {
   backend_.copy(b_.rhs, b_.solution);
   backend_.potrs(Triangle::upper, b_.factor, b_.solution);
+}
+
+void DampedSystem::solve() const {
+  backend_.dot(b_.rhs, b_.rhs, scalar(scalars_, &StepScalars::rhs_square));
+  substitute();
   backend_.symv(Triangle::lower, b_.matrix, b_.solution, b_.product);
   backend_.copy(b_.rhs, b_.residual);
   backend_.axpby(-1.0, b_.product, 1.0, b_.residual);
-  // b - A x - lambda x: lambda is on the device, so its sign comes from the other operand.
-  backend_.axpby(scalar(scalars_, &StepScalars::damping), b_.solution, -1.0, b_.residual);
+  // b - A x - shift x: the shift is on the device, so its sign comes from the other operand.
+  backend_.axpby(scalar(scalars_, &StepScalars::shift), b_.solution, -1.0, b_.residual);
   backend_.dot(b_.residual, b_.residual, scalar(scalars_, &StepScalars::residual_square));
-}
-
-void judge_solve(Backend& backend, Form form, ElementType type, const View& scalars) {
-  const double epsilon = type == ElementType::float64 ? std::numeric_limits<double>::epsilon()
-                                                      : std::numeric_limits<float>::epsilon();
-  backend.update_scalars(ScalarRule::judge_solve,
-                         {.epsilon = epsilon, .bound_factor = form == Form::dual ? 1.0 : 4.0},
-                         scalars);
 }
 
 }  // namespace natgrad::detail

@@ -13,13 +13,13 @@ inline View scalar(const View& scalars, double StepScalars::*field) {
   return {&(s->*field), {1, 1}, {.device = scalars.device()}};
 }
 
-/// Memory of a symmetric system (A + lambda I) x = b with n unknowns. A keeps its lower triangle
-/// and its factor the upper one of the same memory, shifted by some columns so that each has a
+/// Memory of a symmetric system (A + shift I) x = b with n unknowns. A keeps its lower triangle and
+/// its factor the upper one of the same memory, shifted by some columns so that each has a
 /// diagonal: n (n + 16) numbers serve both, and A is there after the factorization to measure what
 /// it solved.
 struct SystemBuffers {
   View matrix;    // A (n, n), lower triangle
-  View factor;    // U (n, n), upper triangle, U^T U = A + lambda I
+  View factor;    // U (n, n), upper triangle, U^T U = A + shift I
   View rhs;       // b (n)
   View solution;  // x (n)
   View product;   // A x (n)
@@ -41,8 +41,11 @@ class DampedSystem {
   /// unspecified. n^3 / 3 operations.
   void factorize(std::int64_t rank) const;
 
-  /// From `rhs`: `solution`, `product`, and |b|^2 and |b - (A + lambda I) x|^2 in the scalars. 4
-  /// n^2 operations.
+  /// From `rhs` to `solution`. 2 n^2 operations.
+  void substitute() const;
+
+  /// From `rhs`: `solution`, `product`, and |b|^2 and |b - (A + shift I) x|^2 in the scalars. 4 n^2
+  /// operations.
   void solve() const;
 
  private:
@@ -50,9 +53,5 @@ class DampedSystem {
   const SystemBuffers& b_;
   View scalars_;
 };
-
-/// Enqueues residual, error bound and outcome of a solve in the given form, after its quadratic
-/// form is known. `type`: of the factorization.
-void judge_solve(Backend& backend, Form form, ElementType type, const View& scalars);
 
 }  // namespace natgrad::detail

@@ -2,12 +2,23 @@
 
 #include "core/option_errors.hpp"
 #include "natgrad/damping.hpp"
+#include "natgrad/types.hpp"
+
+#include <optional>
+#include <string_view>
 
 namespace natgrad::detail {
 
 inline void check_damping(const Damping& damping, OptionErrors& errors) {
   errors.check(".damping.absolute", damping.absolute, damping.absolute >= 0, "finite and >= 0");
   errors.check(".damping.relative", damping.relative, damping.relative >= 0, "finite and >= 0");
+}
+
+inline void check_gram_type(std::string_view owner, const std::optional<ElementType>& type,
+                            ElementType parameters) {
+  if (!type || *type == ElementType::float64 || *type == parameters) return;
+  throw OptionError(message(owner, ": .gram_type = ", to_string(*type), ", must be float64 or the ",
+                            "parameters' ", to_string(parameters)));
 }
 
 }  // namespace natgrad::detail

@@ -1,26 +1,27 @@
 #include "fisher/form.hpp"
 
+#include "scores/gram_way.hpp"
+
 namespace natgrad::detail {
 
-std::int64_t factor_columns(const RowBlocks& rows) {
-  std::int64_t columns = 0;
-  for (const RowBlock& block : rows.blocks) {
-    columns += block.output_score.columns() + (block.input.empty() ? 0 : block.input.columns());
-  }
-  return columns;
+double gram_operations(std::span<const RowBlock> blocks, std::int64_t rows) {
+  double sum = 0;
+  for (const RowBlock& block : blocks) sum += gram_operations(block, rows);
+  return sum;
 }
 
 Form choose_form(const FormRequest& request) {
   if (request.form != Form::automatic) return request.form;
-  const bool damped = request.damping.absolute > 0 || request.damping.relative > 0;
-  if (!damped && request.parameters <= request.rows) return Form::primal;
+  if (!request.damped && request.parameters <= request.rows) return Form::primal;
 
   const auto n = static_cast<double>(request.rows);
   const auto p = static_cast<double>(request.parameters);
   const auto element = static_cast<double>(size_of(request.type));
-  const double dual_time = n * n * static_cast<double>(request.factor_columns) + n * n * n / 3;
+  const auto gram_element = static_cast<double>(size_of(request.gram));
+  const double dual_time =
+      (n * n * request.gram_operations + n * n * n / 3) * (gram_element / element);
   const double primal_time = (n * p * p + p * p * p / 3) * (sizeof(double) / element);
-  const double dual_memory = n * n * element;
+  const double dual_memory = n * n * gram_element;
   const double primal_memory =
       (p * p + p * static_cast<double>(request.tile_rows)) * sizeof(double);
   constexpr double most = 4;

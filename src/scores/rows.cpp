@@ -3,6 +3,7 @@
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
+#include "scores/gram_way.hpp"
 
 #include <cmath>
 #include <utility>
@@ -21,6 +22,27 @@ void Rows::require_rows(const char* caller, const Parameters& parameters) const 
                                 " to ", parameters_.size(), " since the set's begin"));
   }
   if (blocks_.empty()) throw ArgumentError(message(caller, ": the set has no layers; add them"));
+  std::int64_t covered = 0;
+  for (bool grows = true; grows && covered < size();) {
+    grows = false;
+    for (const RowBlock& block : blocks_) {
+      const std::int64_t end = block.first + block.rows;
+      if (block.first > covered || end <= covered) continue;
+      covered = end;
+      grows = true;
+    }
+  }
+  if (covered < size()) {
+    throw ArgumentError(
+        message(caller, ": no layer of the set covers row ", covered, " of ", size()));
+  }
+}
+
+void Rows::require_gradient(const char* caller) const {
+  if (centre() != Centre::rows || !set_.coefficients.empty()) return;
+  throw ArgumentError(message(caller,
+                              ": centred rows of maximum likelihood (no .coefficients) have the "
+                              "gradient 0; give coefficients, or .centre = Centre::fisher_only"));
 }
 
 void Rows::check_column(const char* name, const ConstView& column, std::int64_t samples) const {
@@ -40,6 +62,11 @@ void Rows::check(const RowSet& set) const {
   if (!std::isfinite(set.scale) || set.scale == 0) {
     throw OptionError(message("scores: .scale = ", set.scale, ", must be finite and not 0"));
   }
+  if (set.centre == Centre::fisher_only && !set.coefficients.empty()) {
+    throw OptionError(
+        "scores: .centre = Centre::fisher_only goes with maximum likelihood, without "
+        ".coefficients; centre the rows");
+  }
   check_column(".weights", set.weights, set.samples);
   check_column(".coefficients", set.coefficients, set.samples);
 }
@@ -57,75 +84,121 @@ void Rows::begin(const RowSet& set) {
   if (set_.batch_samples == 0) set_.batch_samples = set.samples;
   parameters_size_ = parameters_.size();
   blocks_.clear();
+  dense_ = false;
   covered_.assign(static_cast<std::size_t>(parameters_.segments()), 0);
   context.state().backend().row_scaling(
       set_.weights, 1.0 / static_cast<double>(set_.batch_samples), set_.coefficients, set_.scale,
       scale_.view().row_range(0, set_.samples), rhs_.view().row_range(0, set_.samples));
 }
 
-void Rows::require_free(Segment segment, const char* role) const {
+void Rows::check_segment(Segment segment, const char* role) const {
   if (!segment) return;
   const std::string& name = parameters_.name(segment);
   if (static_cast<std::size_t>(segment.index) >= covered_.size()) {
     throw ArgumentError(message("layer: ", role, " ", name, " was added after the set's begin"));
   }
-  if (covered_[static_cast<std::size_t>(segment.index)] != 0) {
-    throw ArgumentError(
-        message("layer: ", role, " ", name,
-                " was named by a layer before; a parameter shared by several layers "
-                "is not supported yet"));
-  }
 }
 
-void Rows::check_factor(const Operand& name, const ConstView& factor, std::int64_t columns) const {
+void Rows::check_factor(const Operand& name, const ConstView& factor, Shape shape,
+                        const RowBlock& block) const {
   require_given(name, factor, parameters_.context().device());
   require_type(name, factor, parameters_.type());
-  if (factor.rows() > size() && factor.rows() % size() == 0 && factor.columns() == columns) {
-    throw ShapeError(message(name, " has ", factor.rows(), " rows for ", size(),
-                             " samples: rows of several terms are not supported yet"));
-  }
-  require_shape(name, factor, {size(), columns});
+  if (factor.shape() == shape) return;
+  throw ShapeError(message(name, " is ", to_string(factor.shape()), ", expected ", to_string(shape),
+                           " for ", block.rows, " rows of ", block.terms, " terms, ",
+                           block.rows_per_input, " rows an input"));
 }
 
-void Rows::add(const LayerScores::Layer& layer) {
+void Rows::check_shared(const RowBlock& block, const LayerScores::Layer& layer) const {
+  for (const RowBlock& other : blocks_) {
+    const bool weight = share_weight(other, block);
+    if (!weight && !share_bias(other, block)) continue;
+    const bool same = other.first == block.first && other.rows == block.rows;
+    const bool apart =
+        other.first + other.rows <= block.first || block.first + block.rows <= other.first;
+    if (same || apart) continue;
+    throw ArgumentError(message("layer: ", parameters_.name(weight ? layer.weight : layer.bias),
+                                " is used by rows ", block.first, " to ", block.first + block.rows,
+                                " and by rows ", other.first, " to ", other.first + other.rows,
+                                ": shared rows are the same or apart"));
+  }
+}
+
+RowBlock Rows::checked(const LayerScores::Layer& layer) const {
   if (size() == 0) throw ArgumentError("layer: no set was begun");
   if (!layer.weight && !layer.bias) {
     throw ArgumentError("layer: neither .weight nor .bias is given");
   }
   if (layer.weight == layer.bias) throw ArgumentError("layer: .weight and .bias are one segment");
-  require_free(layer.weight, ".weight");
-  require_free(layer.bias, ".bias");
-  RowBlock block{.input = layer.input, .output_score = layer.output_score};
-  std::int64_t outputs = 0;
+  check_segment(layer.weight, ".weight");
+  check_segment(layer.bias, ".bias");
+  const std::string& name = parameters_.name(layer.weight ? layer.weight : layer.bias);
+  if (layer.terms <= 0) {
+    throw OptionError(message(name, ": .terms = ", layer.terms, ", must be > 0"));
+  }
+  const std::int64_t first = layer.rows.first;
+  const std::int64_t rows = layer.rows.count == 0 ? size() - first : layer.rows.count;
+  if (first < 0 || rows <= 0 || rows > size() - first) {
+    throw OptionError(message(name, ": .rows = ", layer.rows.count, " from ", first,
+                              " is not a part of the set's ", size(), " rows"));
+  }
+  if (layer.rows_per_input <= 0 || rows % layer.rows_per_input != 0) {
+    throw OptionError(message(name, ": .rows_per_input = ", layer.rows_per_input,
+                              ", must be > 0 and divide ", rows, " rows"));
+  }
+  RowBlock block{.first = first,
+                 .rows = rows,
+                 .terms = layer.terms,
+                 .rows_per_input = layer.rows_per_input,
+                 .bias_first_term = layer.bias_terms == Bias::first_term,
+                 .input = layer.input,
+                 .output_score = layer.output_score};
+  std::int64_t terms = 0;
+  if (__builtin_mul_overflow(rows, layer.terms, &terms)) {
+    throw ShapeError(message(name, ": ", rows, " rows of ", layer.terms, " terms are too many"));
+  }
   if (layer.weight) {
     const View& weight = parameters_.tensor(layer.weight);
-    const std::string& name = parameters_.name(layer.weight);
-    outputs = weight.rows();
-    check_factor({name, ".input"}, layer.input, weight.columns());
+    block.inputs = weight.columns();
+    block.outputs = weight.rows();
     block.weight_offset = parameters_.offset(layer.weight);
+    check_factor({name, ".input"}, layer.input, {terms / layer.rows_per_input, block.inputs},
+                 block);
   } else if (!layer.input.empty()) {
     throw ArgumentError("layer: .input is given without a .weight");
+  } else if (layer.rows_per_input != 1) {
+    throw ArgumentError("layer: .rows_per_input is given without a .weight");
   }
   if (layer.bias) {
     const View& bias = parameters_.tensor(layer.bias);
-    if (layer.weight && bias.size() != outputs) {
+    if (layer.weight && bias.size() != block.outputs) {
       throw ShapeError(message("layer: bias ", parameters_.name(layer.bias), " has ", bias.size(),
-                               " elements, its weight ", outputs, " outputs"));
+                               " elements, its weight ", block.outputs, " outputs"));
     }
-    outputs = bias.size();
+    block.outputs = bias.size();
     block.bias_offset = parameters_.offset(layer.bias);
   }
-  const std::string& name = parameters_.name(layer.weight ? layer.weight : layer.bias);
-  check_factor({name, ".output_score"}, layer.output_score, outputs);
-  blocks_.push_back(block);
+  check_factor({name, ".output_score"}, layer.output_score, {terms, block.outputs}, block);
+  check_shared(block, layer);
+  return block;
+}
+
+void Rows::add(const LayerScores::Layer& layer) {
+  blocks_.push_back(checked(layer));
+  choose_gram_way(blocks_, size());
   for (Segment segment : {layer.weight, layer.bias}) {
     if (segment) covered_[static_cast<std::size_t>(segment.index)] = 1;
   }
 }
 
 void Rows::add_dense(const ConstView& rows) {
-  blocks_.push_back({.output_score = rows, .bias_offset = 0});
+  blocks_.push_back({.rows = rows.rows(),
+                     .outputs = rows.columns(),
+                     .formed = true,
+                     .bias_offset = 0,
+                     .output_score = rows});
   covered_.assign(covered_.size(), 1);
+  dense_ = true;
 }
 
 std::vector<std::string> Rows::uncovered() const {

@@ -25,9 +25,14 @@ class Rows {
   RowBlocks blocks() const { return {blocks_, scale()}; }
   ConstView scale() const { return scale_.view().row_range(0, size()); }  // (N) float64
   ConstView rhs() const { return rhs_.view().row_range(0, size()); }      // r (N) float64
+  Centre centre() const { return set_.centre; }
+  bool dense() const { return dense_; }
 
-  /// Throws `ArgumentError` when there is no set, or it has no rows of any parameter.
+  /// Throws `ArgumentError` when there is no set, a row of it has no layer, or the parameters are
+  /// others or have grown.
   void require_rows(const char* caller, const Parameters& parameters) const;
+  /// Throws `ArgumentError` when r makes no gradient: centred maximum likelihood.
+  void require_gradient(const char* caller) const;
 
   /// Checks a set and starts it, without blocks. Nothing changes when it throws.
   void begin(const RowSet& set);
@@ -40,8 +45,11 @@ class Rows {
 
  private:
   void check_column(const char* name, const ConstView& column, std::int64_t samples) const;
-  void check_factor(const Operand& name, const ConstView& factor, std::int64_t columns) const;
-  void require_free(Segment segment, const char* role) const;
+  void check_factor(const Operand& name, const ConstView& factor, Shape shape,
+                    const RowBlock& block) const;
+  RowBlock checked(const LayerScores::Layer& layer) const;
+  void check_segment(Segment segment, const char* role) const;
+  void check_shared(const RowBlock& block, const LayerScores::Layer& layer) const;
 
   Parameters parameters_;
   Kind kind_;
@@ -51,6 +59,7 @@ class Rows {
   Array rhs_;
   std::vector<RowBlock> blocks_;
   std::vector<char> covered_;  // a flag a segment
+  bool dense_ = false;
 };
 
 }  // namespace natgrad::detail

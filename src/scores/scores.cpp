@@ -16,15 +16,21 @@ using detail::message;
 
 namespace {
 
-/// Scratch of S^T r.
+/// Scratch of S^T r. Centred rows cancel, and are summed in double.
 struct GradientBuffers {
-  View rhs;  // r (N) in the parameters' type
+  View rhs;     // r (N)
+  View centre;  // u (N), where rows are centred
+  View wide;    // S^T r (P) float64, where the parameters are not
   Scratch work;
   GradientBuffers(detail::Carver& carver, const detail::Rows& rows) {
     const Parameters& parameters = rows.parameters();
     const Backend& backend = parameters.context().state().backend();
-    rhs = carver.take({rows.size(), 1}, parameters.type());
-    work.bytes = backend.rows_scratch(rows.blocks(), parameters.type());
+    const bool centred = rows.centre() == Centre::rows;
+    const ElementType type = centred ? ElementType::float64 : parameters.type();
+    rhs = carver.take({rows.size(), 1}, type);
+    if (centred) centre = carver.take({rows.size(), 1}, type);
+    if (type != parameters.type()) wide = carver.take({parameters.size(), 1}, type);
+    work.bytes = backend.rows_scratch(rows.blocks().blocks, rows.size(), parameters.type(), type);
     work.data = carver.take_bytes(work.bytes);
   }
 };
@@ -80,6 +86,11 @@ std::int64_t Scores::batch_samples() const { return rows_->batch_samples(); }
 void Scores::gradient(const View& gradient) const {
   const Parameters& p = parameters();
   rows_->require_rows("gradient", p);
+  rows_->require_gradient("gradient");
+  if (rows_->centre() == Centre::rows && samples() != batch_samples()) {
+    throw ArgumentError(message("gradient: centred rows need the whole batch, these are ",
+                                samples(), " of ", batch_samples()));
+  }
   detail::require_operand("gradient", gradient, {p.size(), 1}, p.type(), p.context().device());
   for (const RowBlock& block : rows_->blocks().blocks) {
     detail::require_disjoint("gradient", gradient, "a layer's input", block.input);
@@ -87,8 +98,15 @@ void Scores::gradient(const View& gradient) const {
   }
   detail::ContextState& context = p.context().state();
   const auto buffers = context.arena().buffers<GradientBuffers>(*rows_);
-  context.backend().copy(rows_->rhs(), buffers.rhs);
-  context.backend().adjoint(rows_->blocks(), buffers.rhs, 0, gradient, buffers.work);
+  Backend& backend = context.backend();
+  backend.copy(rows_->rhs(), buffers.rhs);
+  if (!buffers.centre.empty()) {
+    backend.copy(rows_->scale(), buffers.centre);
+    backend.project(buffers.centre, buffers.rhs);
+  }
+  const View& sum = buffers.wide.empty() ? gradient : buffers.wide;
+  backend.adjoint(rows_->blocks(), buffers.rhs, 0, sum, buffers.work);
+  if (!buffers.wide.empty()) backend.copy(buffers.wide, gradient);
 }
 
 ScoresCheck Scores::check(const ConstView& gradient) const {

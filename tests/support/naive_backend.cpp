@@ -209,6 +209,36 @@ void NaiveBackend::norm_and_trace(const ConstView& lower, const ConstView& upper
   store(diagonal_sum, trace, 0);
 }
 
+void NaiveBackend::project(const ConstView& u, const View& y) {
+  Real square = 0;
+  Real product = 0;
+  for (std::int64_t i = 0; i < y.rows(); ++i) {
+    square += load(u, i) * load(u, i);
+    product += load(u, i) * load(y, i);
+  }
+  if (square == 0) return;
+  for (std::int64_t i = 0; i < y.rows(); ++i) {
+    store(load(y, i) - product / square * load(u, i), y, i);
+  }
+}
+
+void NaiveBackend::project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
+                                  const View& A) {
+  Real square = 0;
+  Real along = 0;
+  for (std::int64_t i = 0; i < A.rows(); ++i) {
+    square += load(u, i) * load(u, i);
+    along += load(u, i) * load(product, i);
+  }
+  if (square == 0) return;
+  for_each(A, [&](auto i, auto j) {
+    if (!in_triangle(triangle, i, j)) return;
+    const Real cross = load(product, i) * load(u, j) + load(u, i) * load(product, j);
+    store(load(A, i, j) - cross / square + along * load(u, i) * load(u, j) / (square * square), A,
+          i, j);
+  });
+}
+
 void NaiveBackend::identity_unless(const ConstView& flag, Triangle triangle, const View& A) {
   if (load(flag, 0) > 0) return;
   for_each(A, [&](auto i, auto j) {

@@ -42,6 +42,9 @@ class NaiveBackend final : public Backend {
   void mirror(const ConstView& lower, const View& upper) override;
   void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
                       const View& trace) override;
+  void project(const ConstView& u, const View& y) override;
+  void project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
+                      const View& A) override;
   void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
   void column_sums(double factor, const ConstView& A, const View& result) override;
   void column_squares(const ConstView& A, bool add, const View& result) override;
@@ -53,7 +56,10 @@ class NaiveBackend final : public Backend {
   void adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
                Scratch scratch) override;
   void materialize(const RowBlocks& rows, std::int64_t first, const View& out) override;
-  std::int64_t rows_scratch(const RowBlocks&, ElementType) const override { return 0; }
+  std::int64_t rows_scratch(std::span<const RowBlock>, std::int64_t, ElementType,
+                            ElementType) const override {
+    return 0;
+  }
 
   void bias_activation(Activation activation, const ConstView& bias, const View& z,
                        const View& a) override;

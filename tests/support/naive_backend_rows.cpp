@@ -19,14 +19,20 @@ Vector formed_row(const RowBlocks& rows, std::int64_t n, std::int64_t parameters
   Vector row(parameters);
   const Real scale = load(rows.scale, n);
   for (const RowBlock& block : rows.blocks) {
-    const std::int64_t d_out = block.output_score.columns();
-    const std::int64_t d_in = block.weight_offset < 0 ? 0 : block.input.columns();
-    for (std::int64_t o = 0; o < d_out; ++o) {
-      const Real score = scale * load(block.output_score, n, o);
-      for (std::int64_t i = 0; i < d_in; ++i) {
-        row[block.weight_offset + o * d_in + i] = score * load(block.input, n, i);
+    if (n < block.first || n >= block.first + block.rows) continue;
+    const std::int64_t own = n - block.first;
+    for (std::int64_t t = 0; t < block.terms; ++t) {
+      for (std::int64_t o = 0; o < block.outputs; ++o) {
+        const Real score = scale * load(block.output_score, own * block.terms + t, o);
+        if (block.bias_offset >= 0 && (t == 0 || !block.bias_first_term)) {
+          row[block.bias_offset + o] += score;
+        }
+        if (block.weight_offset < 0) continue;
+        const std::int64_t input = own / block.rows_per_input * block.terms + t;
+        for (std::int64_t i = 0; i < block.inputs; ++i) {
+          row[block.weight_offset + o * block.inputs + i] += score * load(block.input, input, i);
+        }
       }
-      if (block.bias_offset >= 0) row[block.bias_offset + o] = score;
     }
   }
   return row;
@@ -36,11 +42,10 @@ Vector formed_row(const RowBlocks& rows, std::int64_t n, std::int64_t parameters
 std::int64_t parameters_of(const RowBlocks& rows) {
   std::int64_t end = 0;
   for (const RowBlock& block : rows.blocks) {
-    const std::int64_t d_out = block.output_score.columns();
     if (block.weight_offset >= 0) {
-      end = std::max(end, block.weight_offset + d_out * block.input.columns());
+      end = std::max(end, block.weight_offset + block.outputs * block.inputs);
     }
-    if (block.bias_offset >= 0) end = std::max(end, block.bias_offset + d_out);
+    if (block.bias_offset >= 0) end = std::max(end, block.bias_offset + block.outputs);
   }
   return end;
 }
@@ -95,6 +100,25 @@ Vector log_softmax(const ConstView& z, std::int64_t n) {
   for (Real output : row) sum += std::exp(output - largest);
   for (Real& output : row) output -= largest + std::log(sum);
   return row;
+}
+
+Real bound_of(const StepScalars& s, const ScalarArguments& a) {
+  if (s.shift == 0) return std::numeric_limits<Real>::infinity();
+  const Real shift = s.shift;
+  const Real direction = std::sqrt(Real{s.direction_square});
+  const Real rounding = a.epsilon * Real{std::min(s.norm, s.trace)} / shift;
+  Real general = 0;
+  if (s.gradient_square > 0) {
+    general = rounding * std::sqrt(Real{s.gradient_square}) / shift / direction;
+  }
+  if (a.bound == BoundRule::push_through) return rounding;
+  if (a.bound == BoundRule::general) return general;
+  if (a.bound == BoundRule::primal) return 4 * rounding;
+  Real residual = 0;
+  if (s.residual_square > 0) {
+    residual = std::sqrt(Real{s.residual_square} / shift) / 2 / direction;
+  }
+  return a.bound == BoundRule::refined ? residual + rounding : residual / shift + general;
 }
 
 bool is_class(std::int64_t label, const ConstView& z) { return label >= 0 && label < z.columns(); }
@@ -199,25 +223,36 @@ void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& argume
     s.accept = outcome == Outcome::accepted ? 1 : 0;
   };
   switch (rule) {
-    case ScalarRule::begin_step:
-      s.step = s.step + 1;
-      s.shrink = s.weight_decay * s.rate;
-      s.update_finite = 1;
-      break;
     case ScalarRule::damp: {
       s.damping = s.absolute_damping + s.relative_damping * (s.trace / arguments.rank);
+      s.shift = s.penalty + s.damping;
+      s.inverse_shift = 1 / s.shift;
+      s.penalty_share = s.penalty == 0 ? 0 : s.penalty / s.shift * -1;
+      s.spring_shift = s.shift * s.spring;
       s.matrix_finite = 1;
       for (double number : {s.norm, s.trace, s.damping}) {
         if (!std::isfinite(number)) s.matrix_finite = 0;
       }
       break;
     }
+    case ScalarRule::centre: {
+      const Real length = std::sqrt(Real{s.centre_square});
+      s.centre_scale = static_cast<double>(length > 0 ? 1 / length : 0);
+      s.centre_shift = static_cast<double>(length > 0 ? -s.centre_product / length : 0);
+      break;
+    }
+    case ScalarRule::centre_fisher: {
+      Real share = 0;
+      if (s.centre_square > 0) share = Real{s.centre_product} / s.centre_square;
+      s.centre_scale = static_cast<double>(1 / (1 - share));
+      s.quadratic_form = static_cast<double>((s.quadratic_form - share * s.centre_product) /
+                                             ((1 - share) * (1 - share)));
+      break;
+    }
     case ScalarRule::judge_solve: {
       s.residual = std::sqrt(s.residual_square);
       if (s.rhs_square > 0) s.residual /= std::sqrt(s.rhs_square);
-      s.error_bound = arguments.bound_factor * arguments.epsilon * std::min(s.norm, s.trace);
-      s.error_bound =
-          s.damping == 0 ? std::numeric_limits<double>::infinity() : s.error_bound / s.damping;
+      s.error_bound = static_cast<double>(bound_of(s, arguments));
       const bool system_finite = s.matrix_finite != 0 && std::isfinite(s.rhs_square);
       const bool solution_finite =
           std::isfinite(s.residual_square) && std::isfinite(s.quadratic_form);
@@ -229,10 +264,27 @@ void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& argume
         decide(solution_finite ? Outcome::accepted : Outcome::not_finite);
       break;
     }
+    case ScalarRule::begin_step: {
+      s.step = s.step + 1;
+      const Real left = 1 - std::min(Real{1}, Real{s.taken} / s.schedule_steps);
+      const Real pi = 4 * std::atan(Real{1});
+      Real rate = s.rate;
+      if (s.schedule == 1) rate *= left;
+      if (s.schedule == 2) rate *= (1 - std::cos(pi * left)) / 2;
+      if (s.kl_radius > 0 && s.quadratic_form > 0) {
+        rate = std::min(rate, std::sqrt(2 * Real{s.kl_radius} / s.quadratic_form));
+      }
+      if (s.step_square > 0) rate = std::min(rate, s.max_norm / std::sqrt(Real{s.step_square}));
+      s.step_rate = static_cast<double>(rate);
+      s.shrink = static_cast<double>(s.weight_decay * rate);
+      s.update_finite = 1;
+      break;
+    }
     case ScalarRule::judge_step: {
       auto outcome = static_cast<Outcome>(static_cast<int>(s.outcome));
       if (outcome == Outcome::accepted && s.update_finite == 0) outcome = Outcome::not_finite;
       decide(outcome);
+      if (outcome == Outcome::accepted) s.taken = s.taken + 1;
       s.failures = outcome == Outcome::accepted ? 0 : s.failures + 1;
       break;
     }

@@ -61,17 +61,17 @@ double Side::operator()(double constant) const {
 RowBlocks Side::operator()(const TrialRows& rows) const {
   std::vector<RowBlock>& blocks = trial_.blocks_.emplace_back();
   for (const TrialBlock& block : rows.blocks) {
-    blocks.push_back({.input = (*this)(block.input),
-                      .output_score = (*this)(block.output_score),
-                      .weight_offset = block.weight_offset,
-                      .bias_offset = block.bias_offset});
+    blocks.push_back(block.shape);
+    blocks.back().input = (*this)(block.input);
+    blocks.back().output_score = (*this)(block.output_score);
   }
   return {.blocks = blocks, .scale = (*this)(rows.scale)};
 }
 
 Scratch Side::scratch(const TrialRows& rows, ElementType type) const {
   Backend& backend = trial_.backend(place_);
-  const std::int64_t bytes = backend.rows_scratch((*this)(rows), type);
+  const RowBlocks blocks = (*this)(rows);
+  const std::int64_t bytes = backend.rows_scratch(blocks.blocks, blocks.rows(), rows.type, type);
   EXPECT_EQ(bytes % 4, 0) << "scratch is a whole number of elements";
   FencedArray& array = trial_.scratches_.emplace_back(
       backend, trial_.memory(place_),
@@ -205,7 +205,7 @@ void Trial::compare(Operand operand, const Bound& bound_of) const {
       const std::size_t at = static_cast<std::size_t>(i * s.shape.shape.columns + j);
       const bool missing = s.use == Use::output && array.is_poison(i, j);
       const auto result = within(s.results[Side::tested][at], s.results[Side::twin][at],
-                                 bound_of(s.results[Side::magnitude][at]));
+                                 bound_of(std::abs(s.results[Side::magnitude][at])));
       if ((result && !missing) || ++failures > shown) continue;
       ADD_FAILURE() << "operand " << operand.index << " (" << array.view().description()
                     << "), row " << i << ", column " << j << ": "

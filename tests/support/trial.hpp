@@ -35,14 +35,14 @@ enum class Use : std::uint8_t {
 
 /// RowBlocks over operands.
 struct TrialBlock {
+  RowBlock shape;  // without its views
   Operand input;
   Operand output_score;
-  std::int64_t weight_offset = -1;
-  std::int64_t bias_offset = -1;
 };
 struct TrialRows {
   std::vector<TrialBlock> blocks;
   Operand scale;
+  ElementType type = ElementType::float32;  // of the factors
 };
 
 class Trial;

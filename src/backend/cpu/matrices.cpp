@@ -150,6 +150,54 @@ void CpuBackend::norm_and_trace(const ConstView& lower, const ConstView& upper, 
   *trace.as<double>() = diagonal_sum;
 }
 
+void CpuBackend::project(const ConstView& u, const View& y) {
+  with_float_type(y.type(), [&]<class T>(T) {
+    const T* direction = u.as<T>();
+    T* vector = y.as<T>();
+    double square = 0;
+    double product = 0;
+    for (std::int64_t i = 0; i < y.size(); ++i) {
+      square += static_cast<double>(direction[i]) * static_cast<double>(direction[i]);
+      product += static_cast<double>(direction[i]) * static_cast<double>(vector[i]);
+    }
+    if (square == 0) return;
+    for (std::int64_t i = 0; i < y.size(); ++i) {
+      vector[i] -= static_cast<T>(product / square * static_cast<double>(direction[i]));
+    }
+  });
+}
+
+/// With p = A u / |u|^2 and c = u . p / |u|^2: A - p u^T - u p^T + c u u^T = A - q u^T - u q^T, q =
+/// p
+/// - c / 2 u.
+void CpuBackend::project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
+                                const View& A) {
+  const std::int64_t n = A.rows();
+  with_float_type(A.type(), [&]<class T>(T) {
+    const T* direction = u.as<T>();
+    const T* along = product.as<T>();
+    double square = 0;
+    double both = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      square += static_cast<double>(direction[i]) * static_cast<double>(direction[i]);
+      both += static_cast<double>(direction[i]) * static_cast<double>(along[i]);
+    }
+    if (square == 0) return;
+    const auto inverse = static_cast<T>(1 / square);
+    const auto half = static_cast<T>(both / (2 * square * square));
+    cpu::parallel_blocks(n, cpu::row_grain(n), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        T* row = at<T>(A, i, 0);
+        const T q = inverse * along[i] - half * direction[i];
+        const bool lower = triangle == Triangle::lower;
+        for (std::int64_t j = lower ? 0 : i; j < (lower ? i + 1 : n); ++j) {
+          row[j] -= q * direction[j] + direction[i] * (inverse * along[j] - half * direction[j]);
+        }
+      }
+    });
+  });
+}
+
 void CpuBackend::identity_unless(const ConstView& flag, Triangle triangle, const View& A) {
   if (value_of(flag) > 0) return;
   const std::int64_t n = A.rows();

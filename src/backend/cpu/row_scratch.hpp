@@ -9,122 +9,115 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 // How the scratch of gram, apply and adjoint is laid out; one place for the sizes and their use.
+// Sizes depend on the shapes of the blocks alone, so that they can be planned.
 
 namespace natgrad::cpu {
 
-/// Columns of a factor that are converted to double at a time in the Gram.
-inline constexpr std::int64_t dense_conversion_columns = 256;
-/// Numbers of a factor that are converted to double at a time in products: 16 MiB.
-inline constexpr std::int64_t conversion_numbers = std::int64_t{1} << 21;
+/// Columns of a factor that the Gram's tiles convert at a time.
+inline constexpr std::int64_t conversion_columns = 256;
+/// Columns of the rows that are formed at a time.
+inline constexpr std::int64_t formed_columns = 512;
+/// Terms of a row that are converted at a time where rows are formed.
+inline constexpr std::int64_t formed_terms = 256;
+/// Numbers of a factor that apply and adjoint take at a time: 16 MiB in float.
+inline constexpr std::int64_t product_numbers = std::int64_t{1} << 22;
 
 /// Rows and columns of a tile of K: three of them fit a core's second-level cache in float, and
 /// there are enough to share among the threads. (On two Zen 3 cores 192 is within 5 % of the best
-/// size for 1024 and 4096 rows, 64 the best for 256.)
+/// size for 1024 and 4096 rows, 64 the best for 256.) At least `most_paired_terms`.
 inline std::int64_t gram_tile(std::int64_t n) {
   constexpr std::int64_t tiles_a_thread = 4;
   for (std::int64_t tile : {192, 128, 96}) {
     const std::int64_t side = (n + tile - 1) / tile;
     if (side * (side + 1) / 2 >= tiles_a_thread * threads()) return tile;
   }
-  return 64;
-}
-
-inline bool converts(const RowBlocks& rows, ElementType type) {
-  return !rows.blocks.empty() && rows.blocks.front().output_score.type() != type;
-}
-
-inline std::int64_t widest_input(const RowBlocks& rows) {
-  std::int64_t widest = 0;
-  for (const RowBlock& block : rows.blocks) widest = std::max(widest, block.input.columns());
-  return widest;
-}
-
-/// Over all blocks, or over those with a weight.
-inline std::int64_t widest_output(const RowBlocks& rows, bool with_weight) {
-  std::int64_t widest = 0;
-  for (const RowBlock& block : rows.blocks) {
-    if (!with_weight || block.weight_offset >= 0) {
-      widest = std::max(widest, block.output_score.columns());
-    }
-  }
-  return widest;
-}
-
-/// Columns of a factor that the Gram's tiles convert at a time; 0 where types are equal.
-inline std::int64_t conversion_columns(const RowBlocks& rows, ElementType type) {
-  if (!converts(rows, type)) return 0;
-  return std::min(dense_conversion_columns,
-                  std::max(widest_input(rows), widest_output(rows, false)));
+  return most_paired_terms;
 }
 
 /// One thread's buffers for a tile of K.
 template <class T>
-struct GramScratch {
+struct TileScratch {
   T* sum;  // (tile, tile), as are the next two
   T* inputs;
   T* outputs;
-  T* left;  // (tile, columns) converted factors, as is the next
+  T* left;  // (tile, conversion columns), as is the next; where types differ
   T* right;
 
-  GramScratch(void* memory, int thread, std::int64_t tile, std::int64_t columns)
-      : sum(static_cast<T*>(memory) + thread * elements(tile, columns)),
+  TileScratch(void* memory, int thread, std::int64_t tile, bool converts)
+      : sum(static_cast<T*>(memory) + thread * elements(tile, converts)),
         inputs(sum + tile * tile),
         outputs(inputs + tile * tile),
         left(outputs + tile * tile),
-        right(left + tile * columns) {}
+        right(left + tile * conversion_columns) {}
 
-  static std::int64_t elements(std::int64_t tile, std::int64_t columns) {
-    return 3 * tile * tile + 2 * tile * columns;
+  static std::int64_t elements(std::int64_t tile, bool converts) {
+    return 3 * tile * tile + (converts ? 2 * tile * conversion_columns : 0);
   }
 };
 
-/// Rows that apply and adjoint take at once: all, or what is converted at a time.
-inline std::int64_t product_rows(std::int64_t n, const RowBlocks& rows, ElementType type) {
-  if (!converts(rows, type)) return n;
-  const std::int64_t widest = std::max(widest_input(rows), widest_output(rows, false));
-  return std::min(
-      n, std::max<std::int64_t>(1, conversion_numbers / std::max<std::int64_t>(1, widest)));
-}
+/// Buffers of rows that are formed.
+template <class T>
+struct FormedScratch {
+  T* rows;         // (N, formed columns)
+  T* conversions;  // a thread: (formed terms, formed columns + 1)
 
-/// Buffers of apply and adjoint.
+  FormedScratch(void* memory, std::int64_t n)
+      : rows(static_cast<T*>(memory)), conversions(rows + n * formed_columns) {}
+
+  T* conversion(int thread) const { return conversions + thread * conversion_numbers; }
+
+  static constexpr std::int64_t conversion_numbers = formed_terms * (formed_columns + 1);
+  static std::int64_t elements(std::int64_t n, bool converts) {
+    return n * formed_columns + (converts ? threads() * conversion_numbers : 0);
+  }
+};
+
+/// How apply and adjoint go through one block: so many of its rows at once, a multiple of the rows
+/// of an input.
+struct ProductPieces {
+  std::int64_t rows;
+  std::int64_t product;  // numbers of each buffer
+  std::int64_t outputs;
+  std::int64_t inputs;
+
+  ProductPieces(const RowBlock& block, bool converts) {
+    const std::int64_t width = std::max(block.inputs, block.outputs);
+    const std::int64_t group = block.rows_per_input;
+    const std::int64_t numbers = std::max<std::int64_t>(1, group * block.terms * width);
+    const std::int64_t groups = std::max<std::int64_t>(1, product_numbers / numbers);
+    rows = std::min(block.rows, groups * group);
+    product = rows * block.terms * (block.inputs > 0 ? block.outputs : 1);
+    outputs = converts ? rows * block.terms * block.outputs : 0;
+    inputs = converts ? rows / group * block.terms * block.inputs : 0;
+  }
+};
+
+/// Buffers of apply and adjoint for one block.
 template <class T>
 struct ProductScratch {
-  std::int64_t rows;  // taken at once
-  T* rhs;             // (N) scaled y
-  T* product;         // (rows, widest d_out of a layer with a weight)
-  T* outputs;         // (rows, conversion columns) converted factors, as is the next
+  T* rhs;      // (N) scaled y
+  T* product;  // (rows T, d_out), or (rows T) without a weight
+  T* outputs;  // converted factors, as is the next
   T* inputs;
 
-  ProductScratch(void* memory, const RowBlocks& blocks, std::int64_t rows)
-      : rows(rows),
-        rhs(static_cast<T*>(memory)),
-        product(rhs + blocks.rows()),
-        outputs(product + rows * widest_output(blocks, true)),
-        inputs(outputs + rows * converted(blocks, widest_output(blocks, false))) {}
-
-  static std::int64_t elements(const RowBlocks& blocks, std::int64_t rows, ElementType type) {
-    const std::int64_t factors = widest_output(blocks, false) + widest_input(blocks);
-    return blocks.rows() +
-           rows * (widest_output(blocks, true) + (converts(blocks, type) ? factors : 0));
-  }
-
- private:
-  static std::int64_t converted(const RowBlocks& blocks, std::int64_t columns) {
-    return converts(blocks, element_type_of<T>) ? columns : 0;
-  }
+  ProductScratch(void* memory, std::int64_t n, const ProductPieces& pieces)
+      : rhs(static_cast<T*>(memory)),
+        product(rhs + n),
+        outputs(product + pieces.product),
+        inputs(outputs + pieces.outputs) {}
 };
 
-inline std::int64_t rows_scratch(const RowBlocks& rows, ElementType type) {
-  const std::int64_t n = rows.rows();
-  const std::int64_t tile = gram_tile(n);
-  const std::int64_t gram =
-      threads() * GramScratch<double>::elements(tile, conversion_columns(rows, type));
-  const std::int64_t dense = converts(rows, type) ? n * dense_conversion_columns : 0;
-  const std::int64_t products =
-      ProductScratch<double>::elements(rows, product_rows(n, rows, type), type);
-  return std::max({gram, dense, products}) * size_of(type);
+inline std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t n, bool converts) {
+  std::int64_t products = 0;
+  for (const RowBlock& block : blocks) {
+    const ProductPieces pieces(block, converts);
+    products = std::max(products, pieces.product + pieces.outputs + pieces.inputs);
+  }
+  return std::max({threads() * TileScratch<double>::elements(gram_tile(n), converts),
+                   FormedScratch<double>::elements(n, converts), n + products});
 }
 
 /// Exceptions must not leave a parallel loop, so that sizes are checked before.
@@ -132,7 +125,7 @@ inline void require_blas_sizes(const RowBlocks& rows) {
   constexpr std::int64_t most = std::numeric_limits<int>::max();
   for (const RowBlock& block : rows.blocks) {
     for (const ConstView* view : {&block.input, &block.output_score}) {
-      if (view->leading_dimension() > most || view->rows() > most) {
+      if (view->leading_dimension() * block.terms > most || view->rows() > most) {
         throw ShapeError(detail::message("rows: a factor of ", view->description(),
                                          " is beyond the BLAS's 32-bit interface (", most, ")"));
       }

@@ -1,267 +1,186 @@
-// Gram matrix, products and materialization of rows that are outer products: n rows of S, of which
-// only the factors A (n, d_in) and D (n, d_out) of each layer exist. `Row` is the factors' type,
-// `Result` that of K, z, g and of all arithmetic; where they differ, pieces of the factors are
-// converted into scratch.
+// Products and materialization of rows that are sums of outer products: of S only the factors A and
+// D of each block exist.
 
 #include "backend/cpu/blas.hpp"
 #include "backend/cpu/cpu_backend.hpp"
-#include "backend/cpu/multiversion.hpp"
-#include "backend/cpu/pieces.hpp"
+#include "backend/cpu/row_factors.hpp"
 #include "backend/cpu/row_scratch.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
 
 namespace natgrad {
 
 using cpu::at;
+using cpu::dot_run;
+using cpu::factor;
 
 namespace {
-
-template <class Body>
-void with_row_types(ElementType row, ElementType result, const Body& body) {
-  if (result == ElementType::float32)
-    body(float{}, float{});
-  else if (row == ElementType::float32)
-    body(float{}, double{});
-  else
-    body(double{}, double{});
-}
-
-ElementType row_type(const RowBlocks& rows, ElementType otherwise) {
-  return rows.blocks.empty() ? otherwise : rows.blocks.front().output_score.type();
-}
-
-template <class T>
-struct Factor {
-  const T* data;
-  std::int64_t leading_dimension;
-};
-
-/// Rows [first, first + count) and columns [column, column + columns) of a factor as `Result`, in
-/// `buffer` where they must be converted.
-template <class Row, class Result>
-Factor<Result> factor(const ConstView& view, std::int64_t first, std::int64_t count,
-                      std::int64_t column, std::int64_t columns, Result* buffer) {
-  const Row* source = at<Row>(view, first, column);
-  if constexpr (std::is_same_v<Row, Result>) {
-    return {source, view.leading_dimension()};
-  } else {
-    for (std::int64_t i = 0; i < count; ++i) {
-      const Row* from = source + i * view.leading_dimension();
-      std::copy_n(from, columns, buffer + i * columns);
-    }
-    return {buffer, columns};
-  }
-}
-
-template <class Row, class Result>
-Factor<Result> factor(const ConstView& view, std::int64_t first, std::int64_t count,
-                      Result* buffer) {
-  return factor<Row, Result>(view, first, count, 0, view.columns(), buffer);
-}
-
-template <class T>
-NATGRAD_MULTIVERSION void multiply_add(const T* a, T bias, const T* d, T* sum, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) sum[i] += (a[i] + bias) * d[i];
-}
-
-template <class T>
-NATGRAD_MULTIVERSION void scale_run(double row_scale, const double* scale, const T* from, T* to,
-                                    std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    to[i] = static_cast<T>(static_cast<double>(from[i]) * (row_scale * scale[i]));
-  }
-}
-
-template <class T>
-NATGRAD_MULTIVERSION T dot_run(const T* x, const T* y, std::int64_t count) {
-  constexpr std::int64_t lanes = 16;
-  T sums[lanes] = {};
-  std::int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    for (std::int64_t lane = 0; lane < lanes; ++lane) sums[lane] += x[i + lane] * y[i + lane];
-  }
-  for (; i < count; ++i) sums[0] += x[i] * y[i];
-  T sum = 0;
-  for (T part : sums) sum += part;
-  return sum;
-}
 
 template <class T>
 NATGRAD_MULTIVERSION void scaled_copy(T factor, const T* from, T* to, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = factor * from[i];
 }
 
-/// One tile of K: rows [row, row + height) against columns [column, column + width).
-struct Tile {
-  std::int64_t row, column, height, width;
+/// Rows [first, first + count) of a block, counted from its own first, with their factors.
+template <class Row, class Result>
+struct Piece {
+  const RowBlock& block;
+  std::int64_t first;
+  std::int64_t count;
+  cpu::Factor<Result> outputs;  // (count T, d_out)
+  cpu::Factor<Result> inputs;   // (count / R T, d_in), where there is a weight
+
+  Piece(const RowBlock& whole, std::int64_t from, std::int64_t rows,
+        const cpu::ProductScratch<Result>& scratch)
+      : block(whole),
+        first(from),
+        count(rows),
+        outputs(factor<Row, Result>(whole.output_score, from * whole.terms, rows * whole.terms, 0,
+                                    whole.outputs, scratch.outputs)),
+        inputs{} {
+    if (whole.weight_offset < 0) return;
+    inputs = factor<Row, Result>(whole.input, from / whole.rows_per_input * whole.terms,
+                                 rows / whole.rows_per_input * whole.terms, 0, whole.inputs,
+                                 scratch.inputs);
+  }
+
+  std::int64_t input_terms() const { return count / block.rows_per_input * block.terms; }
+  /// Of row n and term t of these.
+  const Result* output(std::int64_t n, std::int64_t t) const {
+    return outputs.data + (n * block.terms + t) * outputs.leading_dimension;
+  }
 };
 
-/// Adds one layer's share, (A_i A_j^T + bias) o (D_i D_j^T), to `sum`, row-major with `width`
-/// columns. 2 height width (d_in + d_out) operations.
-template <class Row, class Result>
-void add_block(const RowBlock& block, const Tile& t, const cpu::GramScratch<Result>& scratch) {
-  const auto product = [&](const ConstView& view, Result beta, Result* to) {
-    // All columns at once, or as many as are converted at a time.
-    constexpr bool converts = !std::is_same_v<Row, Result>;
-    const std::int64_t step = converts ? cpu::dense_conversion_columns : view.columns();
-    for (std::int64_t column = 0; column < view.columns(); column += step) {
-      const std::int64_t columns = std::min(step, view.columns() - column);
-      const auto left = factor<Row, Result>(view, t.row, t.height, column, columns, scratch.left);
-      const auto right =
-          factor<Row, Result>(view, t.column, t.width, column, columns, scratch.right);
-      blas::gemm<Result>(Transpose::no, Transpose::yes, t.height, t.width, columns, 1, left.data,
-                         left.leading_dimension, right.data, right.leading_dimension,
-                         column == 0 ? beta : Result{1}, to, t.width);
-    }
-  };
-  if (block.weight_offset < 0) return product(block.output_score, 1, scratch.sum);
-  product(block.input, 0, scratch.inputs);
-  product(block.output_score, 0, scratch.outputs);
-  multiply_add(scratch.inputs, block.bias_offset < 0 ? Result{0} : Result{1}, scratch.outputs,
-               scratch.sum, t.height * t.width);
+template <class Row, class Result, class Body>
+void for_each_piece(const RowBlock& block, void* memory, std::int64_t n, const Body& body) {
+  const cpu::ProductPieces pieces(block, !std::is_same_v<Row, Result>);
+  const cpu::ProductScratch<Result> scratch(memory, n, pieces);
+  for (std::int64_t first = 0; first < block.rows; first += pieces.rows) {
+    const std::int64_t count = std::min(pieces.rows, block.rows - first);
+    body(Piece<Row, Result>(block, first, count, scratch), scratch);
+  }
 }
 
-/// Each tile passes through all layers while it is in cache, on one thread: within an OpenMP loop
-/// the BLAS runs on the calling thread.
+/// z_n += sum_t D_nt . v_b over the terms that carry the bias.
 template <class Row, class Result>
-void gram_by_tiles(const RowBlocks& rows, const View& K, const Scratch& scratch) {
-  const std::int64_t n = rows.rows();
-  const std::int64_t size = cpu::gram_tile(n);
-  const std::int64_t side = (n + size - 1) / size;
-  const double* scale = rows.scale.as<double>();
-#pragma omp parallel if (side > 1)
-  {
-    const cpu::GramScratch<Result> own(scratch.data, cpu::thread_index(), size,
-                                       cpu::conversion_columns(rows, element_type_of<Result>));
-#pragma omp for schedule(dynamic)
-    for (std::int64_t index = 0; index < side * (side + 1) / 2; ++index) {
-      const auto i =
-          static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(index) + 1) - 1) / 2);
-      const std::int64_t j = index - i * (i + 1) / 2;
-      const Tile tile{.row = i * size,
-                      .column = j * size,
-                      .height = std::min(size, n - i * size),
-                      .width = std::min(size, n - j * size)};
-      std::fill_n(own.sum, tile.height * tile.width, Result{0});
-      for (const RowBlock& block : rows.blocks) add_block<Row, Result>(block, tile, own);
-      for (std::int64_t r = 0; r < tile.height; ++r) {
-        const std::int64_t row = tile.row + r;
-        // Of a tile on the diagonal only the lower triangle is K's to write.
-        scale_run(scale[row], scale + tile.column, own.sum + r * tile.width,
-                  at<Result>(K, row, tile.column), std::min(tile.width, row - tile.column + 1));
+void apply_bias(const Piece<Row, Result>& piece, const Result* v, Result* z, Result* product) {
+  const RowBlock& block = piece.block;
+  const cpu::Factor<Result>& d = piece.outputs;
+  if (block.terms == 1 || block.bias_first_term) {
+    return blas::gemv<Result>(Transpose::no, piece.count, block.outputs, 1, d.data,
+                              d.leading_dimension * block.terms, v, 1, z);
+  }
+  blas::gemv<Result>(Transpose::no, piece.count * block.terms, block.outputs, 1, d.data,
+                     d.leading_dimension, v, 0, product);
+  for (std::int64_t n = 0; n < piece.count; ++n) {
+    for (std::int64_t t = 0; t < block.terms; ++t) z[n] += product[n * block.terms + t];
+  }
+}
+
+/// z_n += sum_t (A_nt V^T + v_b) . D_nt.
+template <class Row, class Result>
+void apply_piece(const Piece<Row, Result>& piece, const Result* v, Result* z, Result* product) {
+  const RowBlock& block = piece.block;
+  const Result* bias = block.bias_offset < 0 ? nullptr : v + block.bias_offset;
+  if (block.weight_offset < 0) return apply_bias(piece, bias, z, product);
+  blas::gemm<Result>(Transpose::no, Transpose::yes, piece.input_terms(), block.outputs,
+                     block.inputs, 1, piece.inputs.data, piece.inputs.leading_dimension,
+                     v + block.weight_offset, block.inputs, 0, product, block.outputs);
+  const std::int64_t grain = cpu::row_grain(block.terms * block.outputs);
+  cpu::parallel_blocks(piece.count, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const Result* own = product + n / block.rows_per_input * block.terms * block.outputs;
+      for (std::int64_t t = 0; t < block.terms; ++t) {
+        const Result* d = piece.output(n, t);
+        z[n] += dot_run(own + t * block.outputs, d, block.outputs);
+        if (bias != nullptr && (t == 0 || !block.bias_first_term)) {
+          z[n] += dot_run(bias, d, block.outputs);
+        }
       }
     }
-  }
+  });
 }
 
-/// A single dense block: the BLAS's own symmetric product over all threads, converted by columns
-/// where types differ.
+/// g_b = sum_nt u_n D_nt + beta g_b over the terms that carry the bias.
 template <class Row, class Result>
-void gram_of_dense_rows(const RowBlocks& rows, const View& K, const Scratch& scratch) {
-  const ConstView& d = rows.blocks.front().output_score;
-  const std::int64_t n = rows.rows();
-  Result* k = K.as<Result>();
-  if constexpr (std::is_same_v<Row, Result>) {
-    blas::syrk<Result>(Triangle::lower, Transpose::no, n, d.columns(), 1, d.as<Row>(),
-                       d.leading_dimension(), 0, k, K.leading_dimension());
-  } else {
-    auto* buffer = static_cast<Result*>(scratch.data);
-    for (std::int64_t first = 0; first < d.columns(); first += cpu::dense_conversion_columns) {
-      const std::int64_t count = std::min(cpu::dense_conversion_columns, d.columns() - first);
-      cpu::parallel_blocks(n, cpu::row_grain(count), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          std::copy_n(at<Row>(d, i, first), count, buffer + i * count);
-        }
-      });
-      blas::syrk<Result>(Triangle::lower, Transpose::no, n, count, 1, buffer, count,
-                         first == 0 ? 0 : 1, k, K.leading_dimension());
-    }
+void adjoint_bias(const Piece<Row, Result>& piece, const Result* u, Result beta, Result* g,
+                  Result* product) {
+  const RowBlock& block = piece.block;
+  const cpu::Factor<Result>& d = piece.outputs;
+  if (block.terms == 1 || block.bias_first_term) {
+    return blas::gemv<Result>(Transpose::yes, piece.count, block.outputs, 1, d.data,
+                              d.leading_dimension * block.terms, u, beta, g);
   }
-  const double* scale = rows.scale.as<double>();
-  cpu::parallel_blocks(n, cpu::row_grain(n), [&](std::int64_t begin, std::int64_t end) {
+  for (std::int64_t n = 0; n < piece.count; ++n) {
+    std::fill_n(product + n * block.terms, block.terms, u[n]);
+  }
+  blas::gemv<Result>(Transpose::yes, piece.count * block.terms, block.outputs, 1, d.data,
+                     d.leading_dimension, product, beta, g);
+}
+
+/// E (count / R T, d_out) in `product`: the sum of u_n D_nt over the rows n of each input.
+template <class Row, class Result>
+void weigh_outputs(const Piece<Row, Result>& piece, const Result* u, Result* product) {
+  const RowBlock& block = piece.block;
+  const std::int64_t per_input = block.rows_per_input;
+  const std::int64_t grain = cpu::row_grain(block.outputs * per_input);
+  cpu::parallel_blocks(piece.input_terms(), grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      Result* row = at<Result>(K, i, 0);
-      scale_run(scale[i], scale, row, row, i + 1);
+      const std::int64_t n = i / block.terms * per_input;
+      const std::int64_t t = i % block.terms;
+      Result* to = product + i * block.outputs;
+      scaled_copy(u[n], piece.output(n, t), to, block.outputs);
+      for (std::int64_t r = 1; r < per_input; ++r) {
+        cpu::add_scaled(u[n + r], piece.output(n + r, t), to, block.outputs);
+      }
     }
   });
 }
 
-/// z_n += sum_o (A V^T + v_b)_no D_no for rows [first, first + count).
+/// g = sum_nt u_n D_nt (x) A_nt + beta g.
 template <class Row, class Result>
-void apply_block(const RowBlock& block, std::int64_t first, std::int64_t count, const Result* v,
-                 Result* z, const cpu::ProductScratch<Result>& scratch) {
-  const std::int64_t d_out = block.output_score.columns();
-  const auto d = factor<Row, Result>(block.output_score, first, count, scratch.outputs);
-  const Result* v_bias = block.bias_offset < 0 ? nullptr : v + block.bias_offset;
-  if (block.weight_offset < 0) {
-    blas::gemv<Result>(Transpose::no, count, d_out, 1, d.data, d.leading_dimension, v_bias, 1, z);
-    return;
-  }
-  const auto a = factor<Row, Result>(block.input, first, count, scratch.inputs);
-  blas::gemm<Result>(Transpose::no, Transpose::yes, count, d_out, block.input.columns(), 1, a.data,
-                     a.leading_dimension, v + block.weight_offset, block.input.columns(), 0,
-                     scratch.product, d_out);
-  cpu::parallel_blocks(count, cpu::row_grain(d_out), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n) {
-      const Result* d_row = d.data + n * d.leading_dimension;
-      z[n] += dot_run(scratch.product + n * d_out, d_row, d_out);
-      if (v_bias != nullptr) z[n] += dot_run(v_bias, d_row, d_out);
-    }
-  });
-}
-
-/// g += (diag(u) D)^T A and D^T u over rows [first, first + count), after g *= beta.
-template <class Row, class Result>
-void adjoint_block(const RowBlock& block, std::int64_t first, std::int64_t count, const Result* u,
-                   Result beta, Result* g, const cpu::ProductScratch<Result>& scratch) {
-  const std::int64_t d_out = block.output_score.columns();
-  const auto d = factor<Row, Result>(block.output_score, first, count, scratch.outputs);
-  if (block.bias_offset >= 0) {
-    blas::gemv<Result>(Transpose::yes, count, d_out, 1, d.data, d.leading_dimension, u, beta,
-                       g + block.bias_offset);
-  }
+void adjoint_piece(const Piece<Row, Result>& piece, const Result* u, Result beta, Result* g,
+                   Result* product) {
+  const RowBlock& block = piece.block;
+  if (block.bias_offset >= 0) adjoint_bias(piece, u, beta, g + block.bias_offset, product);
   if (block.weight_offset < 0) return;
-  cpu::parallel_blocks(count, cpu::row_grain(d_out), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n) {
-      scaled_copy(u[n], d.data + n * d.leading_dimension, scratch.product + n * d_out, d_out);
-    }
-  });
-  const auto a = factor<Row, Result>(block.input, first, count, scratch.inputs);
-  const std::int64_t d_in = block.input.columns();
-  blas::gemm<Result>(Transpose::yes, Transpose::no, d_out, d_in, count, 1, scratch.product, d_out,
-                     a.data, a.leading_dimension, beta, g + block.weight_offset, d_in);
+  weigh_outputs(piece, u, product);
+  blas::gemm<Result>(Transpose::yes, Transpose::no, block.outputs, block.inputs,
+                     piece.input_terms(), 1, product, block.outputs, piece.inputs.data,
+                     piece.inputs.leading_dimension, beta, g + block.weight_offset, block.inputs);
 }
 
-std::int64_t covered_parameters(const RowBlocks& rows) {
+/// Whether every one of `parameters` numbers is written by exactly one block, which then may write
+/// instead of add.
+bool write_once(const RowBlocks& rows, std::int64_t parameters) {
   std::int64_t covered = 0;
   for (const RowBlock& block : rows.blocks) {
-    const std::int64_t d_out = block.output_score.columns();
-    if (block.bias_offset >= 0) covered += d_out;
-    if (block.weight_offset >= 0) covered += d_out * block.input.columns();
-  }
-  return covered;
-}
-
-template <class Row, class Result>
-void materialize_block(const RowBlock& block, std::int64_t n, double scale, Result* row) {
-  const Row* d = at<Row>(block.output_score, n, 0);
-  const std::int64_t d_out = block.output_score.columns();
-  const auto factor = static_cast<Result>(scale);
-  if (block.bias_offset >= 0) {
-    for (std::int64_t o = 0; o < d_out; ++o) {
-      row[block.bias_offset + o] = factor * static_cast<Result>(d[o]);
+    if (block.rows != rows.rows() || block.rows == 0) return false;
+    if (block.bias_offset >= 0) covered += block.outputs;
+    if (block.weight_offset >= 0) covered += block.outputs * block.inputs;
+    for (const RowBlock* other = rows.blocks.data(); other != &block; ++other) {
+      if (share_weight(*other, block) || share_bias(*other, block)) return false;
     }
   }
-  if (block.weight_offset < 0) return;
-  const Row* a = at<Row>(block.input, n, 0);
-  const std::int64_t d_in = block.input.columns();
-  for (std::int64_t o = 0; o < d_out; ++o) {
-    Result* out = row + block.weight_offset + o * d_in;
-    const Result scaled = factor * static_cast<Result>(d[o]);
-    for (std::int64_t i = 0; i < d_in; ++i) out[i] = scaled * static_cast<Result>(a[i]);
+  return covered == parameters;
+}
+
+/// row += scale times the block's part of row n, n counted from the block's first.
+template <class Row, class Result>
+void materialize_block(const RowBlock& block, std::int64_t n, double scale, Result* row) {
+  const auto factor = static_cast<Result>(scale);
+  for (std::int64_t t = 0; t < block.terms; ++t) {
+    const Row* d = at<Row>(block.output_score, n * block.terms + t, 0);
+    if (block.bias_offset >= 0 && (t == 0 || !block.bias_first_term)) {
+      cpu::add_scaled(factor, d, row + block.bias_offset, block.outputs);
+    }
+    if (block.weight_offset < 0) continue;
+    const Row* a = at<Row>(block.input, n / block.rows_per_input * block.terms + t, 0);
+    for (std::int64_t o = 0; o < block.outputs; ++o) {
+      cpu::add_scaled(factor * static_cast<Result>(d[o]), a,
+                      row + block.weight_offset + o * block.inputs, block.inputs);
+    }
   }
 }
 
@@ -282,30 +201,18 @@ void CpuBackend::row_scaling(const ConstView& weights, double uniform,
   }
 }
 
-void CpuBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
-  cpu::require_blas_sizes(rows);
-  const bool dense = rows.blocks.size() == 1 && rows.blocks.front().weight_offset < 0;
-  with_row_types(row_type(rows, K.type()), K.type(), [&]<class Row, class Result>(Row, Result) {
-    if (dense)
-      gram_of_dense_rows<Row, Result>(rows, K, scratch);
-    else
-      gram_by_tiles<Row, Result>(rows, K, scratch);
-  });
-}
-
 void CpuBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) {
   cpu::require_blas_sizes(rows);
   const double* scale = rows.scale.as<double>();
   const std::int64_t n = rows.rows();
-  with_row_types(row_type(rows, z.type()), z.type(), [&]<class Row, class Result>(Row, Result) {
+  const ElementType type = z.type();
+  cpu::with_row_types(cpu::row_type(rows, type), type, [&]<class Row, class Result>(Row, Result) {
     Result* out = z.as<Result>();
-    const cpu::ProductScratch<Result> own(scratch.data, rows, cpu::product_rows(n, rows, z.type()));
     std::fill_n(out, n, Result{0});
-    for (std::int64_t first = 0; first < n; first += own.rows) {
-      const std::int64_t count = std::min(own.rows, n - first);
-      for (const RowBlock& block : rows.blocks) {
-        apply_block<Row, Result>(block, first, count, v.as<Result>(), out + first, own);
-      }
+    for (const RowBlock& block : rows.blocks) {
+      for_each_piece<Row, Result>(block, scratch.data, n, [&](const auto& piece, const auto& own) {
+        apply_piece(piece, v.as<Result>(), out + block.first + piece.first, own.product);
+      });
     }
     for (std::int64_t i = 0; i < n; ++i) out[i] *= static_cast<Result>(scale[i]);
   });
@@ -316,48 +223,51 @@ void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, co
   cpu::require_blas_sizes(rows);
   const double* scale = rows.scale.as<double>();
   const std::int64_t n = rows.rows();
-  // Numbers that no block writes are b g too, and without rows all are.
-  if (n == 0 || covered_parameters(rows) < g.size()) {
+  if (!write_once(rows, g.size())) {
     if (b == 0)
       fill(0, g);
-    else
+    else if (b != 1)
       axpby(0.0, g, b, g);
     b = 1;
   }
-  with_row_types(row_type(rows, g.type()), g.type(), [&]<class Row, class Result>(Row, Result) {
-    const cpu::ProductScratch<Result> own(scratch.data, rows, cpu::product_rows(n, rows, g.type()));
+  const ElementType type = g.type();
+  cpu::with_row_types(cpu::row_type(rows, type), type, [&]<class Row, class Result>(Row, Result) {
+    auto* u = static_cast<Result*>(scratch.data);
     for (std::int64_t i = 0; i < n; ++i) {
-      own.rhs[i] = static_cast<Result>(scale[i] * static_cast<double>(y.as<Result>()[i]));
+      u[i] = static_cast<Result>(scale[i] * static_cast<double>(y.as<Result>()[i]));
     }
-    for (std::int64_t first = 0; first < n; first += own.rows) {
-      const std::int64_t count = std::min(own.rows, n - first);
-      const Result beta = first == 0 ? static_cast<Result>(b) : Result{1};
-      for (const RowBlock& block : rows.blocks) {
-        adjoint_block<Row, Result>(block, first, count, own.rhs + first, beta, g.as<Result>(), own);
-      }
+    for (const RowBlock& block : rows.blocks) {
+      for_each_piece<Row, Result>(block, scratch.data, n, [&](const auto& piece, const auto& own) {
+        const Result beta = piece.first == 0 ? static_cast<Result>(b) : Result{1};
+        adjoint_piece(piece, own.rhs + block.first + piece.first, beta, g.as<Result>(),
+                      own.product);
+      });
     }
   });
 }
 
 void CpuBackend::materialize(const RowBlocks& rows, std::int64_t first, const View& out) {
   const double* scale = rows.scale.as<double>();
-  const bool gaps = covered_parameters(rows) < out.columns();
-  with_row_types(row_type(rows, out.type()), out.type(), [&]<class Row, class Result>(Row, Result) {
+  const ElementType type = out.type();
+  cpu::with_row_types(cpu::row_type(rows, type), type, [&]<class Row, class Result>(Row, Result) {
     cpu::parallel_blocks(
         out.rows(), cpu::row_grain(out.columns()), [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t i = begin; i < end; ++i) {
             Result* row = at<Result>(out, i, 0);
-            if (gaps) std::fill_n(row, out.columns(), Result{0});
+            std::fill_n(row, out.columns(), Result{0});
+            const std::int64_t n = first + i;
             for (const RowBlock& block : rows.blocks) {
-              materialize_block<Row, Result>(block, first + i, scale[first + i], row);
+              if (n < block.first || n >= block.first + block.rows) continue;
+              materialize_block<Row, Result>(block, n - block.first, scale[n], row);
             }
           }
         });
   });
 }
 
-std::int64_t CpuBackend::rows_scratch(const RowBlocks& rows, ElementType type) const {
-  return cpu::rows_scratch(rows, type);
+std::int64_t CpuBackend::rows_scratch(std::span<const RowBlock> blocks, std::int64_t rows,
+                                      ElementType factors, ElementType result) const {
+  return cpu::rows_scratch(blocks, rows, factors != result) * size_of(result);
 }
 
 }  // namespace natgrad

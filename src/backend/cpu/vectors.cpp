@@ -14,12 +14,12 @@ using cpu::with_float_type;
 
 namespace {
 
-template <class T>
-NATGRAD_MULTIVERSION void axpby_run(T a, const T* x, T b, T* y, std::int64_t count) {
+template <class X, class T>
+NATGRAD_MULTIVERSION void axpby_run(T a, const X* x, T b, T* y, std::int64_t count) {
   if (b == 0) {
-    for (std::int64_t i = 0; i < count; ++i) y[i] = a * x[i];
+    for (std::int64_t i = 0; i < count; ++i) y[i] = a * static_cast<T>(x[i]);
   } else {
-    for (std::int64_t i = 0; i < count; ++i) y[i] = a * x[i] + b * y[i];
+    for (std::int64_t i = 0; i < count; ++i) y[i] = a * static_cast<T>(x[i]) + b * y[i];
   }
 }
 
@@ -77,8 +77,10 @@ void CpuBackend::axpby(Scalar a, const ConstView& x, Scalar b, const View& y) {
   with_float_type(y.type(), [&]<class T>(T) {
     const T alpha = static_cast<T>(value_of(a));
     const T beta = static_cast<T>(value_of(b));
-    parallel_runs({x, y}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      axpby_run(alpha, at<T>(x, row, column), beta, at<T>(y, row, column), count);
+    with_float_type(x.type(), [&]<class X>(X) {
+      parallel_runs({x, y}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+        axpby_run(alpha, at<X>(x, row, column), beta, at<T>(y, row, column), count);
+      });
     });
   });
 }
@@ -151,12 +153,16 @@ void CpuBackend::update_scalars(ScalarRule rule, const ScalarArguments& argument
                                 const View& scalars) {
   StepScalars& s = *reinterpret_cast<StepScalars*>(scalars.as<double>());
   switch (rule) {
-    case ScalarRule::begin_step:
-      return formulas::begin_step(s);
     case ScalarRule::damp:
       return formulas::damp(s, arguments);
+    case ScalarRule::centre:
+      return formulas::centre(s);
+    case ScalarRule::centre_fisher:
+      return formulas::centre_fisher(s);
     case ScalarRule::judge_solve:
       return formulas::judge_solve(s, arguments);
+    case ScalarRule::begin_step:
+      return formulas::begin_step(s);
     case ScalarRule::judge_step:
       return formulas::judge_step(s);
   }

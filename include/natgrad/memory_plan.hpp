@@ -1,0 +1,54 @@
+#pragma once
+
+#include "natgrad/export.hpp"
+#include "natgrad/scores.hpp"
+#include "natgrad/types.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace natgrad {
+
+/// The shape of a batch: all that memory and form follow from.
+struct ScoresShape {
+  /// One `LayerScores::add`; {d_in, d_out, terms, rows, rows_per_input}.
+  struct Layer {
+    std::int64_t inputs = 0;   ///< d_in; 0: no weight
+    std::int64_t outputs = 1;  ///< d_out
+    std::int64_t terms = 1;
+    std::int64_t rows = 0;  ///< 0: all rows of the set
+    std::int64_t rows_per_input = 1;
+  };
+  /// Where the gradient comes from.
+  enum class Source : std::uint8_t {
+    rows,        ///< S^T r of the rows themselves
+    numbers,     ///< `Gradient`: P numbers
+    other_rows,  ///< other rows: one for each input of these
+  };
+
+  std::int64_t samples = 0;  ///< N > 0, rows of a set
+  /// M >= N, rows of the whole batch. 0: N. Larger: the batch is accumulated from such sets.
+  std::int64_t batch_samples = 0;
+  std::vector<Layer> layers = {};  ///< none: dense rows
+  Source gradient = Source::rows;
+  Centre centre = Centre::none;
+};
+
+/// What a step of a batch of some shape needs, known before anything runs.
+struct MemoryPlan {
+  struct Item {
+    std::string name;
+    std::int64_t bytes = 0;
+  };
+  ScoresShape shape;
+  Form form = Form::dual;
+  std::vector<Item> items;
+  std::int64_t bytes = 0;          ///< of all items: the most that is held at once
+  std::int64_t scratch_bytes = 0;  ///< of these in the context's scratch, which all share
+
+  /// A line an item, and their sum.
+  NATGRAD_EXPORT std::string text() const;
+};
+
+}  // namespace natgrad

@@ -1,0 +1,63 @@
+#include "fisher/accumulation.hpp"
+
+#include "fisher/damped_system.hpp"
+
+#include <algorithm>
+
+namespace natgrad::detail {
+
+PrimalBuffers::PrimalBuffers(Carver& carver, std::int64_t parameters, std::int64_t tile_rows,
+                             std::int64_t work_bytes)
+    : tile(carver.take({tile_rows, parameters}, ElementType::float64)),
+      work{.data = carver.take_bytes(work_bytes), .bytes = work_bytes} {}
+
+void PrimalAccumulation::add_scalar(const ConstView& x, const ConstView& y, double StepScalars::*to,
+                                    bool first) const {
+  const View product = scalar(scalars_, &StepScalars::scratch);
+  backend_.dot(x, y, product);
+  backend_.axpby(1.0, product, first ? 0.0 : 1.0, scalar(scalars_, to));
+}
+
+void PrimalAccumulation::add(const RowBlocks& rows, const ConstView& r, bool first,
+                             const PrimalBuffers& b) const {
+  const double beta = first ? 0 : 1;
+  backend_.adjoint(rows, r, beta, sums_.gradient, b.work);
+  if (!sums_.centre.empty()) {
+    backend_.adjoint(rows, rows.scale, beta, sums_.centre, b.work);
+    add_scalar(rows.scale, rows.scale, &StepScalars::centre_square, first);
+    add_scalar(rows.scale, r, &StepScalars::centre_product, first);
+  }
+  for (std::int64_t row = 0; row < rows.rows(); row += b.tile.rows()) {
+    const View part = b.tile.row_range(0, std::min(b.tile.rows(), rows.rows() - row));
+    backend_.materialize(rows, row, part);
+    backend_.syrk(Triangle::lower, Transpose::yes, 1, part, row == 0 ? beta : 1, F_);
+  }
+}
+
+/// q / |u|, q = S^T u.
+void PrimalAccumulation::scaled_mean(const View& scratch) const {
+  backend_.update_scalars(ScalarRule::centre, {}, scalars_);
+  backend_.copy(sums_.centre, scratch);
+  backend_.axpby(0.0, sums_.centre, scalar(scalars_, &StepScalars::centre_scale), scratch);
+}
+
+void PrimalAccumulation::centre_matrix(Centre centred, const View& scratch) const {
+  if (centred == Centre::none) return;
+  scaled_mean(scratch);
+  backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, F_);
+}
+
+void PrimalAccumulation::finish_gradient(Centre centred, const View& scratch,
+                                         const View& gradient) const {
+  backend_.copy(sums_.gradient, gradient);
+  if (centred != Centre::rows) return;
+  scaled_mean(scratch);
+  backend_.axpby(scalar(scalars_, &StepScalars::centre_shift), scratch, 1.0, gradient);
+}
+
+void PrimalAccumulation::undo_centre(const View& scratch) const {
+  scaled_mean(scratch);
+  backend_.syrk(Triangle::lower, Transpose::no, 1, scratch, 1, F_);
+}
+
+}  // namespace natgrad::detail

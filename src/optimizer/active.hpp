@@ -1,0 +1,58 @@
+#pragma once
+
+#include "backend/backend.hpp"
+#include "natgrad/natural_gradient.hpp"
+#include "natgrad/parameters.hpp"
+#include "scores/rows.hpp"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace natgrad::detail {
+
+/// The tensors that an optimizer moves, and their place in its own arrays, in which frozen ones
+/// have none: S, K, P, directions and momentum are of these alone.
+class Active {
+ public:
+  struct Tensor {
+    Segment segment;
+    std::int64_t offset = 0;  // among the active numbers
+    double rate = 1;          // factor of the step
+    double decay = 1;         // factor of the weight decay
+  };
+
+  /// Throws `ArgumentError` for a factor of a segment that does not exist, or when all are frozen.
+  Active(const Parameters& parameters, const NaturalGradient::Options& options);
+
+  const std::vector<Tensor>& tensors() const { return tensors_; }
+  std::int64_t size() const { return size_; }      // P
+  bool frozen() const { return size_ != total_; }  // some are
+  bool scaled() const { return scaled_; }          // some factor is not 1
+  std::int64_t total() const { return total_; }    // with frozen ones
+
+  /// One tensor's numbers within an array of P.
+  View part(const Tensor& tensor, const View& array) const;
+
+  /// The rows' blocks without the frozen parameters, in `own` where there are some. Valid until the
+  /// rows' next `begin`, and while `own` is.
+  std::span<const RowBlock> blocks(const Rows& rows, std::vector<RowBlock>& own) const;
+
+  /// to = a from + b to, `from` all numbers of all tensors.
+  void gather(Backend& backend, double a, const ConstView& from, double b, const View& to) const;
+  /// to += a theta.
+  void add_parameters(Backend& backend, Scalar a, const View& to) const;
+
+ private:
+  std::int64_t moved(std::int64_t offset) const;
+  void add_dense(const RowBlock& block, std::vector<RowBlock>& own) const;
+
+  Parameters parameters_;
+  std::vector<Tensor> tensors_;
+  std::vector<std::int64_t> offsets_;  // of every segment, -1 where frozen
+  std::int64_t size_ = 0;
+  std::int64_t total_ = 0;
+  bool scaled_ = false;
+};
+
+}  // namespace natgrad::detail

@@ -1,0 +1,88 @@
+// A batch that comes in parts.
+
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+#include "optimizer/optimizer_state.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace natgrad {
+
+using detail::message;
+
+void NaturalGradient::State::discard() {
+  gathered.rows = 0;
+  gathered.kept.clear();
+}
+
+/// Memory for F and its sums, or for a gradient of its own; kept for the next batch.
+void NaturalGradient::State::reserve_gathered(const detail::StepShape& shape) {
+  detail::Carver count;
+  const detail::GatheredBuffers counted(count, shape.solve);
+  const std::int64_t held = gathered.memory.empty() ? 0 : gathered.memory.view().size() * 8;
+  if (count.bytes() > held) {
+    gathered.memory = {};
+    gathered.memory = parameters.context().array({count.bytes() / 8, 1}, ElementType::float64);
+  }
+  if (gathered.memory.empty()) return;
+  detail::Carver carver(gathered.memory.view().data(), gathered.memory.view().device());
+  gathered.buffers = detail::GatheredBuffers(carver, shape.solve);
+}
+
+/// Fixes what all parts of the batch share.
+void NaturalGradient::State::begin_gathering(const detail::BatchShape& shape, Kind kind) {
+  require_budget(shape);
+  const detail::StepShape own = gather_shape(shape);
+  reserve_gathered(own);
+  gathered.batch_rows = shape.batch_rows;
+  gathered.centre = shape.centre;
+  gathered.general = shape.general;
+  gathered.kind = kind;
+  gathered.form = own.solve.form;
+}
+
+void NaturalGradient::State::gather(const Batch& batch) {
+  const detail::Rows& rows = batch.fisher.rows();
+  check("accumulate", batch);
+  if (gathered.rows > 0) {
+    const auto require_same = [](bool same, const char* what) {
+      if (same) return;
+      throw ArgumentError(
+          message("accumulate: ", what, " differs from that of the parts before; step() first"));
+    };
+    require_same(rows.batch_samples() == gathered.batch_rows, ".batch_samples");
+    require_same(rows.kind() == gathered.kind, "the kind of the rows");
+    require_same(rows.centre() == gathered.centre, ".centre");
+    require_same(batch.gradient.given() == gathered.general, "the source of the gradient");
+  }
+  if (gathered.rows + rows.size() > rows.batch_samples()) {
+    throw ArgumentError(message("accumulate: ", gathered.rows, " rows and ", rows.size(),
+                                " more are beyond the batch's ", rows.batch_samples()));
+  }
+  prepare();
+  detail::BatchShape shape = batch_shape(batch);
+  shape.accumulated = true;
+  const bool first = gathered.rows == 0;
+  if (first) {
+    begin_gathering(shape, rows.kind());
+  }
+  shape.form = gathered.form;
+  const detail::StepShape own = gather_shape(shape);
+  const auto b = parameters.context().state().arena().buffers<detail::GatherBuffers>(own);
+  // What may throw comes first.
+  if (gathered.form == Form::dual) {
+    gathered.kept.append(rows, shape.blocks, gathered.batch_rows);
+  } else {
+    const detail::PrimalAccumulation sum(backend, gathered.buffers.system.matrix,
+                                         gathered.buffers.sums, scalars);
+    sum.add({shape.blocks, rows.scale()}, rows.rhs(), first, b.primal);
+  }
+  if (gathered.general) {
+    add_gradient(batch.gradient, first ? 0 : 1, gathered.buffers.gradient, {}, b.work);
+  }
+  gathered.rows += rows.size();
+}
+
+}  // namespace natgrad

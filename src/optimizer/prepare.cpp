@@ -1,0 +1,246 @@
+// What an optimizer holds from step to step, and what a batch must be.
+
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+#include "core/operands.hpp"
+#include "core/overlap.hpp"
+#include "fisher/form.hpp"
+#include "natgrad/error.hpp"
+#include "optimizer/optimizer_state.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace natgrad {
+
+using detail::message;
+
+NaturalGradient::State::State(Parameters given, Options wanted)
+    : parameters(std::move(given)),
+      options(std::move(wanted)),
+      backend(parameters.context().state().backend()),
+      active(parameters, options) {}
+
+double NaturalGradient::State::spring() const {
+  const auto* rule = std::get_if<Spring>(&options.momentum);
+  return rule == nullptr ? 0 : rule->decay;
+}
+
+double NaturalGradient::State::heavy_ball() const {
+  const auto* rule = std::get_if<HeavyBall>(&options.momentum);
+  return rule == nullptr ? 0 : rule->decay;
+}
+
+bool NaturalGradient::State::damped() const {
+  return options.damping.absolute > 0 || options.damping.relative > 0 || options.penalty > 0;
+}
+
+/// What setters change, to the device.
+void NaturalGradient::State::upload_options() {
+  if (scalars.empty()) return;
+  const auto* ball = std::get_if<KlBall>(&options.step);
+  const double rate = ball != nullptr ? ball->max_rate : std::get<FixedRate>(options.step).rate;
+  backend.fill(rate, field(&StepScalars::rate));
+  backend.fill(options.damping.absolute, field(&StepScalars::absolute_damping));
+  backend.fill(options.damping.relative, field(&StepScalars::relative_damping));
+}
+
+void NaturalGradient::State::prepare() {
+  if (active.total() != parameters.size()) {
+    if (!scalars.empty()) {
+      throw ArgumentError(message("step: the parameters have grown from ", active.total(), " to ",
+                                  parameters.size(), " since the first step"));
+    }
+    active = detail::Active(parameters, options);
+  }
+  if (!scalars.empty()) return;
+  const Context& context = parameters.context();
+  const std::int64_t width = step_scalars_count;
+  Array new_ring = context.array({ring_slots, width}, ElementType::float64);
+  Array new_direction_scalars = context.array({width, 1}, ElementType::float64);
+  Array new_momentum;
+  if (!std::holds_alternative<NoMomentum>(options.momentum)) {
+    new_momentum = context.array({active.size(), 1}, parameters.type());
+    backend.fill(0, new_momentum);
+  }
+  Array new_decays;
+  if (!options.weight_decay_factors.empty()) {
+    const auto tensors = static_cast<std::int64_t>(active.tensors().size());
+    new_decays = context.array({tensors, 1}, ElementType::float64);
+  }
+  Array new_scalars = context.array({width, 1}, ElementType::float64);
+  StepScalars initial{};
+  initial.schedule = static_cast<double>(options.schedule.decay);
+  initial.schedule_steps = static_cast<double>(options.schedule.steps);
+  const auto* ball = std::get_if<KlBall>(&options.step);
+  initial.kl_radius = ball == nullptr ? 0 : ball->radius;
+  initial.max_norm = options.max_norm;
+  initial.weight_decay = options.weight_decay;
+  initial.penalty = options.penalty;
+  initial.spring = spring();
+  backend.upload(&initial, new_scalars);
+  backend.fill(0, new_ring);
+  ring = std::move(new_ring);
+  direction_scalars = std::move(new_direction_scalars);
+  momentum = std::move(new_momentum);
+  decays = std::move(new_decays);
+  scalars = std::move(new_scalars);
+  upload_options();
+}
+
+void NaturalGradient::State::check_rule(const char* caller, Kind kind) const {
+  const auto* ball = std::get_if<KlBall>(&options.step);
+  if (ball == nullptr || ball->allow_empirical || kind != Kind::empirical) return;
+  throw ArgumentError(message(caller,
+                              ": KlBall needs rows of the Fisher (sampled or exact), these are "
+                              "empirical; set .allow_empirical to take them as they are"));
+}
+
+void NaturalGradient::State::check_gradient(const char* caller, const detail::Rows& rows,
+                                            const GradientSource& gradient) const {
+  if (!gradient.given()) {
+    rows.require_gradient(caller);
+    if (rows.kind() != Kind::sampled || !rows.set().coefficients.empty()) return;
+    throw ArgumentError(message(caller,
+                                ": the mean of sampled rows is no gradient of the data; give the "
+                                "batch a .gradient, or the rows .coefficients"));
+  }
+  if (rows.centre() == Centre::fisher_only) {
+    throw ArgumentError(message(
+        caller, ": .centre = Centre::fisher_only goes with the rows' own gradient; centre them"));
+  }
+  if (!damped() && (options.form == Form::dual || parameters.size() > rows.batch_samples())) {
+    throw ArgumentError(message(caller,
+                                ": a gradient of its own needs damping > 0 where F is singular: in "
+                                "the dual form, and with fewer rows than parameters"));
+  }
+  if (gradient.rows() != nullptr) {
+    const detail::Rows& other = gradient.rows()->rows();
+    other.require_rows(message(caller, ": gradient").c_str(), parameters);
+    if (other.centre() != Centre::none) {
+      throw ArgumentError(message(
+          caller, ": the rows of .gradient are not centred; centre their coefficients instead"));
+    }
+    const bool whole = rows.size() == rows.batch_samples();
+    if (whole && other.size() != other.batch_samples()) {
+      throw ArgumentError(message(caller, ": the rows of .gradient are ", other.size(), " of ",
+                                  other.batch_samples(), " samples, those of .fisher are whole"));
+    }
+    return;
+  }
+  const Gradient& numbers = *gradient.numbers();
+  const std::string name = message(caller, ": gradient");
+  detail::require_operand(name, numbers.view, {parameters.size(), 1}, parameters.type(),
+                          parameters.context().device());
+  if (!std::isfinite(numbers.scale)) {
+    throw OptionError(message(name, " .scale = ", numbers.scale, ", must be finite"));
+  }
+}
+
+void NaturalGradient::State::check(const char* caller, const Batch& batch) const {
+  const detail::Rows& rows = batch.fisher.rows();
+  rows.require_rows(caller, parameters);
+  check_rule(caller, rows.kind());
+  check_gradient(caller, rows, batch.gradient);
+  if (rows.centre() == Centre::fisher_only && (spring() > 0 || options.penalty > 0)) {
+    throw ArgumentError(
+        message(caller, ": .centre = Centre::fisher_only goes with neither SPRING nor a penalty"));
+  }
+}
+
+detail::BatchShape NaturalGradient::State::batch_shape(const Batch& batch) {
+  const detail::Rows& rows = batch.fisher.rows();
+  detail::BatchShape shape{.blocks = active.blocks(rows, fisher_blocks),
+                           .rows = rows.size(),
+                           .batch_rows = rows.batch_samples(),
+                           .centre = rows.centre(),
+                           .general = batch.gradient.given()};
+  if (batch.gradient.rows() != nullptr) {
+    const detail::Rows& other = batch.gradient.rows()->rows();
+    shape.gradient_blocks = active.blocks(other, gradient_blocks);
+    shape.gradient_rows = other.size();
+  }
+  return shape;
+}
+
+detail::BatchShape NaturalGradient::State::gathered_shape() const {
+  detail::BatchShape shape{.rows = gathered.batch_rows,
+                           .batch_rows = gathered.batch_rows,
+                           .centre = gathered.centre,
+                           .general = gathered.general,
+                           .accumulated = true,
+                           .form = gathered.form};
+  if (gathered.form == Form::dual) shape.blocks = gathered.kept.blocks().blocks;
+  return shape;
+}
+
+Form NaturalGradient::State::form_of(const detail::BatchShape& batch) const {
+  if (batch.form != Form::automatic) return batch.form;
+  const ElementType type = parameters.type();
+  return detail::choose_form({.form = options.form,
+                              .damped = damped(),
+                              .rows = batch.batch_rows,
+                              .parameters = active.size(),
+                              .gram_operations = detail::gram_operations(batch.blocks, batch.rows),
+                              .tile_rows = detail::primal_tile_rows,
+                              .type = type,
+                              .gram = batch.centre == Centre::rows
+                                          ? ElementType::float64
+                                          : options.gram_type.value_or(type)});
+}
+
+detail::StepShape NaturalGradient::State::step_shape(const detail::BatchShape& batch,
+                                                     bool with_momentum) const {
+  const ElementType type = parameters.type();
+  detail::StepShape shape;
+  shape.accumulated = batch.accumulated;
+  shape.scaled = with_momentum && active.scaled() ? active.size() : 0;
+  shape.solve = {.form = form_of(batch),
+                 .rows = batch.batch_rows,
+                 .parameters = active.size(),
+                 .type = type,
+                 .gram = batch.centre == Centre::rows ? ElementType::float64
+                                                      : options.gram_type.value_or(type),
+                 .refinement = options.refinement,
+                 .centre = batch.centre,
+                 .general = batch.general,
+                 .based = (with_momentum && spring() > 0) || options.penalty > 0};
+  const auto scratch = [&](std::span<const RowBlock> blocks, std::int64_t rows,
+                           ElementType result) {
+    return backend.rows_scratch(blocks, rows, type, result);
+  };
+  if (shape.solve.dual()) {
+    shape.work = std::max(scratch(batch.blocks, batch.batch_rows, shape.solve.gram),
+                          scratch(batch.blocks, batch.batch_rows, shape.solve.vectors()));
+  } else if (!shape.accumulated) {
+    shape.work = scratch(batch.blocks, batch.rows, ElementType::float64);
+    shape.tile_rows = std::min(detail::primal_tile_rows, batch.rows);
+  }
+  if (batch.gradient_rows > 0 && !shape.accumulated) {
+    shape.gradient_rows = batch.gradient_rows;
+    shape.work = std::max(
+        shape.work, scratch(batch.gradient_blocks, batch.gradient_rows, shape.solve.vectors()));
+  }
+  return shape;
+}
+
+/// Of one call that gathers a part of a batch.
+detail::StepShape NaturalGradient::State::gather_shape(const detail::BatchShape& batch) const {
+  detail::StepShape shape = step_shape(batch, true);
+  shape.work = 0;
+  shape.tile_rows = 0;
+  const auto scratch = [&](std::span<const RowBlock> blocks, std::int64_t rows) {
+    return backend.rows_scratch(blocks, rows, parameters.type(), ElementType::float64);
+  };
+  if (!shape.solve.dual()) {
+    shape.work = scratch(batch.blocks, batch.rows);
+    shape.tile_rows = std::min(detail::primal_tile_rows, batch.rows);
+  }
+  if (batch.gradient_rows > 0) {
+    shape.work = std::max(shape.work, scratch(batch.gradient_blocks, batch.gradient_rows));
+  }
+  return shape;
+}
+
+}  // namespace natgrad

@@ -1,0 +1,98 @@
+#include "scores/gram_way.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace natgrad::detail {
+
+namespace {
+
+// What a pair of terms costs beside its products, and what forming and storing a number of a row
+// costs, in multiply-adds of a matrix product.
+constexpr double pair_overhead = 12;
+constexpr double forming_overhead = 8;
+// A symmetric product of few columns is bound by memory: K passes once for every 512.
+constexpr double formed_passes = 32;
+
+double paired_operations(const RowBlock& a, const RowBlock& b) {
+  const auto pairs =
+      static_cast<double>(a.rows * a.terms) * static_cast<double>(b.rows * b.terms) / 2;
+  const double inputs =
+      share_weight(a, b)
+          ? static_cast<double>(a.inputs) / static_cast<double>(a.rows_per_input * b.rows_per_input)
+          : 0;
+  return pairs * (inputs + static_cast<double>(a.outputs) + pair_overhead);
+}
+
+/// Of one use: the numbers of its row, and forming them.
+double forming_operations(const RowBlock& block) {
+  const auto size = static_cast<double>(block.outputs * std::max<std::int64_t>(1, block.inputs));
+  return static_cast<double>(block.rows) * size *
+         (static_cast<double>(block.terms) + forming_overhead);
+}
+
+double product_operations(const RowBlock& block, std::int64_t rows) {
+  const auto n = static_cast<double>(rows);
+  const auto weight =
+      static_cast<double>(block.weight_offset >= 0 ? block.outputs * block.inputs : 0);
+  const auto bias = static_cast<double>(block.bias_offset >= 0 ? block.outputs : 0);
+  return n * n / 2 * (weight + bias + formed_passes);
+}
+
+bool shares(const RowBlock& a, const RowBlock& b) { return share_weight(a, b) || share_bias(a, b); }
+
+/// The newest block and all that share with it, or with one that does.
+std::vector<RowBlock*> sharing(std::span<RowBlock> blocks) {
+  std::vector<RowBlock*> group = {&blocks.back()};
+  std::vector<char> taken(blocks.size(), 0);
+  taken.back() = 1;
+  for (std::size_t next = 0; next < group.size(); ++next) {
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      if (taken[i] != 0 || !shares(*group[next], blocks[i])) continue;
+      taken[i] = 1;
+      group.push_back(&blocks[i]);
+    }
+  }
+  return group;
+}
+
+}  // namespace
+
+double gram_operations(const RowBlock& block, std::int64_t rows) {
+  const auto n = static_cast<double>(rows);
+  RowBlock alone = block;
+  alone.weight_offset = block.inputs > 0 ? 0 : -1;
+  alone.bias_offset = block.inputs > 0 ? -1 : 0;
+  const double formed = product_operations(alone, block.rows) + forming_operations(block);
+  const double paired = paired_operations(alone, alone);
+  const bool may_pair = block.terms <= most_paired_terms;
+  return (may_pair ? std::min(formed, paired) : formed) / (n * n / 2);
+}
+
+void choose_gram_way(std::span<RowBlock> blocks, std::int64_t rows) {
+  RowBlock& newest = blocks.back();
+  const auto before = blocks.first(blocks.size() - 1);
+  if (std::none_of(before.begin(), before.end(),
+                   [&](const RowBlock& other) { return shares(other, newest); })) {
+    // The usual case, on the way of every step: without memory.
+    const double formed = product_operations(newest, newest.rows) + forming_operations(newest);
+    newest.formed = newest.terms > most_paired_terms || formed < paired_operations(newest, newest);
+    return;
+  }
+  const std::vector<RowBlock*> group = sharing(blocks);
+  bool may_pair = true;
+  double paired = 0;
+  double formed = 0;
+  for (const RowBlock* a : group) {
+    may_pair = may_pair && a->terms <= most_paired_terms;
+    // The group's parameters are mostly one weight and its bias, which are formed once for all.
+    formed +=
+        product_operations(*a, rows) / static_cast<double>(group.size()) + forming_operations(*a);
+    for (const RowBlock* b : group) {
+      if (shares(*a, *b)) paired += paired_operations(*a, *b);
+    }
+  }
+  for (RowBlock* block : group) block->formed = !may_pair || formed < paired;
+}
+
+}  // namespace natgrad::detail
