@@ -7,7 +7,7 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")"
 root=$PWD
 
 packages=(g++ cmake ninja-build ccache libopenblas-openmp-dev libcli11-dev nlohmann-json3-dev
-  libfmt-dev zlib1g-dev libgtest-dev libbenchmark-dev librandom123-dev)
+  libfmt-dev zlib1g-dev libgtest-dev libbenchmark-dev librandom123-dev pkgconf)
 # libomp-dev holds the omp.h that clang's tools read; nothing is linked with it.
 ci_packages=(git clang clang-tidy clang-format libomp-dev)
 
