@@ -467,6 +467,24 @@ TEST(contracts, models) {
                       [](W& w) { w.net.backward(w.labels(5)); }),
       bad<TypeError>("labels that are no integers", "labels is float32, expected int32",
                      [](W& w) { w.net.evaluate(w.floats(6)); }),
+      bad<ArgumentError>("log likelihood too early", "log_likelihood: call forward first",
+                         [](W& w) {
+                           net_of({3, 2}).log_likelihood(w.labels(6), w.float64s(6));
+                         }),
+      bad<ShapeError>("log likelihood of fewer labels", "log_likelihood: labels is 5 x 1",
+                      [](W& w) { w.net.log_likelihood(w.labels(5), w.float64s(6)); }),
+      bad<ShapeError>("log likelihood of fewer rows", "log_p is 5 x 1, expected 6 x 1",
+                      [](W& w) { w.net.log_likelihood(w.labels(6), w.float64s(5)); }),
+      bad<TypeError>("log likelihood in float", "log_p is float32, expected float64",
+                     [](W& w) { w.net.log_likelihood(w.labels(6), w.floats(6)); }),
+      bad<DeviceError>("log likelihood elsewhere", "log_p is 6 x 1 float32 on cuda",
+                       [](W& w) { w.net.log_likelihood(w.labels(6), W::elsewhere(6)); }),
+      bad<ArgumentError>(
+          "log likelihood over a weight", "overlaps a weight",
+          [](W& w) {
+            void* weight = w.net.parameters().tensor({0}).data();
+            w.net.log_likelihood(w.labels(6), {weight, ElementType::float64, {6, 1}});
+          }),
       bad<ShapeError>("gradient of another size", "gradient is 3 x 1",
                       [](W& w) { w.net.gradient(w.floats(3)); }),
       bad<ArgumentError>("gradient too early", "call forward and backward first",

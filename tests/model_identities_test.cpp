@@ -123,6 +123,22 @@ TEST(model_identities, the_mean_score_is_the_gradient_of_plain_training) {
   }
 }
 
+TEST(model_identities, the_loss_is_minus_the_mean_log_likelihood_of_the_rows) {
+  Trial trial({5, 6, 4}, Activation::tanh, 9);
+  trial.net.forward(trial.inputs.view());
+  Tensor<double> log_p = zeros<double>(9);
+  trial.net.log_likelihood(view_of(trial.labels), log_p.view());
+  const Table p = probabilities(trial.net);
+  double sum = 0;
+  for (std::size_t n = 0; n < 9; ++n) {
+    const auto label = static_cast<std::size_t>(trial.labels[n]);
+    EXPECT_TRUE(within(log_p(n), std::log(p(n, label)), sum_bound(20, ElementType::float64, 20)));
+    sum += log_p(n);
+  }
+  EXPECT_TRUE(within(trial.net.evaluate(view_of(trial.labels)).loss, -sum / 9,
+                     sum_bound(9, ElementType::float64, 20)));
+}
+
 /// Row 1 of the design's table: E[s] = 0, with every label at its exact probability.
 TEST(model_identities, the_expected_score_is_zero) {
   constexpr std::size_t samples = 6;

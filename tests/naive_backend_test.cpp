@@ -404,6 +404,11 @@ TEST_F(naive_backend, categorical) {
               {-0.25, 0.5, -0.25, -1.0 / 3, -1.0 / 3, 2.0 / 3});
   for (int c = 6; c < 9; ++c) EXPECT_TRUE(std::isnan(score.elements[c]));
 
+  Numbers<double> log_p = vector({0, 0, 0});
+  naive.categorical_log_likelihood(z, labels, log_p);
+  expect_near({log_p.elements[0], log_p.elements[1]}, {std::log(0.5), -std::log(3.0)});
+  EXPECT_TRUE(std::isnan(log_p.elements[2]));
+
   labels.elements = {1, 2, 1};
   z.elements[5] = 999;  // the second row's largest is not its label
   Numbers<double> result = vector({nan, nan});

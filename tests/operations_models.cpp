@@ -187,6 +187,41 @@ void add_categorical_cases(OperationTable& table) {
     }
   });
 
+  table.add_types("categorical_log_likelihood", "", [](TestDevice& device, ElementType type) {
+    for (double factor : {1.0, 30.0, 1e4}) {
+      for_sizes(device, [=](Trial& trial, const Size& size) {
+        const Operand z = trial.matrix(size.rows, size.columns, type, Use::input);
+        spread(trial, z, factor);
+        const Operand labels =
+            trial.vector(ElementType::int32, Use::input, some_labels(size.rows, size.columns));
+        const Operand log_p = trial.vector(size.rows, float64, Use::output);
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.categorical_log_likelihood(of(z), of(labels), of(log_p));
+        });
+        // In double whatever the outputs' type; the logarithm of a sum errs as softmax does.
+        const double largest = 2 * factor + std::log(static_cast<double>(size.columns));
+        trial.expect_within(log_p,
+                            softmax_bound(size.columns, float64) + sum_bound(4, float64, largest));
+      });
+    }
+  });
+  table.add_types(
+      "categorical_log_likelihood", "not_finite", [](TestDevice& device, ElementType type) {
+        Trial trial(device, 2);
+        const Operand z = trial.matrix(7, 5, type, Use::input);
+        std::vector<double> outputs = trial.given(z);
+        outputs[5 * 6 + 2] = nan;
+        trial.set(z, outputs);
+        const Operand labels =
+            trial.vector(ElementType::int32, Use::input, {-1, 4, 5, 0, 2147483647, -2147483647, 1});
+        const Operand log_p = trial.vector(7, float64, Use::output);
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.categorical_log_likelihood(of(z), of(labels), of(log_p));
+        });
+        trial.expect_within(log_p, softmax_bound(5, float64) + sum_bound(4, float64, 4));
+        for (int n : {0, 2, 4, 5, 6}) EXPECT_TRUE(std::isnan(trial.actual(log_p)[n])) << n;
+      });
+
   table.add_types("categorical_evaluate", "", [](TestDevice& device, ElementType type) {
     for (double factor : {1.0, 30.0, 1e4}) {
       for_sizes(device, [=](Trial& trial, const Size& size) {

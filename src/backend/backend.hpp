@@ -188,6 +188,10 @@ class Backend {
   /// score_nc = [c = label_n] - softmax(z_n)_c; a label outside [0, C) gives a row of NaN.
   virtual void categorical_score(const ConstView& z, const ConstView& labels,
                                  const View& score) = 0;
+  /// log_p_n = log softmax(z_n)_label, float64 (N) over z of either type; NaN for a label outside
+  /// [0, C).
+  virtual void categorical_log_likelihood(const ConstView& z, const ConstView& labels,
+                                          const View& log_p) = 0;
   /// result[0] = sum_n log softmax(z_n)_label, result[1] = number of rows whose largest output is
   /// the label; float64 (2).
   virtual void categorical_evaluate(const ConstView& z, const ConstView& labels,

@@ -77,6 +77,7 @@ struct FullyConnected::State {
   void initialize(std::size_t index);
   void reserve(std::int64_t samples);
   void check_labels(const char* caller, const ConstView& labels) const;
+  void require_elsewhere(const char* name, const View& result) const;
 };
 
 void FullyConnected::State::initialize(std::size_t index) {
@@ -131,6 +132,17 @@ void FullyConnected::State::check_labels(const char* caller, const ConstView& la
   if (rows == 0) throw ArgumentError(message(caller, ": call forward first"));
   detail::require_operand({caller, "labels"}, labels, {rows, 1}, ElementType::int32,
                           parameters.context().device());
+}
+
+/// A result must not lie over what the net still reads.
+void FullyConnected::State::require_elsewhere(const char* name, const View& result) const {
+  detail::require_disjoint(name, result, "the inputs", inputs);
+  for (const Layer& layer : layers) {
+    detail::require_disjoint(name, result, "a weight", layer.weight);
+    detail::require_disjoint(name, result, "a bias", layer.bias);
+    detail::require_disjoint(name, result, "an output of the net", layer.output);
+    detail::require_disjoint(name, result, "a score of the net", layer.score);
+  }
 }
 
 FullyConnected::FullyConnected(const Context& context, Options options) {
@@ -214,13 +226,7 @@ void FullyConnected::gradient(const View& gradient) const {
   if (!s.has_scores) throw ArgumentError("gradient: call forward and backward first");
   detail::require_operand("gradient", gradient, {s.parameters.size(), 1}, s.options.type,
                           s.parameters.context().device());
-  detail::require_disjoint("gradient", gradient, "the inputs", s.inputs);
-  for (const State::Layer& layer : s.layers) {
-    detail::require_disjoint("gradient", gradient, "a weight", layer.weight);
-    detail::require_disjoint("gradient", gradient, "a bias", layer.bias);
-    detail::require_disjoint("gradient", gradient, "an output of the net", layer.output);
-    detail::require_disjoint("gradient", gradient, "a score of the net", layer.score);
-  }
+  s.require_elsewhere("gradient", gradient);
   const double mean = 1.0 / static_cast<double>(s.rows);
   for (std::size_t i = 0; i < s.layers.size(); ++i) {
     const State::Layer& layer = s.layers[i];
@@ -229,6 +235,16 @@ void FullyConnected::gradient(const View& gradient) const {
                    s.parameters.part(layer.weight_segment, gradient));
     s.backend.column_sums(mean, score, s.parameters.part(layer.bias_segment, gradient));
   }
+}
+
+void FullyConnected::log_likelihood(const ConstView& labels, const View& log_p) const {
+  const State& s = *state_;
+  s.check_labels("log_likelihood", labels);
+  detail::require_operand("log_likelihood: log_p", log_p, {s.rows, 1}, ElementType::float64,
+                          s.parameters.context().device());
+  detail::require_disjoint("log_likelihood: log_p", log_p, "the labels", labels);
+  s.require_elsewhere("log_likelihood: log_p", log_p);
+  s.backend.categorical_log_likelihood(outputs(), labels, log_p);
 }
 
 FullyConnected::Evaluation FullyConnected::evaluate(const ConstView& labels) {

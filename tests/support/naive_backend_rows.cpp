@@ -200,6 +200,14 @@ void NaiveBackend::categorical_score(const ConstView& z, const ConstView& labels
   }
 }
 
+void NaiveBackend::categorical_log_likelihood(const ConstView& z, const ConstView& labels,
+                                              const View& log_p) {
+  for (std::int64_t n = 0; n < z.rows(); ++n) {
+    const auto label = static_cast<std::int64_t>(load(labels, n));
+    store(is_class(label, z) ? log_softmax(z, n)[label] : not_a_number, log_p, n);
+  }
+}
+
 void NaiveBackend::categorical_evaluate(const ConstView& z, const ConstView& labels,
                                         const View& result) {
   Real log_likelihood = 0;

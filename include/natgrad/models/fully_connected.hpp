@@ -69,6 +69,12 @@ class NATGRAD_EXPORT FullyConnected {
   /// it: one matrix product a layer. After `backward` (`ArgumentError`). Does not wait.
   void gradient(const View& gradient) const;
 
+  /// Writes log p(y_n | x_n) of every row of the last `forward` at `labels` (N, int32), in nats:
+  /// `log_p` is float64 (N) on the context's device, NaN where a label is out of range. What
+  /// `check_scores` asks for. Does not wait. Throws like `backward`, and `ArgumentError` for a
+  /// `log_p` that overlaps an array of the net or the labels.
+  void log_likelihood(const ConstView& labels, const View& log_p) const;
+
   /// Loss and accuracy of the last `forward` at `labels` (N, int32). NaN where a label is out of
   /// range. Waits. Throws like `backward`.
   Evaluation evaluate(const ConstView& labels);

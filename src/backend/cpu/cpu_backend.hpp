@@ -66,6 +66,8 @@ class CpuBackend final : public Backend {
   void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
                            const View& delta) override;
   void categorical_score(const ConstView& z, const ConstView& labels, const View& score) override;
+  void categorical_log_likelihood(const ConstView& z, const ConstView& labels,
+                                  const View& log_p) override;
   void categorical_evaluate(const ConstView& z, const ConstView& labels,
                             const View& result) override;
 

@@ -184,6 +184,20 @@ void CpuBackend::categorical_score(const ConstView& z, const ConstView& labels, 
   });
 }
 
+void CpuBackend::categorical_log_likelihood(const ConstView& z, const ConstView& labels,
+                                            const View& log_p) {
+  const std::int32_t* label = labels.as<std::int32_t>();
+  double* result = log_p.as<double>();
+  with_float_type(z.type(), [&]<class T>(T) {
+    cpu::parallel_blocks(z.rows(), cpu::row_grain(16 * z.columns()),
+                         [&](std::int64_t begin, std::int64_t end) {
+                           for (std::int64_t n = begin; n < end; ++n) {
+                             result[n] = log_softmax(at<T>(z, n, 0), label[n], z.columns());
+                           }
+                         });
+  });
+}
+
 void CpuBackend::categorical_evaluate(const ConstView& z, const ConstView& labels,
                                       const View& result) {
   const std::int32_t* label = labels.as<std::int32_t>();
