@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 
 // Every way to break a contract of the public interface: one clear error each, nothing changed.
@@ -275,6 +276,61 @@ TEST(contracts, layers) {
             const ConstView parts[] = {w.floats(2, 3), w.floats(3), w.floats(3, 2), w.floats(3)};
             w.scores.check(parts);
           }),
+  });
+}
+
+LikelihoodCheck check_with(const Scores& scores, const LikelihoodCheck::Options& options) {
+  return check_scores(
+      scores, [](const View&) { ADD_FAILURE() << "called"; }, options);
+}
+
+TEST(contracts, score_checks) {
+  expect_errors({
+      bad<OptionError>("no directions", ".directions = 0, must be >= 1",
+                       [](W& w) { check_with(w.scores, {.directions = 0}); }),
+      bad<OptionError>("negative step", ".step = -0.5, must be >= 0 and < 1",
+                       [](W& w) { check_with(w.scores, {.step = -0.5}); }),
+      bad<OptionError>("a step as long as the parameters", ".step = 1, must be",
+                       [](W& w) { check_with(w.scores, {.step = 1}); }),
+      bad<OptionError>("no step at all", ".step = nan",
+                       [](W& w) { check_with(w.scores, {.step = nan}); }),
+      bad<OptionError>("infinite tolerance", ".tolerance = inf",
+                       [](W& w) { check_with(w.scores, {.tolerance = inf}); }),
+      bad<OptionError>("all wrong options at once", "; .tolerance = -1",
+                       [](W& w) { check_with(w.scores, {.directions = -1, .tolerance = -1}); }),
+      bad<ArgumentError>("no function", "check_scores: log_likelihood is empty",
+                         [](W& w) { check_scores(w.scores, LogLikelihood()); }),
+      bad<ArgumentError>("no rows", "check_scores: the scores have no rows",
+                         [](W& w) { check_with(LayerScores(w.batch.parameters), {}); }),
+      bad<ArgumentError>("no layers", "check_scores: the set has no layers",
+                         [](W& w) { check_with(w.begun(), {}); }),
+      bad<MemoryError>("no memory", "no memory",
+                       [](W& w) {
+                         bool refuse = false;
+                         const Allocator limited{
+                             .allocate = [&](std::size_t bytes, void*) -> void* {
+                               return refuse ? nullptr
+                                             : std::aligned_alloc(64, (bytes + 63) & ~63UL);
+                             },
+                             .deallocate = [](void* p, std::size_t, void*) { std::free(p); }};
+                         Tensor<float> theta(Numbers(17, 1.0));
+                         Parameters parameters(Context::cpu({.allocator = limited}));
+                         parameters.add(theta.view());
+                         DenseScores scores(parameters);
+                         scores.begin(w.dense_rows.view());
+                         refuse = true;
+                         check_with(scores, {});
+                       }),
+      bad<ArgumentError>("parameters that have grown", "grown from 3 to 5",
+                         [](W& w) {
+                           Parameters parameters(Context::cpu());
+                           Tensor<float> theta(Numbers(5, 0.0));
+                           parameters.add(theta.view().row_range(0, 3));
+                           DenseScores scores(parameters);
+                           scores.begin(w.floats(2, 3));
+                           parameters.add(theta.view().row_range(3, 2));
+                           check_with(scores, {});
+                         }),
   });
 }
 

@@ -49,6 +49,7 @@ constexpr Place places[] = {
     {"src/core/context", 35},
     {"include/natgrad/parameters.hpp", 40},
     {"include/natgrad/scores.hpp", 40},
+    {"include/natgrad/check_scores.hpp", 40},
     {"src/scores/", 40},
     {"include/natgrad/fisher_matrix.hpp", 50},
     {"src/fisher/", 50},

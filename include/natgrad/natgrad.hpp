@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/array.hpp"
+#include "natgrad/check_scores.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/damping.hpp"
 #include "natgrad/error.hpp"
