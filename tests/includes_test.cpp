@@ -58,6 +58,7 @@ constexpr Place places[] = {
     {"include/natgrad/memory_plan.hpp", 50},
     {"include/natgrad/natural_gradient.hpp", 70},
     {"src/optimizer/", 70},
+    {"include/natgrad/checkpoint.hpp", 75},
     {"include/natgrad/natgrad.hpp", 75},
     {"src/io/", 80},
     {"src/trainer/", 90},

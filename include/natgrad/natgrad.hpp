@@ -2,6 +2,7 @@
 
 #include "natgrad/array.hpp"
 #include "natgrad/check_scores.hpp"
+#include "natgrad/checkpoint.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/damping.hpp"
 #include "natgrad/error.hpp"

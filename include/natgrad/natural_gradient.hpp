@@ -17,6 +17,10 @@
 
 namespace natgrad {
 
+namespace detail {
+struct OptimizerAccess;
+}
+
 /// theta += rate * direction.
 struct FixedRate {
   double rate = 0.3;  ///< finite, > 0
@@ -203,6 +207,7 @@ class NATGRAD_EXPORT NaturalGradient {
   const Parameters& parameters() const;
 
  private:
+  friend struct detail::OptimizerAccess;
   struct State;
   std::unique_ptr<State> state_;
 };

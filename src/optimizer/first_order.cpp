@@ -83,4 +83,23 @@ void FirstOrder::adam_step(const Adam& adam, const ConstView& gradient) {
   }
 }
 
+detail::OptimizerState FirstOrder::state() {
+  detail::OptimizerState state{parameters_, "sgd", {}};
+  if (std::holds_alternative<Adam>(options_.rule)) {
+    state.kind = "adam";
+  } else if (!mean_.empty()) {
+    state.kind = "sgd with momentum";
+  }
+  state.parts.push_back({.name = "steps", .bytes = sizeof steps_, .host = &steps_});
+  const auto add = [&](const char* name, const Array& array) {
+    if (array.empty()) return;
+    const View view = array;
+    state.parts.push_back(
+        {.name = name, .bytes = view.size() * size_of(view.type()), .device = view});
+  };
+  add("mean", mean_);
+  add("square", square_);
+  return state;
+}
+
 }  // namespace natgrad

@@ -2,6 +2,7 @@
 
 #include "natgrad/array.hpp"
 #include "natgrad/parameters.hpp"
+#include "optimizer/optimizer_state.hpp"
 
 #include <cstdint>
 #include <variant>
@@ -37,6 +38,9 @@ class FirstOrder {
 
   /// Moves the parameters. `gradient`: P contiguous numbers of their type. Does not wait.
   void step(const ConstView& gradient);
+
+  /// For checkpoints.
+  detail::OptimizerState state();
 
  private:
   void sgd_step(const Sgd& sgd, const ConstView& gradient);

@@ -3,7 +3,7 @@
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
-#include "optimizer/optimizer_state.hpp"
+#include "optimizer/natural_gradient_state.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -2,7 +2,7 @@
 
 #include "core/context_state.hpp"
 #include "natgrad/error.hpp"
-#include "optimizer/optimizer_state.hpp"
+#include "optimizer/natural_gradient_state.hpp"
 #include "optimizer/options.hpp"
 
 #include <algorithm>

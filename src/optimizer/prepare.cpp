@@ -6,7 +6,7 @@
 #include "core/overlap.hpp"
 #include "fisher/form.hpp"
 #include "natgrad/error.hpp"
-#include "optimizer/optimizer_state.hpp"
+#include "optimizer/natural_gradient_state.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -36,14 +36,38 @@ bool NaturalGradient::State::damped() const {
   return options.damping.absolute > 0 || options.damping.relative > 0 || options.penalty > 0;
 }
 
-/// What setters change, to the device.
+/// The settings of a step, to the device.
 void NaturalGradient::State::upload_options() {
   if (scalars.empty()) return;
   const auto* ball = std::get_if<KlBall>(&options.step);
-  const double rate = ball != nullptr ? ball->max_rate : std::get<FixedRate>(options.step).rate;
-  backend.fill(rate, field(&StepScalars::rate));
-  backend.fill(options.damping.absolute, field(&StepScalars::absolute_damping));
-  backend.fill(options.damping.relative, field(&StepScalars::relative_damping));
+  const auto put = [&](double value, double StepScalars::*name) {
+    backend.fill(value, field(name));
+  };
+  put(ball != nullptr ? ball->max_rate : std::get<FixedRate>(options.step).rate,
+      &StepScalars::rate);
+  put(ball != nullptr ? ball->radius : 0, &StepScalars::kl_radius);
+  put(static_cast<double>(options.schedule.decay), &StepScalars::schedule);
+  put(static_cast<double>(options.schedule.steps), &StepScalars::schedule_steps);
+  put(options.max_norm, &StepScalars::max_norm);
+  put(options.weight_decay, &StepScalars::weight_decay);
+  put(options.damping.absolute, &StepScalars::absolute_damping);
+  put(options.damping.relative, &StepScalars::relative_damping);
+  put(options.penalty, &StepScalars::penalty);
+  put(spring(), &StepScalars::spring);
+}
+
+/// After other scalars were loaded: rate and damping are theirs, the rest stays as it was asked
+/// for.
+void NaturalGradient::State::adopt_scalars() {
+  StepScalars loaded{};
+  backend.download(scalars, &loaded);
+  if (auto* ball = std::get_if<KlBall>(&options.step))
+    ball->max_rate = loaded.rate;
+  else
+    options.step = FixedRate{loaded.rate};
+  options.damping = {.absolute = loaded.absolute_damping, .relative = loaded.relative_damping};
+  upload_options();
+  discard();
 }
 
 void NaturalGradient::State::prepare() {
@@ -70,16 +94,7 @@ void NaturalGradient::State::prepare() {
     new_decays = context.array({tensors, 1}, ElementType::float64);
   }
   Array new_scalars = context.array({width, 1}, ElementType::float64);
-  StepScalars initial{};
-  initial.schedule = static_cast<double>(options.schedule.decay);
-  initial.schedule_steps = static_cast<double>(options.schedule.steps);
-  const auto* ball = std::get_if<KlBall>(&options.step);
-  initial.kl_radius = ball == nullptr ? 0 : ball->radius;
-  initial.max_norm = options.max_norm;
-  initial.weight_decay = options.weight_decay;
-  initial.penalty = options.penalty;
-  initial.spring = spring();
-  backend.upload(&initial, new_scalars);
+  backend.fill(0, new_scalars);
   backend.fill(0, new_ring);
   ring = std::move(new_ring);
   direction_scalars = std::move(new_direction_scalars);

@@ -1,6 +1,6 @@
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
-#include "optimizer/optimizer_state.hpp"
+#include "optimizer/natural_gradient_state.hpp"
 
 #include <algorithm>
 

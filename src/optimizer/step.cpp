@@ -5,7 +5,7 @@
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
 #include "natgrad/error.hpp"
-#include "optimizer/optimizer_state.hpp"
+#include "optimizer/natural_gradient_state.hpp"
 
 #include <cmath>
 #include <limits>

@@ -156,7 +156,8 @@ std::vector<double> products(const detail::Rows& rows, Points& points, int direc
   const Array scale = context.array({rows.size(), 1}, ElementType::float64);
   backend.fill(rows.set().scale, scale);
   const RowBlocks unscaled{rows.blocks().blocks, scale};
-  const std::int64_t bytes = backend.rows_scratch(unscaled, ElementType::float64);
+  const std::int64_t bytes = backend.rows_scratch(unscaled.blocks, unscaled.rows(),
+                                                  rows.parameters().type(), ElementType::float64);
   const Array scratch = context.array({(bytes + 7) / 8, 1}, ElementType::float64);
   const Array product = context.array({rows.size(), 1}, ElementType::float64);
   const auto n = static_cast<std::size_t>(rows.size());

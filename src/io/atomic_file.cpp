@@ -1,0 +1,96 @@
+#include "io/atomic_file.hpp"
+
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace natgrad::io {
+
+using detail::message;
+
+AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
+  struct stat existing {};
+  if (stat(path_.c_str(), &existing) == 0) {
+    // A rename would put a file in the place of, say, /dev/null.
+    if (!S_ISREG(existing.st_mode)) {
+      throw FileError(message(path_, ": cannot be written: it is not a regular file"));
+    }
+    mode_ = static_cast<int>(existing.st_mode & 07777);
+    std::error_code error;
+    target_ = std::filesystem::canonical(path_, error).string();
+    if (error) throw FileError(message(path_, ": cannot be written: ", error.message()));
+  }
+  open_fresh();
+}
+
+void AtomicFile::open_fresh() {
+  // The process and the number keep writers on one machine apart; between machines that share the
+  // directory, O_EXCL does.
+  static std::atomic<std::uint64_t> number{0};
+  constexpr int attempts = 1000;
+  for (int attempt = 0; attempt < attempts; ++attempt) {
+    const std::string name = message(target_, '.', getpid(), '-', ++number, ".tmp");
+    descriptor_ = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ >= 0) {
+      temporary_ = name;
+      return;
+    }
+    if (errno != EEXIST) break;
+  }
+  fail("cannot be written");
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void AtomicFile::fail(const char* what) const {
+  throw FileError(message(path_, ": ", what, ": ", std::strerror(errno)));
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("cannot be written");
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+void AtomicFile::commit() {
+  if (mode_ >= 0 && fchmod(descriptor_, static_cast<mode_t>(mode_)) != 0) fail("cannot be written");
+  if (fsync(descriptor_) != 0) fail("cannot be written");
+  // Some file systems report a full disk only here.
+  const int closed = close(descriptor_);
+  descriptor_ = -1;
+  if (closed != 0) fail("cannot be written");
+  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be replaced");
+  temporary_.clear();
+  synchronize_directory();
+}
+
+/// So that the rename, too, outlasts a loss of power.
+void AtomicFile::synchronize_directory() const {
+  std::filesystem::path directory = std::filesystem::path(target_).parent_path();
+  if (directory.empty()) directory = ".";
+  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // A directory that may be written but not listed, or a file system without such a call.
+  if (descriptor < 0) return;
+  const bool failed = fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP;
+  const int reason = errno;
+  close(descriptor);
+  errno = reason;
+  if (failed) fail("is written, but its directory could not be brought to the disk");
+}
+
+}  // namespace natgrad::io

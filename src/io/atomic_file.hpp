@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace natgrad::io {
+
+/// A file that takes the place of `path` only when it is whole and on the disk. Until `commit`, and
+/// without it, `path` is as it was. All functions throw `FileError` naming `path` and the reason.
+class AtomicFile {
+ public:
+  /// Opens a fresh file in the same directory, under a name of its own. `path` is a regular file, a
+  /// link to one, or does not exist.
+  explicit AtomicFile(const std::string& path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  /// Removes the fresh file unless it was committed.
+  ~AtomicFile();
+
+  void write(std::span<const std::byte> bytes);
+
+  /// Brings the file to the disk and renames it to `path`, with the permissions that a file there
+  /// had. Once it is renamed it stays, also where the directory cannot be brought to the disk.
+  void commit();
+
+ private:
+  [[noreturn]] void fail(const char* what) const;
+  void open_fresh();
+  void synchronize_directory() const;
+
+  std::string path_;       // as given
+  std::string target_;     // what a link leads to
+  std::string temporary_;  // empty: nothing to remove
+  int descriptor_ = -1;
+  int mode_ = -1;  // of the file to replace; -1: there is none
+};
+
+}  // namespace natgrad::io

@@ -1,0 +1,126 @@
+#pragma once
+
+#include "fisher/kept_rows.hpp"
+#include "fisher/solver.hpp"
+#include "natgrad/natural_gradient.hpp"
+#include "optimizer/active.hpp"
+#include "optimizer/step_buffers.hpp"
+#include "scores/rows.hpp"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace natgrad {
+
+/// What an optimizer keeps from step to step.
+struct NaturalGradient::State {
+  static constexpr std::int64_t ring_slots = 64;
+
+  /// A batch that comes in parts.
+  struct Gathered {
+    std::int64_t rows = 0;  // so far
+    std::int64_t batch_rows = 0;
+    Centre centre = Centre::none;
+    bool general = false;
+    Kind kind = Kind::empirical;
+    Form form = Form::dual;
+    detail::KeptRows kept;  // dual
+    Array memory;           // of `buffers`
+    detail::GatheredBuffers buffers;
+  };
+  /// What one call works on.
+  struct Work {
+    RowBlocks rows;
+    ConstView r;  // (N) float64
+    const detail::StepShape& shape;
+    const detail::StepBuffers& buffers;
+    View scalars;
+    GradientSource gradient = {};  // general
+    bool with_momentum = true;
+  };
+  /// What the host knows of the steps in the ring.
+  struct Enqueued {
+    Form form;
+    Kind kind;
+  };
+
+  State(Parameters given, Options wanted);
+
+  double spring() const;
+  double heavy_ball() const;
+  bool damped() const;
+  View field(double StepScalars::*name) const { return detail::scalar(scalars.view(), name); }
+
+  // prepare.cpp: memory that lasts, checks, shapes.
+  void prepare();
+  void upload_options();
+  void adopt_scalars();
+  void check_rule(const char* caller, Kind kind) const;
+  void check(const char* caller, const Batch& batch) const;
+  void check_gradient(const char* caller, const detail::Rows& rows,
+                      const GradientSource& gradient) const;
+  detail::BatchShape batch_shape(const Batch& batch);
+  detail::BatchShape gathered_shape() const;
+  Form form_of(const detail::BatchShape& batch) const;
+  detail::StepShape step_shape(const detail::BatchShape& batch, bool with_momentum) const;
+  detail::StepShape gather_shape(const detail::BatchShape& batch) const;
+
+  // plan.cpp
+  MemoryPlan plan_of(const detail::BatchShape& batch) const;
+  MemoryPlan plan_of(const ScoresShape& shape) const;
+  struct PlannedBatch;
+  std::vector<detail::CarvedItem> scratch_of(const detail::BatchShape& batch) const;
+  void reserve(const MemoryPlan& plan);
+  void require_budget(const detail::BatchShape& batch) const;
+  void require_budget(const MemoryPlan& plan) const;
+
+  // gather.cpp
+  void gather(const Batch& batch);
+  void begin_gathering(const detail::BatchShape& shape, Kind kind);
+  void reserve_gathered(const detail::StepShape& shape);
+  void discard();
+
+  // step.cpp
+  void step(const Batch& batch);
+  void step_gathered();
+  void direction(const Batch& batch, const View& out);
+  void commit_direction(const detail::StepBuffers& b, const View& out) const;
+  void take_step(const Work& work, Kind kind);
+  void solve(const Work& work) const;
+  void solve_general(const detail::Solver& solver, const Work& work) const;
+  void add_gradient(const GradientSource& source, double beta, const View& g, const View& rhs,
+                    const Scratch& work) const;
+  void finish(const detail::Solver& solver, const Work& work) const;
+  View scaled_step(const Work& work) const;
+  void move(const View& step, const View& direction) const;
+
+  // reports.cpp
+  StepReport report_of(std::int64_t step) const;
+  bool finished(std::int64_t step) const;
+  const StepScalars& slot(std::int64_t step) const;
+  void throw_after_failures();
+
+  Parameters parameters;
+  Options options;
+  Backend& backend;
+  detail::Active active;
+  // Allocated by the first step.
+  Array scalars;            // a StepScalars
+  Array direction_scalars;  // another, of `direction`
+  Array ring;               // (64) of them: the last reports
+  Array momentum;           // (P)
+  Array decays;             // (tensors): the shrinking of each, where their decays differ
+  std::array<Enqueued, ring_slots> enqueued{};
+  std::int64_t steps = 0;
+  std::int64_t reported = 0;         // by reports()
+  std::int64_t failures_thrown = 0;  // failures in a row when StepFailed was last thrown
+  Gathered gathered;
+  // Blocks without frozen parameters, of the last call.
+  std::vector<RowBlock> fisher_blocks;
+  std::vector<RowBlock> gradient_blocks;
+  std::optional<Form> direction_form;  // of the last `direction`
+};
+
+}  // namespace natgrad
