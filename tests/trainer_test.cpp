@@ -1,81 +1,15 @@
-// Runs natgrad-train itself, as a user does.
-
-#include "support/files.hpp"
-#include "support/idx_files.hpp"
+#include "support/trainer_runs.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <set>
-#include <sstream>
 #include <string>
-#include <sys/wait.h>
 #include <vector>
 
 namespace natgrad::tests {
 namespace {
-
-using nlohmann::json;
-
-struct Result {
-  int code = -1;
-  std::string output;
-  std::string errors;
-  std::vector<json> metrics;
-
-  const json& last() const { return metrics.back(); }
-  double test_accuracy() const { return last().at("test_accuracy").get<double>(); }
-};
-
-class Trainer : public testing::Test {
- protected:
-  // Tests run side by side: threads that wait by spinning would starve those of the other test.
-  static void SetUpTestSuite() { setenv("OMP_WAIT_POLICY", "passive", 0); }
-
-  std::string metrics_file() const { return directory_.file("metrics.jsonl"); }
-
-  /// Runs the program with its standard output and error going to files.
-  Result run(const std::string& arguments) {
-    const std::string output = directory_.file("output");
-    const std::string errors = directory_.file("errors");
-    const std::string command =
-        std::string(NATGRAD_TRAIN) + " " + arguments + " >" + output + " 2>" + errors;
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(output), read_file(errors), {}};
-  }
-
-  /// A run that must succeed and write metrics.
-  Result run_with_metrics(const std::string& arguments) {
-    Result result = run(arguments + " --metrics " + metrics_file());
-    EXPECT_EQ(result.code, 0) << result.errors;
-    std::istringstream lines(read_file(metrics_file()));
-    for (std::string line; std::getline(lines, line);) {
-      result.metrics.push_back(json::parse(line));
-    }
-    EXPECT_FALSE(result.metrics.empty());
-    return result;
-  }
-
-  void expect_one_line_error(const std::string& arguments, int code, const std::string& text) {
-    const Result result = run(arguments);
-    EXPECT_EQ(result.code, code) << arguments;
-    EXPECT_NE(result.errors.find(text), std::string::npos) << arguments << ": " << result.errors;
-    EXPECT_EQ(std::count(result.errors.begin(), result.errors.end(), '\n'), 1) << result.errors;
-    EXPECT_EQ(result.errors.rfind("natgrad-train: ", 0), 0) << result.errors;
-  }
-
-  void write_mnist() const {
-    for (const std::string part : {"train", "t10k"}) {
-      write_file(directory_.file(part + "-images-idx3-ubyte"), image_bytes(30));
-      write_file(directory_.file(part + "-labels-idx1-ubyte"), label_bytes(30));
-    }
-  }
-
-  TemporaryDirectory directory_;
-};
 
 using trainer = Trainer;
 
@@ -83,17 +17,6 @@ std::set<std::string> keys(const json& line) {
   std::set<std::string> names;
   for (const auto& [name, value] : line.items()) names.insert(name);
   return names;
-}
-
-/// All figures but the times.
-std::string without_seconds(const std::vector<json>& metrics) {
-  std::string text;
-  for (json line : metrics) {
-    line.erase("seconds");
-    line.erase("evaluation_seconds");
-    text += line.dump() + '\n';
-  }
-  return text;
 }
 
 TEST_F(trainer, refuses_bad_options) {
@@ -180,7 +103,8 @@ TEST_F(trainer, gives_up_after_ten_failed_steps) {
 TEST_F(trainer, prints_help_and_version) {
   const Result help = run("--help");
   EXPECT_EQ(help.code, 0);
-  for (const char* option : {"--optimizer", "--damping", "--spring", "--hidden", "--metrics"}) {
+  for (const char* option :
+       {"--optimizer", "--damping", "--spring", "--hidden", "--metrics", "--resume"}) {
     EXPECT_NE(help.output.find(option), std::string::npos) << option;
   }
   const Result version = run("--version");

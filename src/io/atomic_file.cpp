@@ -39,8 +39,8 @@ void AtomicFile::open_fresh() {
   constexpr int attempts = 1000;
   for (int attempt = 0; attempt < attempts; ++attempt) {
     const std::string name = message(target_, '.', getpid(), '-', ++number, ".tmp");
-    descriptor_ = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ >= 0) {
+    file_ = Descriptor(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (file_) {
       temporary_ = name;
       return;
     }
@@ -50,7 +50,6 @@ void AtomicFile::open_fresh() {
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) close(descriptor_);
   if (!temporary_.empty()) unlink(temporary_.c_str());
 }
 
@@ -59,21 +58,15 @@ void AtomicFile::fail(const char* what) const {
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("cannot be written");
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  if (!file_.write(bytes)) fail("cannot be written");
 }
 
 void AtomicFile::commit() {
-  if (mode_ >= 0 && fchmod(descriptor_, static_cast<mode_t>(mode_)) != 0) fail("cannot be written");
-  if (fsync(descriptor_) != 0) fail("cannot be written");
-  // Some file systems report a full disk only here.
-  const int closed = close(descriptor_);
-  descriptor_ = -1;
-  if (closed != 0) fail("cannot be written");
+  // Some file systems report a full disk only when the file is closed.
+  if ((mode_ >= 0 && fchmod(*file_, static_cast<mode_t>(mode_)) != 0) || fsync(*file_) != 0 ||
+      !file_.close()) {
+    fail("cannot be written");
+  }
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be replaced");
   temporary_.clear();
   synchronize_directory();
@@ -83,14 +76,10 @@ void AtomicFile::commit() {
 void AtomicFile::synchronize_directory() const {
   std::filesystem::path directory = std::filesystem::path(target_).parent_path();
   if (directory.empty()) directory = ".";
-  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const Descriptor opened(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   // A directory that may be written but not listed, or a file system without such a call.
-  if (descriptor < 0) return;
-  const bool failed = fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP;
-  const int reason = errno;
-  close(descriptor);
-  errno = reason;
-  if (failed) fail("is written, but its directory could not be brought to the disk");
+  if (!opened || fsync(*opened) == 0 || errno == EINVAL || errno == ENOTSUP) return;
+  fail("is written, but its directory could not be brought to the disk");
 }
 
 }  // namespace natgrad::io

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "io/descriptor.hpp"
+
 #include <cstddef>
 #include <span>
 #include <string>
@@ -32,7 +34,7 @@ class AtomicFile {
   std::string path_;       // as given
   std::string target_;     // what a link leads to
   std::string temporary_;  // empty: nothing to remove
-  int descriptor_ = -1;
+  Descriptor file_;
   int mode_ = -1;  // of the file to replace; -1: there is none
 };
 

@@ -3,6 +3,7 @@
 #include "core/message.hpp"
 #include "io/atomic_file.hpp"
 #include "io/bytes.hpp"
+#include "io/descriptor.hpp"
 #include "natgrad/error.hpp"
 
 #include <algorithm>
@@ -40,20 +41,6 @@ class Checksum {
 
  private:
   std::uint64_t value_ = 0xcbf29ce484222325;
-};
-
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (value_ >= 0) close(value_);
-  }
-  int operator*() const { return value_; }
-
- private:
-  int value_;
 };
 
 [[noreturn]] void throw_unreadable(const std::string& path) {
@@ -145,7 +132,7 @@ void CheckpointFile::read() {
   // Without O_NONBLOCK a pipe would wait for somebody to write.
   const Descriptor file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
-  if (*file < 0 || fstat(*file, &status) != 0) throw_unreadable(path_);
+  if (!file || fstat(*file, &status) != 0) throw_unreadable(path_);
   if (!S_ISREG(status.st_mode)) {
     throw FileError(message(path_, ": cannot be read: it is not a regular file"));
   }

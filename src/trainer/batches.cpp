@@ -36,7 +36,7 @@ Batches::Batches(const Context& context, const StagedExamples& examples, std::in
 Batch Batches::next() {
   const std::int64_t epoch = taken_ / per_epoch_;
   const std::int64_t batch = taken_ % per_epoch_;
-  if (batch == 0) begin_epoch();
+  if (batch == 0) shuffle();
   ++taken_;
   const std::int64_t first = first_of(batch);
   const std::int64_t samples = first_of(batch + 1) - first;
@@ -49,7 +49,13 @@ Batch Batches::next() {
   return {images, labels, epoch + 1, batch + 1 == per_epoch_};
 }
 
-void Batches::begin_epoch() {
+void Batches::skip_to(std::int64_t taken) {
+  taken_ = taken;
+  if (taken_ % per_epoch_ != 0) shuffle();
+}
+
+/// The order of the epoch that the next batch is of.
+void Batches::shuffle() {
   const auto epoch = static_cast<std::uint32_t>(taken_ / per_epoch_);
   const std::vector<std::int32_t> order =
       io::shuffled(seed_, formulas::RandomStream::shuffle, epoch, examples_.count());

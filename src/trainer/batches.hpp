@@ -41,8 +41,13 @@ class Batches {
   std::int64_t per_epoch() const { return per_epoch_; }
   Batch next();
 
+  /// How many batches were handed out, in all epochs.
+  std::int64_t taken() const { return taken_; }
+  /// Goes on behind the first `taken` batches.
+  void skip_to(std::int64_t taken);
+
  private:
-  void begin_epoch();
+  void shuffle();
   std::int64_t first_of(std::int64_t batch) const { return batch * examples_.count() / per_epoch_; }
 
   Context context_;

@@ -126,6 +126,10 @@ void add_output_options(CLI::App& app, CommandLine& line) {
              "steps between evaluations (default: at the end of every epoch)")
       ->type_name("STEPS");
   app.add_option("--metrics", line.metrics_file, "write figures as JSON lines")->type_name("FILE");
+  app.add_option("--checkpoint", line.checkpoint_file,
+                 "save the run at every evaluation and at the end")
+      ->type_name("FILE");
+  app.add_option("--resume", line.resume_file, "go on where a saved run stands")->type_name("FILE");
   app.add_flag("--quiet", line.quiet, "print errors only");
   app.set_version_flag("--version", version_text(), "print version and attributions");
 }

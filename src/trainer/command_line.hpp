@@ -35,6 +35,8 @@ struct CommandLine {
   std::optional<std::int64_t> threads;
   std::optional<std::int64_t> evaluate_every;
   std::string metrics_file;
+  std::string checkpoint_file;
+  std::string resume_file;
   bool quiet = false;
 };
 

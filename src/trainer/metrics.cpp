@@ -1,12 +1,16 @@
 #include "trainer/metrics.hpp"
 
 #include "core/message.hpp"
+#include "io/bytes.hpp"
 #include "natgrad/error.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace natgrad::trainer {
 
@@ -18,22 +22,13 @@ namespace {
 
 nlohmann::ordered_json to_json(const Record& record) {
   nlohmann::ordered_json line;
-  const auto put = [&](const char* name, const std::optional<double>& value) {
-    if (value) line[name] = *value;
-  };
   line["step"] = record.step;
   line["epoch"] = record.epoch;
   line["seconds"] = record.seconds;
   line["evaluation_seconds"] = record.evaluation_seconds;
-  put("loss", record.loss);
-  put("accuracy", record.accuracy);
-  put("test_loss", record.test_loss);
-  put("test_accuracy", record.test_accuracy);
-  put("damping", record.damping);
-  put("rate", record.rate);
-  put("quadratic_form", record.quadratic_form);
-  put("residual", record.residual);
-  put("error_bound", record.error_bound);
+  visit_figures(record, [&](const char* name, const std::optional<double>& value) {
+    if (value) line[name] = *value;
+  });
   if (record.outcome) line["outcome"] = to_string(*record.outcome);
   if (record.is_final) line["final"] = true;
   return line;
@@ -41,16 +36,37 @@ nlohmann::ordered_json to_json(const Record& record) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(const std::string& path) : path_(path) {
+MetricsFile::MetricsFile(const std::string& path, Kept kept) : path_(path) {
   if (path_.empty()) return;
-  file_.open(path_, std::ios::trunc);
-  if (!file_) throw_unwritable(path_);
+  file_ = io::Descriptor(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  struct stat status {};
+  if (!file_ || fstat(*file_, &status) != 0) throw_unwritable(path_);
+  can_be_cut_ = S_ISREG(status.st_mode);
+  if (!can_be_cut_ || status.st_size == 0) return;
+  length_ = kept.value_or(status.st_size);
+  if (status.st_size < length_) {
+    throw FileError(detail::message(path_, ": has ", status.st_size,
+                                    " bytes, at the checkpoint "
+                                    "it had ",
+                                    length_, ": are these the metrics of another run?"));
+  }
+}
+
+void MetricsFile::begin() {
+  if (can_be_cut_ && ftruncate(*file_, length_) != 0) throw_unwritable(path_);
 }
 
 void MetricsFile::write(const Record& record) {
-  if (path_.empty()) return;
-  file_ << to_json(record).dump() << std::endl;  // NOLINT(performance-avoid-endl): see the header
-  if (!file_) throw_unwritable(path_);
+  if (!file_) return;
+  const std::string line = to_json(record).dump() + '\n';
+  if (!file_.write(io::bytes_of(line))) throw_unwritable(path_);
+  length_ += static_cast<std::int64_t>(line.size());
+}
+
+MetricsFile::Kept MetricsFile::synchronize() const {
+  if (!file_) return std::nullopt;
+  if (can_be_cut_ && fsync(*file_) != 0) throw_unwritable(path_);
+  return length_;
 }
 
 }  // namespace natgrad::trainer

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "io/descriptor.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
-#include <fstream>
 #include <optional>
 #include <string>
 
@@ -28,18 +28,45 @@ struct Record {
   bool is_final = false;
 };
 
+/// Calls visit(name, figure) for every figure that a record may have.
+template <class AnyRecord, class Visit>
+void visit_figures(AnyRecord& record, const Visit& visit) {
+  visit("loss", record.loss);
+  visit("accuracy", record.accuracy);
+  visit("test_loss", record.test_loss);
+  visit("test_accuracy", record.test_accuracy);
+  visit("damping", record.damping);
+  visit("rate", record.rate);
+  visit("quadratic_form", record.quadratic_form);
+  visit("residual", record.residual);
+  visit("error_bound", record.error_bound);
+}
+
 /// Records as JSON lines, each with the figures that it has; a number that is not finite is null.
 class MetricsFile {
  public:
-  /// An empty path writes nothing. Throws `FileError` when the file cannot be written.
-  explicit MetricsFile(const std::string& path);
+  /// What of an existing file is to stay: its first bytes, or (none) all.
+  using Kept = std::optional<std::int64_t>;
+
+  /// Opens the file, and changes nothing yet. An empty path writes nothing. A file that is missing
+  /// or empty begins anew. Throws `FileError` when it cannot be written or is shorter than what is
+  /// to stay.
+  MetricsFile(const std::string& path, Kept kept);
+
+  /// Cuts the file off behind what is to stay. Before the first line.
+  void begin();
 
   /// Writes one line, which others can read at once. Throws `FileError` when there is no room.
   void write(const Record& record);
 
+  /// Brings the file to the disk and returns its length; none where nothing is written.
+  Kept synchronize() const;
+
  private:
   std::string path_;
-  std::ofstream file_;
+  io::Descriptor file_;
+  std::int64_t length_ = 0;
+  bool can_be_cut_ = false;  // a pipe cannot
 };
 
 }  // namespace natgrad::trainer

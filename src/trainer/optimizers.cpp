@@ -1,5 +1,6 @@
 #include "trainer/optimizers.hpp"
 
+#include "io/checkpoint.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/scores.hpp"
 #include "optimizer/first_order.hpp"
@@ -25,6 +26,10 @@ class Natural : public Optimizer {
     record.error_bound = report.error_bound;
     record.outcome = report.outcome;
   }
+  void save(const std::string& path, const Blobs& blobs) override {
+    natgrad::save(path, optimizer_, blobs);
+  }
+  void restore(const io::CheckpointFile& file) override { io::restore(file, optimizer_); }
 
  private:
   LayerScores scores_;
@@ -43,6 +48,10 @@ class Plain : public Optimizer {
     optimizer_.step(gradient_);
     record.rate = rate_;
   }
+  void save(const std::string& path, const Blobs& blobs) override {
+    io::save(path, optimizer_, blobs);
+  }
+  void restore(const io::CheckpointFile& file) override { io::restore(file, optimizer_); }
 
  private:
   Array gradient_;  // (P)

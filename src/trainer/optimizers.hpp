@@ -1,10 +1,13 @@
 #pragma once
 
+#include "io/checkpoint_file.hpp"
+#include "natgrad/checkpoint.hpp"
 #include "natgrad/models/fully_connected.hpp"
 #include "trainer/metrics.hpp"
 #include "trainer/options.hpp"
 
 #include <memory>
+#include <string>
 
 namespace natgrad::trainer {
 
@@ -16,6 +19,10 @@ class Optimizer {
   /// Moves the parameters of `net`, whose `forward` and `backward` have seen a batch of `samples`,
   /// and enters the step's figures in `record`. Throws `StepFailed`.
   virtual void step(const FullyConnected& net, std::int64_t samples, Record& record) = 0;
+
+  /// Writes itself and the parameters to a checkpoint, and takes them from one.
+  virtual void save(const std::string& path, const Blobs& blobs) = 0;
+  virtual void restore(const io::CheckpointFile& file) = 0;
 };
 
 std::unique_ptr<Optimizer> make_optimizer(const Method& method, const Parameters& parameters);

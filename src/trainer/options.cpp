@@ -92,6 +92,12 @@ Method resolve_method(const CommandLine& line, double weight_decay) {
       .form = line.form.value_or(Form::automatic)};
 }
 
+void require_files_of_their_own(const CommandLine& line) {
+  const std::string& metrics = line.metrics_file;
+  require(metrics.empty() || (metrics != line.checkpoint_file && metrics != line.resume_file),
+          "--metrics " + metrics + ": is the file of the checkpoint");
+}
+
 /// The default decay must not forbid a rate that was asked for.
 double resolve_weight_decay(const CommandLine& line, double otherwise) {
   const double decay = line.weight_decay.value_or(otherwise);
@@ -125,7 +131,10 @@ Options resolve(const CommandLine& line) {
   options.precision = line.precision;
   options.threads = line.threads;
   options.evaluate_every = line.evaluate_every;
+  require_files_of_their_own(line);
   options.metrics_file = line.metrics_file;
+  options.checkpoint_file = line.checkpoint_file;
+  options.resume_file = line.resume_file;
   options.quiet = line.quiet;
   return options;
 }
@@ -148,6 +157,13 @@ sample. --steps without --epochs takes as many epochs as it needs.
 --metrics writes one JSON object a line, for every step (loss and accuracy are the batch's, before the
 step) and for every evaluation (over the whole test set). seconds counts from the start of the program
 without the time spent in evaluations; evaluation_seconds counts that.
+--checkpoint replaces FILE at every evaluation and at the end: a run that is killed leaves the last one.
+--resume goes on bitwise as if the run had not stopped, on the same machine with as many threads. Its
+FILE must be there, and the options must be those of that run, but for --epochs, --steps,
+--evaluate-every, --device, --threads and files. More epochs or steps train on; a run that is at its
+end prints its final figures. --metrics is cut back to what it held at the checkpoint and goes on
+there; a file that is missing or empty begins there, and a shorter one is an error. --resume alone
+writes no checkpoint: give --checkpoint, too, usually the same FILE.
 Exit codes: 0; 2 for an error in options or files; 3 for a run that diverged.)";
 }
 

@@ -37,7 +37,9 @@ struct Options {
   std::optional<std::int64_t> threads;
 
   std::optional<std::int64_t> evaluate_every;  // steps; none: at the end of every epoch
-  std::string metrics_file;                    // empty: none
+  std::string metrics_file;                    // empty: none, as are the next two
+  std::string checkpoint_file;                 // to write
+  std::string resume_file;                     // to begin with
   bool quiet = false;
 };
 

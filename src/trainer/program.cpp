@@ -1,6 +1,7 @@
 #include "trainer/program.hpp"
 
 #include "backend/cpu/blas_environment.hpp"
+#include "io/atomic_file.hpp"
 #include "io/dataset.hpp"
 #include "natgrad/error.hpp"
 #include "trainer/command_line.hpp"
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,9 +56,13 @@ void train(const Options& options, Stopwatch& stopwatch) {
   const Context context = make_context(options);
   const io::Dataset data = options.task == Task::digits ? io::load_digits(options.split)
                                                         : io::load_mnist(options.directory);
-  MetricsFile metrics(options.metrics_file);
+  std::optional<SavedRun> saved;
+  if (!options.resume_file.empty()) saved.emplace(options);
+  MetricsFile metrics(options.metrics_file, saved ? saved->state().metrics : 0);
+  // The first checkpoint may be hours away: try now whether it can be written.
+  if (!options.checkpoint_file.empty()) io::AtomicFile{options.checkpoint_file};
   Progress progress(progress_style(options.quiet));
-  train(options, data, context, {metrics, progress, stopwatch});
+  train(options, data, context, {metrics, progress, stopwatch}, saved ? &*saved : nullptr);
 }
 
 }  // namespace

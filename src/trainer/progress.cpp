@@ -52,9 +52,11 @@ Progress::~Progress() {
   if (line_is_open_) std::fputs("\n", stdout);
 }
 
-void Progress::begin(const std::string& headline, std::int64_t total_steps, double seconds) {
+void Progress::begin(const std::string& headline, std::int64_t total_steps, const Record& start) {
   total_steps_ = total_steps;
-  begin_seconds_ = seconds;
+  begin_step_ = start.step;
+  begin_seconds_ = start.seconds;
+  if (start.step > 0) note_test_figures(start);
   if (style_ != Style::silent) print(headline + '\n');
 }
 
@@ -65,7 +67,8 @@ void Progress::step(const Record& record) {
   if (line_is_open_ && now - shown_ < readable) return;
   shown_ = now;
   line_is_open_ = true;
-  const double step_seconds = (record.seconds - begin_seconds_) / static_cast<double>(record.step);
+  const double step_seconds =
+      (record.seconds - begin_seconds_) / static_cast<double>(record.step - begin_step_);
   const std::string line =
       fmt::format("step {}/{}  loss {:.4f}{}  {:.0f} ms a step  {} left", record.step, total_steps_,
                   record.loss.value_or(0), test_, 1000 * step_seconds,
@@ -74,9 +77,13 @@ void Progress::step(const Record& record) {
   print(fmt::format("\r{}\x1b[K", line.substr(0, line_width())));
 }
 
-void Progress::evaluation(const Record& record) {
+void Progress::note_test_figures(const Record& record) {
   test_ = fmt::format("  test loss {:.4f}, accuracy {}", record.test_loss.value_or(0),
                       percent(record.test_accuracy.value_or(0)));
+}
+
+void Progress::evaluation(const Record& record) {
+  note_test_figures(record);
   if (style_ != Style::lines) return;
   print(fmt::format("epoch {}  step {}{}  {}\n", record.epoch, record.step, test_,
                     duration(record.seconds)));

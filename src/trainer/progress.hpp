@@ -20,7 +20,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress();
 
-  void begin(const std::string& headline, std::int64_t total_steps, double seconds);
+  /// `start`: where the run stands, at step 0 or in the figures of the last evaluation.
+  void begin(const std::string& headline, std::int64_t total_steps, const Record& start);
   void step(const Record& record);
   void evaluation(const Record& record);
   void finish(const Record& record);
@@ -29,9 +30,11 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   void end_line();
+  void note_test_figures(const Record& record);
 
   Style style_;
   std::int64_t total_steps_ = 0;
+  std::int64_t begin_step_ = 0;
   double begin_seconds_ = 0;
   std::string test_;  // the last evaluation, in words
   Clock::time_point shown_;

@@ -11,6 +11,12 @@ class Stopwatch {
 
   explicit Stopwatch(Clock::time_point start) : start_(start) {}
 
+  /// Adds what an earlier program took for the same run.
+  void add(double seconds, double evaluation_seconds) {
+    evaluation_ += in_ticks(evaluation_seconds);
+    start_ -= in_ticks(seconds) + in_ticks(evaluation_seconds);
+  }
+
   double seconds() const { return in_seconds(Clock::now() - start_ - evaluation_); }
   double evaluation_seconds() const { return in_seconds(evaluation_); }
 
@@ -26,6 +32,10 @@ class Stopwatch {
  private:
   static double in_seconds(Clock::duration time) {
     return std::chrono::duration<double>(time).count();
+  }
+
+  static Clock::duration in_ticks(double seconds) {
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   }
 
   Clock::time_point start_;

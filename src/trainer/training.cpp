@@ -18,11 +18,14 @@ namespace {
 
 class Training {
  public:
-  Training(const Options& options, const io::Dataset& data, const Context& context,
-           Outputs outputs);
+  Training(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,
+           const SavedRun* saved);
   void run();
 
  private:
+  void resume(const SavedRun& saved);
+  void save();
+  void finish();
   std::int64_t total_steps() const;
   std::string headline(std::string_view name) const;
   Record take_step(const Batch& batch, std::int64_t step);
@@ -39,6 +42,7 @@ class Training {
   Batches batches_;
   FullyConnected net_;
   std::unique_ptr<Optimizer> optimizer_;
+  Record last_;  // of the last step, with the figures of the last evaluation
 };
 
 FullyConnected::Options net_options(const Options& options, const io::Dataset& data) {
@@ -52,7 +56,7 @@ FullyConnected::Options net_options(const Options& options, const io::Dataset& d
 }
 
 Training::Training(const Options& options, const io::Dataset& data, const Context& context,
-                   Outputs outputs)
+                   Outputs outputs, const SavedRun* saved)
     : options_(options),
       outputs_(outputs),
       train_(context, data.train, data.inputs, options.precision),
@@ -60,27 +64,54 @@ Training::Training(const Options& options, const io::Dataset& data, const Contex
       batches_(context, train_, options.batch, options.seed),
       net_(context, net_options(options, data)),
       optimizer_(make_optimizer(options.method, net_.parameters())) {
-  outputs_.progress.begin(headline(data.name), total_steps(), outputs_.stopwatch.seconds());
+  stamp(last_);
+  if (saved != nullptr) resume(*saved);
+  outputs_.metrics.begin();
+  outputs_.progress.begin(headline(data.name), total_steps(), last_);
+}
+
+void Training::resume(const SavedRun& saved) {
+  const RunState& state = saved.state();
+  saved.require_fits(train_.count(), test_.count(), total_steps());
+  optimizer_->restore(saved.file());
+  batches_.skip_to(state.batches);
+  last_ = state.last;
+  outputs_.stopwatch.add(last_.seconds, last_.evaluation_seconds);
 }
 
 void Training::run() {
   const std::int64_t total = total_steps();
-  Record last;
-  for (std::int64_t step = 1; step <= total; ++step) {
+  while (last_.step < total) {
     const Batch batch = batches_.next();
-    last = take_step(batch, step);
-    if (step != total && !evaluation_is_due(batch, step)) continue;
-    const Record evaluation = evaluate(last);
-    last.test_loss = evaluation.test_loss;
-    last.test_accuracy = evaluation.test_accuracy;
+    last_ = take_step(batch, last_.step + 1);
+    if (last_.step != total && !evaluation_is_due(batch, last_.step)) continue;
+    const Record evaluation = evaluate(last_);
+    last_.test_loss = evaluation.test_loss;
+    last_.test_accuracy = evaluation.test_accuracy;
+    last_.seconds = evaluation.seconds;
+    last_.evaluation_seconds = evaluation.evaluation_seconds;
+    save();
   }
-  stamp(last);
-  last.is_final = true;
-  outputs_.metrics.write(last);
-  outputs_.progress.finish(last);
-  if (last.outcome.value_or(Outcome::accepted) != Outcome::accepted) {
-    throw Diverged(fmt::format("the run ended in failed steps: step {} was {}", last.step,
-                               to_string(*last.outcome)));
+  finish();
+}
+
+void Training::save() {
+  if (options_.checkpoint_file.empty()) return;
+  const RunState state = {.last = last_,
+                          .batches = batches_.taken(),
+                          .train_samples = train_.count(),
+                          .test_samples = test_.count(),
+                          .metrics = outputs_.metrics.synchronize()};
+  optimizer_->save(options_.checkpoint_file, to_blobs(options_, state));
+}
+
+void Training::finish() {
+  last_.is_final = true;
+  outputs_.metrics.write(last_);
+  outputs_.progress.finish(last_);
+  if (last_.outcome.value_or(Outcome::accepted) != Outcome::accepted) {
+    throw Diverged(fmt::format("the run ended in failed steps: step {} was {}", last_.step,
+                               to_string(*last_.outcome)));
   }
 }
 
@@ -157,14 +188,15 @@ std::string Training::headline(std::string_view name) const {
   return fmt::format("{}: {} images to train on, {} to test; net {}{}, {} parameters, {} on {}",
                      name, train_.count(), test_.count(), fmt::join(net.sizes, "-"), activation,
                      net_.parameters().size(), to_string(net.type),
-                     to_string(net_.parameters().context().device().kind));
+                     to_string(net_.parameters().context().device().kind)) +
+         (last_.step > 0 ? fmt::format("; resumed at step {}", last_.step) : "");
 }
 
 }  // namespace
 
-void train(const Options& options, const io::Dataset& data, const Context& context,
-           Outputs outputs) {
-  Training(options, data, context, outputs).run();
+void train(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,
+           const SavedRun* saved) {
+  Training(options, data, context, outputs, saved).run();
 }
 
 }  // namespace natgrad::trainer

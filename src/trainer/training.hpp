@@ -6,6 +6,7 @@
 #include "trainer/metrics.hpp"
 #include "trainer/options.hpp"
 #include "trainer/progress.hpp"
+#include "trainer/saved_run.hpp"
 #include "trainer/stopwatch.hpp"
 
 namespace natgrad::trainer {
@@ -23,8 +24,9 @@ struct Outputs {
   Stopwatch& stopwatch;
 };
 
-/// Trains a fully connected net on `data`. Throws `Diverged` naming the step, and `StepFailed`.
-void train(const Options& options, const io::Dataset& data, const Context& context,
-           Outputs outputs);
+/// Trains a fully connected net on `data`, from the beginning or (not null) from where `saved`
+/// stands. Throws `Diverged` naming the step, and `StepFailed`.
+void train(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,
+           const SavedRun* saved);
 
 }  // namespace natgrad::trainer

@@ -1,0 +1,95 @@
+#pragma once
+
+#include "support/files.hpp"
+#include "support/idx_files.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+#include <string>
+#include <sys/wait.h>
+#include <vector>
+
+// Runs natgrad-train itself, as a user does.
+
+namespace natgrad::tests {
+
+using nlohmann::json;
+
+struct Result {
+  int code = -1;
+  std::string output;
+  std::string errors;
+  std::vector<json> metrics;
+
+  const json& last() const { return metrics.back(); }
+  double test_accuracy() const { return last().at("test_accuracy").get<double>(); }
+};
+
+/// The lines of a metrics file, each of which must be whole.
+inline std::vector<json> read_metrics(const std::string& path) {
+  std::vector<json> metrics;
+  std::istringstream lines(read_file(path));
+  for (std::string line; std::getline(lines, line);) metrics.push_back(json::parse(line));
+  return metrics;
+}
+
+class Trainer : public testing::Test {
+ protected:
+  // Tests run side by side: threads that wait by spinning would starve those of the other test.
+  static void SetUpTestSuite() { setenv("OMP_WAIT_POLICY", "passive", 0); }
+
+  std::string metrics_file() const { return directory_.file("metrics.jsonl"); }
+
+  /// Runs the program with its standard output and error going to files.
+  Result run(const std::string& arguments) {
+    const std::string output = directory_.file("output");
+    const std::string errors = directory_.file("errors");
+    const std::string command =
+        std::string(NATGRAD_TRAIN) + " " + arguments + " >" + output + " 2>" + errors;
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(output), read_file(errors), {}};
+  }
+
+  /// A run that must succeed and write metrics.
+  Result run_with_metrics(const std::string& arguments) {
+    Result result = run(arguments + " --metrics " + metrics_file());
+    EXPECT_EQ(result.code, 0) << result.errors;
+    result.metrics = read_metrics(metrics_file());
+    EXPECT_FALSE(result.metrics.empty());
+    return result;
+  }
+
+  void expect_one_line_error(const std::string& arguments, int code, const std::string& text) {
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, code) << arguments;
+    EXPECT_NE(result.errors.find(text), std::string::npos) << arguments << ": " << result.errors;
+    EXPECT_EQ(std::count(result.errors.begin(), result.errors.end(), '\n'), 1) << result.errors;
+    EXPECT_EQ(result.errors.rfind("natgrad-train: ", 0), 0) << result.errors;
+  }
+
+  void write_mnist() const {
+    for (const std::string part : {"train", "t10k"}) {
+      write_file(directory_.file(part + "-images-idx3-ubyte"), image_bytes(30));
+      write_file(directory_.file(part + "-labels-idx1-ubyte"), label_bytes(30));
+    }
+  }
+
+  TemporaryDirectory directory_;
+};
+
+/// All figures but the times.
+inline std::string without_seconds(const std::vector<json>& metrics) {
+  std::string text;
+  for (json line : metrics) {
+    line.erase("seconds");
+    line.erase("evaluation_seconds");
+    text += line.dump() + '\n';
+  }
+  return text;
+}
+
+}  // namespace natgrad::tests
