@@ -12,6 +12,7 @@ namespace natgrad::bench {
 
 // Each adds its benchmarks to Google Benchmark's list.
 void register_peaks();
+void register_grams();
 void register_steps();
 void register_solves();
 void register_activations();

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
 
   natgrad::bench::register_peaks();
   natgrad::bench::register_steps();
+  natgrad::bench::register_grams();
   natgrad::bench::register_solves();
   natgrad::bench::register_activations();
   benchmark::Initialize(&count, pointers.data());

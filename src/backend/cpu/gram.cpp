@@ -11,6 +11,7 @@
 #include "backend/cpu/row_scratch.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace natgrad {
@@ -76,29 +77,37 @@ void multiply(const ConstView& left, Range left_rows, const ConstView& right, Ra
   }
 }
 
-/// sum_s (A_nt . A_ms + bias) (D_nt . D_ms) for one row and term (n, t) and every row m of the
-/// right piece. `inputs` is null where no weight is shared.
+/// Products of one term (n, t) with all terms of the right piece.
 template <class T>
-void add_terms(const Piece& right, bool bias, const T* inputs, const T* outputs, T* sum) {
+struct TermProducts {
+  const T* inputs;   // A_nt . A_ms by input and term; null where no weight is shared
+  const T* outputs;  // D_nt . D_ms by row and term
+  bool bias;         // (n, t) carries a bias that the right piece's terms share
+};
+
+/// by_term_ms += (A_nt . A_ms + bias) (D_nt . D_ms) for every row m and term s of the right piece.
+template <class T>
+void add_term(const Piece& right, const TermProducts<T>& products, T* by_term) {
   const std::int64_t terms = right.block.terms;
-  std::int64_t input = 0;
-  std::int64_t left_of_input =
-      right.block.rows_per_input - right.first % right.block.rows_per_input;
-  for (std::int64_t m = 0; m < right.count; ++m) {
-    const T* d = outputs + m * terms;
-    T total = 0;
-    if (inputs != nullptr) {
-      for (std::int64_t s = 0; s < terms; ++s) total += inputs[input * terms + s] * d[s];
+  const std::int64_t count = right.count * terms;
+  const bool every = products.bias && !right.block.bias_first_term;
+  const T* inputs = products.inputs;
+  std::array<T, cpu::largest_gram_tile> repeated;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  if (inputs != nullptr && right.block.rows_per_input > 1) {
+    for (std::int64_t m = 0; m < right.count; ++m) {
+      const std::int64_t input =
+          (right.first + m) / right.block.rows_per_input - right.first_input();
+      std::copy_n(inputs + input * terms, terms, repeated.data() + m * terms);
     }
-    if (bias) {
-      const std::int64_t carrying = right.block.bias_first_term ? 1 : terms;
-      for (std::int64_t s = 0; s < carrying; ++s) total += d[s];
-    }
-    sum[m] += total;
-    if (--left_of_input == 0) {
-      ++input;
-      left_of_input = right.block.rows_per_input;
-    }
+    inputs = repeated.data();
+  }
+  if (inputs != nullptr) {
+    multiply_add(inputs, every ? T{1} : T{0}, products.outputs, by_term, count);
+  } else if (every) {
+    cpu::add_scaled(T{1}, products.outputs, by_term, count);
+  }
+  if (products.bias && right.block.bias_first_term) {
+    for (std::int64_t i = 0; i < count; i += terms) by_term[i] += products.outputs[i];
   }
 }
 
@@ -129,13 +138,24 @@ void add_pieces(const Piece& left, const Piece& right, const cpu::TileScratch<Re
     return;
   }
   const std::int64_t terms = left.block.terms;
+  const std::int64_t right_terms = right.block.terms;
+  std::array<Result, cpu::largest_gram_tile> by_term;  // NOLINT(*-member-init)
   for (std::int64_t n = 0; n < left.count; ++n) {
     const std::int64_t input = (left.first + n) / left.block.rows_per_input - left.first_input();
+    std::fill_n(by_term.data(), right.count * right_terms, Result{0});
     for (std::int64_t t = 0; t < terms; ++t) {
-      const Result* inputs =
-          weight ? scratch.inputs + (input * terms + t) * inputs_of(right).size() : nullptr;
-      add_terms(right, bias && (t == 0 || !left.block.bias_first_term), inputs,
-                scratch.outputs + (n * terms + t) * terms_of(right).size(), sum + n * stride);
+      add_term<Result>(
+          right,
+          {.inputs =
+               weight ? scratch.inputs + (input * terms + t) * inputs_of(right).size() : nullptr,
+           .outputs = scratch.outputs + (n * terms + t) * terms_of(right).size(),
+           .bias = bias && (t == 0 || !left.block.bias_first_term)},
+          by_term.data());
+    }
+    for (std::int64_t m = 0; m < right.count; ++m) {
+      Result total = 0;
+      for (std::int64_t s = 0; s < right_terms; ++s) total += by_term[m * right_terms + s];
+      sum[n * stride + m] += total;
     }
   }
 }

@@ -25,12 +25,14 @@ inline constexpr std::int64_t formed_terms = 256;
 /// Numbers of a factor that apply and adjoint take at a time: 16 MiB in float.
 inline constexpr std::int64_t product_numbers = std::int64_t{1} << 22;
 
+inline constexpr std::int64_t largest_gram_tile = 192;
+
 /// Rows and columns of a tile of K: three of them fit a core's second-level cache in float, and
 /// there are enough to share among the threads. (On two Zen 3 cores 192 is within 5 % of the best
 /// size for 1024 and 4096 rows, 64 the best for 256.) At least `most_paired_terms`.
 inline std::int64_t gram_tile(std::int64_t n) {
   constexpr std::int64_t tiles_a_thread = 4;
-  for (std::int64_t tile : {192, 128, 96}) {
+  for (std::int64_t tile : {largest_gram_tile, std::int64_t{128}, std::int64_t{96}}) {
     const std::int64_t side = (n + tile - 1) / tile;
     if (side * (side + 1) / 2 >= tiles_a_thread * threads()) return tile;
   }

@@ -1,0 +1,118 @@
+// The two ways to the Gram matrix of a layer with T terms a row, in turn: products of pairs of
+// terms, and rows formed some columns at a time. The library's choice against the cheaper one.
+
+#include "benchmarks.hpp"
+#include "core/context_state.hpp"
+#include "natgrad/natgrad.hpp"
+#include "scores/rows.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace natgrad::bench {
+
+namespace {
+
+struct LayerCase {
+  const char* name;
+  std::int64_t rows, terms, inputs, outputs;
+};
+
+class Grams {
+ public:
+  explicit Grams(const LayerCase& which)
+      : context_(Context::cpu()),
+        parameters_(context_),
+        weight_(context_.array({which.outputs, which.inputs}, ElementType::float32)),
+        bias_(context_.array({which.outputs, 1}, ElementType::float32)),
+        input_(upload(context_, normal_numbers(which.rows * which.terms * which.inputs, 1),
+                      {which.rows * which.terms, which.inputs})),
+        output_score_(upload(context_, normal_numbers(which.rows * which.terms * which.outputs, 2),
+                             {which.rows * which.terms, which.outputs})),
+        gram_(context_.array({which.rows, which.rows}, ElementType::float32)) {
+    const Segment weight = parameters_.add(weight_);
+    const Segment bias = parameters_.add(bias_);
+    LayerScores scores(parameters_);
+    scores.begin({.samples = which.rows});
+    scores.add({.weight = weight,
+                .bias = bias,
+                .input = input_,
+                .output_score = output_score_,
+                .terms = which.terms});
+    const RowBlocks rows = scores.rows().blocks();
+    block_ = rows.blocks.front();
+    chosen_ = block_.formed;
+    scale_ = context_.array({which.rows, 1}, ElementType::float64);
+    Backend& backend = context_.state().backend();
+    backend.fill(1, scale_);
+    scratch_.bytes =
+        backend.rows_scratch({&block_, 1}, which.rows, ElementType::float32, ElementType::float32);
+    memory_ = context_.array({scratch_.bytes / 8 + 1, 1}, ElementType::float64);
+    scratch_.data = memory_.view().data();
+  }
+
+  bool may_pair() const { return block_.terms <= most_paired_terms; }
+  bool forms() const { return chosen_; }
+  double time(bool formed) {
+    block_.formed = formed;
+    return seconds([&] {
+      context_.state().backend().gram({{&block_, 1}, scale_}, gram_, scratch_);
+      context_.synchronize();
+    });
+  }
+
+ private:
+  Context context_;
+  Parameters parameters_;
+  Array weight_;
+  Array bias_;
+  Array input_;
+  Array output_score_;
+  Array gram_;
+  Array scale_;
+  Array memory_;
+  Scratch scratch_;
+  RowBlock block_;
+  bool chosen_ = false;
+};
+
+void gram(benchmark::State& state, const LayerCase& which) {
+  Grams grams(which);
+  grams.time(true);
+  if (grams.may_pair()) grams.time(false);
+  double formed = 0;
+  double paired = 0;
+  for (auto _ : state) {
+    const double first = grams.time(true);
+    const double second = grams.may_pair() ? grams.time(false) : first;
+    formed += first;
+    paired += second;
+    state.SetIterationTime(grams.forms() ? first : second);
+  }
+  const double chosen = grams.forms() ? formed : paired;
+  state.counters["paired_over_formed"] = paired / formed;
+  state.counters["chosen_over_cheaper"] = chosen / std::min(formed, paired);
+}
+
+}  // namespace
+
+void register_grams() {
+  static const std::vector<LayerCase> cases = {
+      {"dense", 512, 1, 128, 128},       {"dense_small", 1024, 1, 32, 10},
+      {"derivatives", 1024, 3, 64, 64},  {"conv_early", 256, 196, 27, 16},
+      {"conv_middle", 256, 49, 144, 32}, {"conv_late", 256, 16, 576, 64},
+      {"recurrent", 512, 20, 64, 64},    {"attention", 256, 32, 256, 256},
+      {"near_small", 512, 4, 32, 32},    {"near_large", 512, 10, 256, 256},
+  };
+  for (const LayerCase& which : cases) {
+    const std::string name =
+        std::string("gram/") + which.name + "/n:" + std::to_string(which.rows) +
+        "/t:" + std::to_string(which.terms) + "/layer:" + std::to_string(which.inputs) + "-" +
+        std::to_string(which.outputs);
+    configure(benchmark::RegisterBenchmark(
+        name.c_str(), [&which](benchmark::State& state) { gram(state, which); }));
+  }
+}
+
+}  // namespace natgrad::bench
