@@ -39,7 +39,7 @@ std::string decay_of(const Momentum& momentum) {
 void add_method(const NaturalGradient::Options& natural, Values& values) {
   values.add("--optimizer", "natural");
   values.add("--form", to_string(natural.form));
-  values.add("--rate", natural.step.rate);
+  values.add("--rate", std::get<FixedRate>(natural.step).rate);
   values.add("--damping", in_words(natural.damping));
   values.add("--momentum", decay_of<HeavyBall>(natural.momentum));
   values.add("--spring", decay_of<Spring>(natural.momentum));
