@@ -279,6 +279,35 @@ TEST(contracts, layers) {
   });
 }
 
+/// A set of six rows, of which rows 2 and 3 have no layer.
+LayerScores with_a_hole(Workplace& w) {
+  LayerScores scores = w.begun();
+  const Segment bias = w.layer().bias;
+  scores.add({.bias = bias, .output_score = w.floats(2, 2), .rows = {.count = 2}});
+  scores.add({.bias = bias, .output_score = w.floats(2, 2), .rows = {.first = 4}});
+  return scores;
+}
+
+TEST(contracts, rows_that_no_layer_covers) {
+  constexpr const char* text = "no layer of the set covers row 2 of 6";
+  expect_errors({
+      bad<ArgumentError>("their gradient", text,
+                         [](W& w) { with_a_hole(w).gradient(w.direction.view()); }),
+      bad<ArgumentError>("their check", text, [](W& w) { with_a_hole(w).check(w.floats(17)); }),
+      bad<ArgumentError>("their step", text, [](W& w) { w.optimizer.step(with_a_hole(w)); }),
+      bad<ArgumentError>("their direction", text,
+                         [](W& w) { w.optimizer.direction(with_a_hole(w), w.direction.view()); }),
+      bad<ArgumentError>("their part of a batch", text,
+                         [](W& w) { w.optimizer.accumulate(with_a_hole(w)); }),
+      bad<ArgumentError>("their matrix", text, [](W& w) { w.primal.accumulate(with_a_hole(w)); }),
+      bad<ArgumentError>("their gradient for another Fisher matrix", text,
+                         [](W& w) {
+                           const LayerScores gradient = with_a_hole(w);
+                           w.optimizer.step({.fisher = w.scores, .gradient = gradient});
+                         }),
+  });
+}
+
 LikelihoodCheck check_with(const Scores& scores, const LikelihoodCheck::Options& options) {
   return check_scores(
       scores, [](const View&) { ADD_FAILURE() << "called"; }, options);
