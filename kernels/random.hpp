@@ -14,7 +14,13 @@
 namespace natgrad::formulas {
 
 /// What a sequence of random numbers is for; sequences of one seed do not overlap.
-enum class RandomStream : std::uint32_t { weights = 1, split = 2, shuffle = 3, directions = 4 };
+enum class RandomStream : std::uint32_t {
+  weights = 1,
+  split = 2,
+  shuffle = 3,
+  directions = 4,
+  labels = 5
+};
 
 /// 64 random bits, number `index` of sequence (`seed`, `stream`, `part`). `part` tells apart the
 /// members of a family, such as layers or epochs.

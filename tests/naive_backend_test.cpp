@@ -1,5 +1,7 @@
 #include "support/naive_backend.hpp"
 
+#include "kernels/categorical.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -415,6 +417,26 @@ TEST_F(naive_backend, categorical) {
   naive.categorical_evaluate(z, labels, result);
   const double second = -1 - std::log(2 + std::exp(-1.0));
   expect_near(result.elements, {std::log(0.5) + second + std::log(0.25), 1});
+}
+
+TEST_F(naive_backend, sample_categorical) {
+  // Probabilities 1/4, 1/2, 1/4; a sure third class; and a row that is not finite.
+  const double ln2 = std::numbers::ln2;
+  Numbers<double> z = matrix(3, {0, ln2, 0, -1e5, -1e5, 1e5, nan, 0, 0});
+  Numbers<double> counter = vector({6});
+  constexpr int draws = 40;
+  Numbers<std::int32_t> labels = integers(std::vector<std::int32_t>(3 * draws, 7));
+  naive.sample_categorical(z, 5, draws, counter, labels);
+  EXPECT_EQ(counter.elements[0], 7);
+  int of_each[3] = {};
+  for (int k = 0; k < draws; ++k) {
+    const double u = formulas::label_uniform(5, 6, k);
+    EXPECT_EQ(labels.elements[k], u < 0.25 ? 0 : u < 0.75 ? 1 : 2) << u;
+    ++of_each[labels.elements[k]];
+    EXPECT_EQ(labels.elements[draws + k], 2);
+    EXPECT_EQ(labels.elements[2 * draws + k], -1);
+  }
+  for (int count : of_each) EXPECT_GT(count, 0);
 }
 
 TEST_F(naive_backend, step_scalars) {

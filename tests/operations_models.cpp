@@ -187,6 +187,19 @@ void add_categorical_cases(OperationTable& table) {
     }
   });
 
+  table.add_types("categorical_score", "shared", [](TestDevice& device, ElementType type) {
+    for_sizes(device, [=](Trial& trial, const Size& size) {
+      const Operand z = trial.matrix(size.rows, size.columns, type, Use::input);
+      const Operand labels =
+          trial.vector(ElementType::int32, Use::input, some_labels(3 * size.rows, size.columns));
+      const Operand score = trial.matrix(3 * size.rows, size.columns, type, Use::output);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.categorical_score(of(z), of(labels), of(score));
+      });
+      trial.expect_within(score, softmax_bound(size.columns, type));
+    });
+  });
+
   table.add_types("categorical_log_likelihood", "", [](TestDevice& device, ElementType type) {
     for (double factor : {1.0, 30.0, 1e4}) {
       for_sizes(device, [=](Trial& trial, const Size& size) {
@@ -247,10 +260,53 @@ void add_categorical_cases(OperationTable& table) {
   });
 }
 
+/// The uniform numbers are the same bits, and the sums in double so close to the twin's that none
+/// of these few thousand falls between the two.
+void add_sampling_cases(OperationTable& table) {
+  for (std::int64_t draws : {1, 3}) {
+    table.add_types("sample_categorical", std::to_string(draws),
+                    [=](TestDevice& device, ElementType type) {
+                      // The last wraps: counters of more than 32 bits begin again.
+                      for (double drawing : {0.0, 4294967295.0, 4294967296.0}) {
+                        for_sizes(device, [=](Trial& trial, const Size& size) {
+                          const Operand z = trial.matrix(size.rows, size.columns, type, Use::input);
+                          spread(trial, z, drawing == 0 ? 1 : 30);
+                          const Operand counter = trial.vector(float64, Use::both, {drawing});
+                          const Operand labels =
+                              trial.vector(draws * size.rows, ElementType::int32, Use::output);
+                          trial.run([&](Backend& backend, const Side& of) {
+                            backend.sample_categorical(of(z), 0x123456789abcdef0, draws,
+                                                       of(counter), of(labels));
+                          });
+                          trial.expect_equal(labels);
+                          trial.expect_equal(counter);
+                        });
+                      }
+                    });
+  }
+  table.add_types("sample_categorical", "not_finite", [](TestDevice& device, ElementType type) {
+    for (double bad : {nan, infinity, -infinity}) {
+      Trial trial(device, 2);
+      const Operand z = trial.matrix(3, 5, type, Use::input);
+      std::vector<double> outputs = trial.given(z);
+      outputs[5 + 2] = bad;
+      trial.set(z, outputs);
+      const Operand counter = trial.vector(float64, Use::both, {1});
+      const Operand labels = trial.vector(6, ElementType::int32, Use::output);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.sample_categorical(of(z), 1, 2, of(counter), of(labels));
+      });
+      trial.expect_equal(labels);
+      for (int i = 0; i < 6; ++i) EXPECT_EQ(trial.actual(labels)[i] == -1, i / 2 == 1);
+    }
+  });
+}
+
 }  // namespace
 
 void add_model_cases(OperationTable& table) {
   add_activation_cases(table);
+  add_sampling_cases(table);
   add_categorical_cases(table);
 }
 

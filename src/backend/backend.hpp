@@ -185,9 +185,17 @@ class Backend {
   /// its formula needs (z for gelu, a for the others).
   virtual void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
                                    const View& delta) = 0;
-  /// score_nc = [c = label_n] - softmax(z_n)_c; a label outside [0, C) gives a row of NaN.
+  /// score_nc = [c = label_n] - softmax(z_m)_c, m = n / R; a label outside [0, C) gives a row of
+  /// NaN. z (N, C), labels (N R), score (N R, C): R rows of score share one of z.
   virtual void categorical_score(const ConstView& z, const ConstView& labels,
                                  const View& score) = 0;
+  /// labels (N draws) int32, label n draws + k drawn from softmax(z_n): the first class whose
+  /// cumulative probability, in double, is above the uniform number that follows from key, counter
+  /// and n draws + k alone (kernels/categorical.hpp). -1 where a number of z_n is not finite.
+  /// `counter`, one-element float64 and a whole number, is then 1 larger: a replayed call draws
+  /// anew.
+  virtual void sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
+                                  const View& counter, const View& labels) = 0;
   /// log_p_n = log softmax(z_n)_label, float64 (N) over z of either type; NaN for a label outside
   /// [0, C).
   virtual void categorical_log_likelihood(const ConstView& z, const ConstView& labels,

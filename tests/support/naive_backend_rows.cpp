@@ -1,3 +1,4 @@
+#include "kernels/random.hpp"
 #include "support/naive_backend.hpp"
 #include "support/naive_elements.hpp"
 
@@ -190,14 +191,33 @@ void NaiveBackend::activation_backward(Activation activation, const ConstView& z
 
 void NaiveBackend::categorical_score(const ConstView& z, const ConstView& labels,
                                      const View& score) {
-  for (std::int64_t n = 0; n < z.rows(); ++n) {
+  for (std::int64_t n = 0; n < score.rows(); ++n) {
     const auto label = static_cast<std::int64_t>(load(labels, n));
-    const Vector log_p = log_softmax(z, n);
+    const Vector log_p = log_softmax(z, n * z.rows() / score.rows());
     for (std::int64_t c = 0; c < z.columns(); ++c) {
       const Real difference = (c == label ? 1 : 0) - std::exp(log_p[c]);
       store(is_class(label, z) ? difference : not_a_number, score, n, c);
     }
   }
+}
+
+void NaiveBackend::sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
+                                      const View& counter, const View& labels) {
+  const auto part = static_cast<std::uint32_t>(static_cast<std::uint64_t>(load(counter, 0)));
+  for (std::int64_t i = 0; i < labels.rows(); ++i) {
+    const std::int64_t n = i / draws;
+    const double u = formulas::uniform(formulas::random_bits(key, formulas::RandomStream::labels,
+                                                             part, static_cast<std::uint64_t>(i)));
+    const Vector log_p = log_softmax(z, n);
+    std::int64_t label = 0;
+    Real below = std::exp(log_p[0]);
+    while (below <= u && label + 1 < z.columns()) below += std::exp(log_p[++label]);
+    for (std::int64_t c = 0; c < z.columns(); ++c) {
+      if (!std::isfinite(load(z, n, c))) label = -1;
+    }
+    store(static_cast<Real>(label), labels, i);
+  }
+  store(load(counter, 0) + 1, counter, 0);
 }
 
 void NaiveBackend::categorical_log_likelihood(const ConstView& z, const ConstView& labels,

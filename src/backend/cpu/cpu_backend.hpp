@@ -66,6 +66,8 @@ class CpuBackend final : public Backend {
   void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
                            const View& delta) override;
   void categorical_score(const ConstView& z, const ConstView& labels, const View& score) override;
+  void sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
+                          const View& counter, const View& labels) override;
   void categorical_log_likelihood(const ConstView& z, const ConstView& labels,
                                   const View& log_p) override;
   void categorical_evaluate(const ConstView& z, const ConstView& labels,

@@ -2,6 +2,7 @@
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
 #include "kernels/activations.hpp"
+#include "kernels/categorical.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -127,6 +128,34 @@ void softmax_score_row(const T* z, std::int64_t label, std::int64_t classes, T* 
 }
 
 template <class T>
+bool all_finite(const T* z, std::int64_t count) {
+  T sum = 0;  // of zeros, and of NaN for what is not finite
+  for (std::int64_t i = 0; i < count; ++i) sum += z[i] * 0;
+  return sum == 0;
+}
+
+/// Draws of one row; `uniform(k)` is the number that draw k follows from. Weights are computed
+/// again for every draw: there is no room for them, and the labels are few beside the net's
+/// products.
+template <class T, class Uniform>
+void sample_row(const T* z, std::int64_t classes, std::int64_t draws, const Uniform& uniform,
+                std::int32_t* labels) {
+  if (!all_finite(z, classes)) {
+    std::fill_n(labels, draws, -1);
+    return;
+  }
+  const auto largest = static_cast<double>(largest_of(z, classes));
+  const auto weight = [&](std::int64_t c) {
+    return formulas::exp(static_cast<double>(z[c]) - largest);
+  };
+  double total = 0;
+  for (std::int64_t c = 0; c < classes; ++c) total += weight(c);
+  for (std::int64_t k = 0; k < draws; ++k) {
+    labels[k] = static_cast<std::int32_t>(formulas::pick_class(classes, total, uniform(k), weight));
+  }
+}
+
+template <class T>
 double log_softmax(const T* z, std::int64_t label, std::int64_t classes) {
   if (label < 0 || label >= classes) return std::numeric_limits<double>::quiet_NaN();
   const double largest = static_cast<double>(largest_of(z, classes));
@@ -174,14 +203,35 @@ void CpuBackend::activation_backward(Activation activation, const ConstView& z, 
 
 void CpuBackend::categorical_score(const ConstView& z, const ConstView& labels, const View& score) {
   const std::int32_t* label = labels.as<std::int32_t>();
+  const std::int64_t shared = z.rows() == 0 ? 1 : score.rows() / z.rows();
   with_float_type(z.type(), [&]<class T>(T) {
     cpu::parallel_blocks(
-        z.rows(), cpu::row_grain(16 * z.columns()), [&](std::int64_t begin, std::int64_t end) {
+        score.rows(), cpu::row_grain(16 * z.columns()), [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t n = begin; n < end; ++n) {
-            softmax_score_row(at<T>(z, n, 0), label[n], z.columns(), at<T>(score, n, 0));
+            softmax_score_row(at<T>(z, n / shared, 0), label[n], z.columns(), at<T>(score, n, 0));
           }
         });
   });
+}
+
+void CpuBackend::sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
+                                    const View& counter, const View& labels) {
+  std::int32_t* label = labels.as<std::int32_t>();
+  const auto drawing = static_cast<std::uint64_t>(cpu::value_of(counter));
+  with_float_type(z.type(), [&]<class T>(T) {
+    cpu::parallel_blocks(z.rows(), cpu::row_grain(16 * (draws + 1) * z.columns()),
+                         [&](std::int64_t begin, std::int64_t end) {
+                           for (std::int64_t n = begin; n < end; ++n) {
+                             const auto uniform = [&](std::int64_t k) {
+                               return formulas::label_uniform(
+                                   key, drawing, static_cast<std::uint64_t>(n * draws + k));
+                             };
+                             sample_row(at<T>(z, n, 0), z.columns(), draws, uniform,
+                                        label + n * draws);
+                           }
+                         });
+  });
+  *counter.as<double>() += 1;
 }
 
 void CpuBackend::categorical_log_likelihood(const ConstView& z, const ConstView& labels,
