@@ -142,6 +142,33 @@ void check_training(Form form, const Momentum& momentum) {
   EXPECT_EQ(optimizer.report().outcome, Outcome::not_finite);
 }
 
+TEST(allocations, nor_does_training_with_sampled_rows) {
+  for (Form form : {Form::primal, Form::dual}) {
+    Counter counter;
+    FullyConnected net(Context::cpu({.allocator = counter.allocator()}), {.sizes = {7, 9, 3}});
+    Tensor<float> inputs(Random(3).table(40, 7));
+    const std::vector<std::int32_t> labels(40, 1);
+    NaturalGradient optimizer(net.parameters(), {.momentum = HeavyBall{}, .form = form});
+    LayerScores data(net.parameters());
+    LayerScores sampled(net.parameters(), {.kind = Kind::sampled});
+    const auto train = [&](std::int64_t count, std::int64_t draws) {
+      net.forward(inputs.view().row_range(0, count));
+      net.backward(ConstView(labels.data(), {count, 1}));
+      net.sample(draws);
+      net.add_to(data, {.samples = count});
+      net.add_sampled_to(sampled, {.samples = count * draws});
+      optimizer.step({.fisher = sampled, .gradient = data});
+    };
+    train(40, 2);
+    for (std::int64_t count : {40, 23, 1, 40}) {
+      for (std::int64_t draws : {2, 1}) {
+        expect_no_allocation(counter, to_string(form), [&] { train(count, draws); });
+      }
+    }
+    EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+  }
+}
+
 TEST(allocations, training_allocates_nothing_after_the_first_step) {
   for (Form form : {Form::primal, Form::dual}) {
     for (const Momentum& momentum : momenta) {

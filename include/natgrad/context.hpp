@@ -20,8 +20,9 @@ class ContextState;
 /// made from it, is used by one thread at a time; different contexts are independent. Work is
 /// ordered as it was called. These wait for it: `synchronize`, `read`, `write`; `report` of the
 /// optimizer and of a `FisherMatrix`, its `trace` and `quadratic_form`; `Scores::check`,
-/// `check_scores`; `save` and `load`; `FullyConnected`'s constructor and `evaluate`. The library
-/// changes no process-wide setting and prints nothing: warnings go to `Options::on_warning`.
+/// `check_scores`; `save` and `load`; `FullyConnected`'s constructor, `evaluate` and
+/// `draw_counter`. The library changes no process-wide setting and prints nothing: warnings go to
+/// `Options::on_warning`.
 class NATGRAD_EXPORT Context {
  public:
   struct Options {

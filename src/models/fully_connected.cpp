@@ -5,6 +5,7 @@
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
 #include "kernels/random.hpp"
+#include "models/fully_connected_state.hpp"
 #include "natgrad/error.hpp"
 
 #include <array>
@@ -16,9 +17,6 @@ namespace natgrad {
 using detail::message;
 
 namespace {
-
-/// The derivative of gelu needs z; those of the others read a, which may then take z's place.
-bool keeps_preactivation(Activation activation) { return activation == Activation::gelu; }
 
 void check_options(const FullyConnected::Options& options) {
   if (options.sizes.size() < 2) {
@@ -34,51 +32,16 @@ void check_options(const FullyConnected::Options& options) {
   }
 }
 
+/// Rows k, k + stride, k + 2 stride, ... of a contiguous array.
+View every(const View& rows, std::int64_t k, std::int64_t stride) {
+  const View from = rows.row_range(k, rows.rows() - k);
+  return {from.data(),
+          from.type(),
+          {rows.rows() / stride, rows.columns()},
+          {.leading_dimension = stride * rows.columns(), .device = rows.device()}};
+}
+
 }  // namespace
-
-struct FullyConnected::State {
-  struct Layer {
-    Array weight;  // (d_out, d_in)
-    Array bias;    // (d_out)
-    Segment weight_segment;
-    Segment bias_segment;
-    Array preactivation;  // z (N, d_out), only where the derivative needs it
-    Array output;         // a (N, d_out)
-    Array score;          // D (N, d_out)
-  };
-  Options options;
-  Parameters parameters;
-  Backend& backend;
-  std::vector<Layer> layers;
-  Array sums;        // (2) of an evaluation
-  ConstView inputs;  // of the last forward
-  std::int64_t rows = 0;
-  bool has_scores = false;
-
-  State(const Context& context, Options wanted)
-      : options(std::move(wanted)), parameters(context), backend(context.state().backend()) {}
-
-  Activation activation(std::size_t layer) const {
-    return layer + 1 == layers.size() ? Activation::identity : options.activation;
-  }
-  /// The first N rows of a layer's array.
-  View batch(const Array& array) const {
-    const View whole = array;
-    return {whole.data(), whole.type(), {rows, whole.columns()}, {.device = whole.device()}};
-  }
-  ConstView input_of(std::size_t layer) const {
-    return layer == 0 ? inputs : ConstView(batch(layers[layer - 1].output));
-  }
-  View preactivation(std::size_t layer) const {
-    const Layer& l = layers[layer];
-    return batch(l.preactivation.empty() ? l.output : l.preactivation);
-  }
-
-  void initialize(std::size_t index);
-  void reserve(std::int64_t samples);
-  void check_labels(const char* caller, const ConstView& labels) const;
-  void require_elsewhere(const char* name, const View& result) const;
-};
 
 void FullyConnected::State::initialize(std::size_t index) {
   Layer& layer = layers[index];
@@ -142,6 +105,7 @@ void FullyConnected::State::require_elsewhere(const char* name, const View& resu
     detail::require_disjoint(name, result, "a bias", layer.bias);
     detail::require_disjoint(name, result, "an output of the net", layer.output);
     detail::require_disjoint(name, result, "a score of the net", layer.score);
+    detail::require_disjoint(name, result, "a sampled score of the net", layer.sampled_score);
   }
 }
 
@@ -151,6 +115,8 @@ FullyConnected::FullyConnected(const Context& context, Options options) {
   state_->layers.resize(state_->options.sizes.size() - 1);
   for (std::size_t i = 0; i < state_->layers.size(); ++i) state_->initialize(i);
   state_->sums = context.array({2, 1}, ElementType::float64);
+  state_->drawings = context.array({1, 1}, ElementType::float64);
+  state_->backend.fill(0, state_->drawings);
 }
 
 FullyConnected::~FullyConnected() = default;
@@ -168,6 +134,7 @@ void FullyConnected::forward(const ConstView& inputs) {
   detail::require_shape("forward: inputs", inputs, {inputs.rows(), s.options.sizes.front()});
   s.rows = 0;
   s.has_scores = false;
+  s.draws = 0;
   s.reserve(inputs.rows());
   for (const State::Layer& layer : s.layers) {
     detail::require_disjoint("forward: inputs", inputs, "an output of the net", layer.output);
@@ -191,33 +158,45 @@ void FullyConnected::backward(const ConstView& labels) {
   State& s = *state_;
   s.check_labels("backward", labels);
   s.backend.categorical_score(outputs(), labels, s.batch(s.layers.back().score));
-  for (std::size_t i = s.layers.size() - 1; i > 0; --i) {
-    const View score = s.batch(s.layers[i - 1].score);
-    s.backend.gemm(Transpose::no, Transpose::no, 1, s.batch(s.layers[i].score), s.layers[i].weight,
-                   0, score);
-    s.backend.activation_backward(s.activation(i - 1), s.preactivation(i - 1),
-                                  s.batch(s.layers[i - 1].output), score);
-  }
+  s.propagate(&State::Layer::score, 1);
   s.has_scores = true;
+}
+
+/// From the scores of the outputs to those of every layer before; `shared` rows have one input.
+void FullyConnected::State::propagate(Array Layer::*score, std::int64_t shared) const {
+  for (std::size_t i = layers.size() - 1; i > 0; --i) {
+    const View delta = batch(layers[i - 1].*score, shared);
+    backend.gemm(Transpose::no, Transpose::no, 1, batch(layers[i].*score, shared), layers[i].weight,
+                 0, delta);
+    for (std::int64_t k = 0; k < shared; ++k) {
+      backend.activation_backward(activation(i - 1), preactivation(i - 1),
+                                  batch(layers[i - 1].output), every(delta, k, shared));
+    }
+  }
 }
 
 void FullyConnected::add_to(LayerScores& scores, const RowSet& set) const {
   const State& s = *state_;
   if (!s.has_scores) throw ArgumentError("add_to: call forward and backward first");
-  if (!(scores.parameters() == s.parameters)) {
-    throw ArgumentError("add_to: the scores are of other parameters");
+  s.add_layers("add_to", scores, set, &State::Layer::score, 1);
+}
+
+void FullyConnected::State::add_layers(const char* caller, LayerScores& scores, const RowSet& set,
+                                       Array Layer::*score, std::int64_t shared) const {
+  if (!(scores.parameters() == parameters)) {
+    throw ArgumentError(message(caller, ": the scores are of other parameters"));
   }
-  if (set.samples != s.rows) {
-    throw ShapeError(message("add_to: the set has ", set.samples, " samples, the last forward ",
-                             s.rows, " rows"));
+  if (set.samples != rows * shared) {
+    throw ShapeError(message(caller, ": the set has ", set.samples, " samples, the last forward ",
+                             rows, " rows", shared == 1 ? "" : message(" of ", shared, " draws")));
   }
   scores.begin(set);
-  for (std::size_t i = 0; i < s.layers.size(); ++i) {
-    const State::Layer& layer = s.layers[i];
-    scores.add({.weight = layer.weight_segment,
-                .bias = layer.bias_segment,
-                .input = s.input_of(i),
-                .output_score = s.batch(layer.score)});
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    scores.add({.weight = layers[i].weight_segment,
+                .bias = layers[i].bias_segment,
+                .input = input_of(i),
+                .output_score = batch(layers[i].*score, shared),
+                .rows_per_input = shared});
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace natgrad {
@@ -25,6 +26,8 @@ class NATGRAD_EXPORT FullyConnected {
     /// Key of the initial weights: uniform in +-gain sqrt(3 / d_in), gain sqrt(2) for relu and
     /// gelu, 1 for the others; biases 0. The same numbers on every machine and backend.
     std::uint64_t seed = 0;
+    /// Key of the labels that `sample` draws; default: `seed`, whose weights are other numbers.
+    std::optional<std::uint64_t> sampling_key = {};
   };
 
   /// Means over the batch that `forward` was last given.
@@ -64,6 +67,40 @@ class NATGRAD_EXPORT FullyConnected {
   /// valid until the next `forward` or `backward`. Throws `ArgumentError` before `backward` or for
   /// scores of other parameters, `ShapeError` when `set.samples` is not N; the set stays as it was.
   void add_to(LayerScores& scores, const RowSet& set) const;
+
+  /// Draws labels from the model, `draws` for each row of the last `forward`, and computes the
+  /// scores of log p at them with respect to every layer's output: rows whose S^T S has the Fisher
+  /// matrix as its expectation (Kunstner, Balles, Hennig 2019, "Limitations of the empirical Fisher
+  /// approximation for natural gradient descent"), and whose own mean is no gradient of anything.
+  /// Label k of row n is that of softmax(z_n) at a uniform number that follows from the key of the
+  /// options, the number of calls before (modulo 2^32) and n draws + k: the same on every machine
+  /// and backend, another in every call. Outputs that are not finite give a row of NaN and the
+  /// outcome `not_finite`. What `backward` left is not touched. Costs `draws` times what `backward`
+  /// does; N draws rows of scores of its own, allocated when there are more than ever before. Does
+  /// not wait. Throws `ArgumentError` before `forward`, `OptionError` for draws < 1, `MemoryError`
+  /// without room.
+  void sample(std::int64_t draws = 1);
+
+  /// The labels that `sample` drew, (N draws) int32, order row, draw (`ArgumentError` before).
+  ConstView sampled_labels() const;
+
+  /// Begins a set with the rows of `sample` and adds every layer to it; `set.samples` is N draws,
+  /// their inputs are shared and not copied. Each row's weight is 1 / `set.batch_samples`, and that
+  /// counts rows: of a batch of M samples in parts it is M draws (the default where the set is the
+  /// whole batch), so that the draws of one sample share its 1/M. The step needs a gradient of the
+  /// data beside them: `Batch{.fisher = sampled, .gradient = data}`, data from `add_to`. Valid and
+  /// throws like `add_to`, and `ArgumentError` before `sample` or for scores that are not
+  /// `Kind::sampled`.
+  void add_sampled_to(LayerScores& scores, const RowSet& set) const;
+
+  /// How many times labels were drawn: with the parameters all that the next `sample` depends on,
+  /// for a checkpoint of the caller's. Waits. Setting it, from 0 to 2^53 (`OptionError`), does not.
+  std::int64_t draw_counter() const;
+  void set_draw_counter(std::int64_t counter);
+
+  /// Bytes that a net of these options holds, weights included, once it has seen batches of
+  /// `samples` and drawn `draws` labels for each (0: `sample` was never called).
+  std::int64_t bytes(std::int64_t samples, std::int64_t draws = 0) const;
 
   /// Mean log-likelihood gradient over the batch, P contiguous numbers, as plain training computes
   /// it: one matrix product a layer. After `backward` (`ArgumentError`). Does not wait.

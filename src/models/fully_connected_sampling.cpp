@@ -1,0 +1,89 @@
+// Labels drawn from the model, and their scores.
+
+#include "core/message.hpp"
+#include "models/fully_connected_state.hpp"
+#include "natgrad/error.hpp"
+
+#include <limits>
+
+namespace natgrad {
+
+using detail::message;
+
+namespace {
+
+constexpr std::int64_t largest_counter = std::int64_t{1} << 53;  // exact in double
+
+}  // namespace
+
+void FullyConnected::State::reserve_sampled(std::int64_t wanted) {
+  // The last to be allocated: it is missing when there was no memory for all.
+  if (!sampled_labels.empty() && sampled_labels.view().rows() >= wanted) return;
+  const Context& context = parameters.context();
+  sampled_labels = {};
+  // Released first: the old and the new together would be twice the memory.
+  for (Layer& layer : layers) layer.sampled_score = {};
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    layers[i].sampled_score = context.array({wanted, options.sizes[i + 1]}, options.type);
+  }
+  sampled_labels = context.array({wanted, 1}, ElementType::int32);
+}
+
+void FullyConnected::sample(std::int64_t draws) {
+  State& s = *state_;
+  if (s.rows == 0) throw ArgumentError("sample: call forward first");
+  if (draws < 1 || draws > std::numeric_limits<std::int64_t>::max() / s.rows) {
+    throw OptionError(message("sample: draws = ", draws, ", must be > 0, and ", s.rows,
+                              " times it be counted in 64 bits"));
+  }
+  s.draws = 0;
+  s.reserve_sampled(s.rows * draws);
+  s.draws = draws;
+  const View labels = s.batch(s.sampled_labels, draws);
+  s.backend.sample_categorical(outputs(), s.options.sampling_key.value_or(s.options.seed), draws,
+                               s.drawings, labels);
+  s.backend.categorical_score(outputs(), labels, s.batch(s.layers.back().sampled_score, draws));
+  s.propagate(&State::Layer::sampled_score, draws);
+}
+
+ConstView FullyConnected::sampled_labels() const {
+  const State& s = *state_;
+  if (s.draws == 0) throw ArgumentError("sampled_labels: call forward and sample first");
+  return s.batch(s.sampled_labels, s.draws);
+}
+
+void FullyConnected::add_sampled_to(LayerScores& scores, const RowSet& set) const {
+  const State& s = *state_;
+  if (s.draws == 0) throw ArgumentError("add_sampled_to: call forward and sample first");
+  if (scores.kind() != Kind::sampled) {
+    throw ArgumentError(message("add_sampled_to: the scores are ", to_string(scores.kind()),
+                                ", must be of Kind::sampled"));
+  }
+  s.add_layers("add_sampled_to", scores, set, &State::Layer::sampled_score, s.draws);
+}
+
+std::int64_t FullyConnected::draw_counter() const {
+  double counter = 0;
+  state_->backend.download(state_->drawings, &counter);
+  return static_cast<std::int64_t>(counter);
+}
+
+void FullyConnected::set_draw_counter(std::int64_t counter) {
+  if (counter < 0 || counter > largest_counter) {
+    throw OptionError(message("set_draw_counter: ", counter, ", must be >= 0 and <= 2^53"));
+  }
+  state_->backend.fill(static_cast<double>(counter), state_->drawings);
+}
+
+std::int64_t FullyConnected::bytes(std::int64_t samples, std::int64_t draws) const {
+  const State& s = *state_;
+  std::int64_t elements = s.parameters.size();
+  for (std::size_t i = 0; i < s.layers.size(); ++i) {
+    const std::int64_t kept = 2 + draws + (keeps_preactivation(s.activation(i)) ? 1 : 0);
+    elements += samples * kept * s.options.sizes[i + 1];
+  }
+  const std::int64_t labels = samples * draws * size_of(ElementType::int32);
+  return elements * size_of(s.options.type) + labels + 3 * size_of(ElementType::float64);
+}
+
+}  // namespace natgrad
