@@ -45,7 +45,10 @@ using trainer_resume = Resume;
 TEST_F(trainer_resume, trains_on_as_if_it_had_not_stopped) {
   for (const std::string options :
        {"", "--momentum 0.9 --precision double", "--spring 0 --form primal --hidden none",
-        "--optimizer sgd", "--optimizer sgd --momentum 0", "--optimizer adam"}) {
+        "--fisher sampled --rate 0.3",
+        "--fisher sampled --fisher-draws 2 --step-rule kl --rate 0.4",
+        "--max-norm 0.3 --refinement 1", "--optimizer sgd", "--optimizer sgd --momentum 0",
+        "--optimizer adam"}) {
     SCOPED_TRACE(options);
     const Result whole = run_small(options + " --epochs 5");
     run_small(options + " --epochs 2" + saving());
@@ -53,6 +56,16 @@ TEST_F(trainer_resume, trains_on_as_if_it_had_not_stopped) {
     const Result resumed = run_small(options + " --epochs 5" + resuming());
     EXPECT_EQ(without_seconds(resumed.metrics), without_seconds(whole.metrics));
   }
+}
+
+TEST_F(trainer_resume, refuses_other_options_of_the_fisher) {
+  run_small("--fisher sampled --step-rule kl --epochs 1" + saving());
+  const auto refuse = [&](const std::string& options, const std::string& text) {
+    expect_one_line_error(small("--fisher sampled " + options + resuming()), 2, text);
+  };
+  refuse("--step-rule kl --fisher-draws 2", "--fisher-draws 2: the run in ");
+  refuse("--step-rule kl --kl-radius 2e-2", "--kl-radius 0.02: the run in ");
+  refuse("", "--step-rule fixed: the run in ");
 }
 
 TEST_F(trainer_resume, goes_on_within_an_epoch) {
@@ -142,7 +155,11 @@ TEST_F(trainer_resume, refuses_other_options_and_names_both_values) {
       {"--precision double", "--precision double: ", " has --precision float"},
       {"--optimizer adam", "--optimizer adam: ", " has --optimizer natural"},
       {"--form dual", "--form dual: ", " has --form automatic"},
+      {"--fisher sampled", "--fisher sampled: ", " has --fisher empirical"},
+      {"--max-norm 2", "--max-norm 2: ", " has --max-norm none"},
+      {"--refinement 1", "--refinement 1: ", " has --refinement 0"},
       {"--rate 0.3", "--rate 0.3: ", " has --rate 0.4"},
+      {"--rate 0.4:linear", "--rate 0.4:linear: ", " has --rate 0.4"},
       {"--damping relative:1", "--damping relative:1: ", " has --damping 0.03"},
       {"--momentum 0.9", "--momentum 0.9: ", " has --momentum none"},
       {"--spring 0.8", "--spring 0.8: ", " has --spring 0.9"},
@@ -272,6 +289,8 @@ TEST_F(trainer_killed, at_random_instants_leaves_no_trace) {
       KilledRun{{"--batch", "100", "--epochs", "40"}},
       // A checkpoint a step: the kill often meets one that is being written.
       KilledRun{{"--batch", "200", "--epochs", "15", "--evaluate-every", "1"}},
+      // Labels drawn anew, and a rate that falls over the whole run.
+      KilledRun{{"--batch", "200", "--epochs", "30", "--fisher", "sampled"}},
       KilledRun{{"--batch", "50", "--epochs", "40", "--optimizer", "adam"}},
       KilledRun{{"--batch", "50", "--epochs", "40", "--optimizer", "sgd", "--precision", "double"}},
   };

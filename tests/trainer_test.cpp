@@ -29,13 +29,33 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits somewhere", "digits takes no directory"},
       {"mnist", "mnist needs the directory"},
       {"mnist . --split 1", "--split"},
-      {"digits --fisher exact", "--fisher"},
+      {"digits --fisher exact", "--fisher exact: expected empirical|sampled"},
+      {"digits --fisher-draws 2", "--fisher-draws: has no meaning without --fisher sampled"},
+      {"digits --fisher sampled --fisher-draws 0", "--fisher-draws 0: expected a whole number"},
+      {"digits --step-rule trust", "--step-rule trust: expected fixed|kl"},
+      {"digits --step-rule kl", "--step-rule kl: the empirical matrix"},
+      {"digits --fisher sampled --kl-radius 1", "--kl-radius: has no meaning without --step-rule"},
+      {"digits --fisher sampled --step-rule kl --kl-radius 0", "--kl-radius 0: expected a number"},
+      {"digits --max-norm 0", "--max-norm 0: expected a number > 0"},
+      {"digits --refinement -1", "--refinement -1: expected a whole number from 0"},
+      {"digits --refinement 1 --form primal", "--refinement: has no meaning with --form primal"},
+      {"digits --plan --quiet", "--plan: has no meaning with --quiet"},
+      {"digits --optimizer adam --plan", "--plan: has no meaning with --optimizer adam"},
+      {"digits --optimizer sgd --fisher sampled", "--fisher: has no meaning with --optimizer sgd"},
+      {"digits --optimizer sgd --fisher-draws 1", "--fisher-draws: has no meaning"},
+      {"digits --optimizer sgd --step-rule fixed", "--step-rule: has no meaning"},
+      {"digits --optimizer sgd --kl-radius 1", "--kl-radius: has no meaning"},
+      {"digits --optimizer adam --max-norm 1", "--max-norm: has no meaning"},
+      {"digits --optimizer adam --refinement 1", "--refinement: has no meaning"},
+      {"digits --optimizer adam --rate 1e-3:linear", "--rate with :linear or :cosine: has no"},
       {"digits --optimizer newton", "--optimizer newton: expected natural|sgd|adam"},
       {"digits --form cubic", "--form cubic: expected auto|primal|dual"},
       {"digits --rate 0", "--rate 0: expected a number > 0"},
       {"digits --rate nan", "--rate nan: expected a number > 0"},
       {"digits --rate inf", "--rate inf: expected a number > 0"},
-      {"digits --rate 0.3:linear", "--rate 0.3:linear: expected a number > 0"},
+      {"digits --rate 0.3:square", "--rate 0.3:square: expected a number > 0, alone or with"},
+      {"digits --rate 0.3:", "--rate 0.3:: expected a number > 0, alone or with"},
+      {"digits --rate 0:linear", "--rate 0: expected a number > 0"},
       {"digits --rate", "--rate"},
       {"digits --damping -1", "--damping -1: expected a number >= 0"},
       {"digits --damping relative:x", "--damping x: expected a number >= 0"},
@@ -141,6 +161,67 @@ TEST_F(trainer, writes_metrics_of_a_natural_run) {
   }
 }
 
+TEST_F(trainer, writes_what_sampled_rows_predict) {
+  const Result result = run_with_metrics(
+      "digits --fisher sampled --fisher-draws 2 --step-rule kl --kl-radius 1e-3 --rate 0.5:cosine "
+      "--spring 0 --steps 4 --batch 479 --hidden 16");
+  for (int step = 0; step < 4; ++step) {
+    const json& line = result.metrics[static_cast<std::size_t>(step < 3 ? step : step + 1)];
+    ASSERT_EQ(line["step"], step + 1);
+    const double rate = line["rate"].get<double>();
+    const double predicted = line["predicted_kl"].get<double>();
+    EXPECT_LE(rate, 0.25 * (1 + std::cos(M_PI * step / 4)));
+    EXPECT_LE(predicted, 1.0001e-3);
+    EXPECT_NEAR(predicted, 0.5 * rate * rate * line["quadratic_form"].get<double>(), 1e-12);
+  }
+}
+
+TEST_F(trainer, lets_the_rate_fall_over_the_run) {
+  const Result result =
+      run_with_metrics("digits --rate 0.2:linear --steps 5 --batch 300 --hidden 16");
+  std::vector<double> rates;
+  for (const json& line : result.metrics) {
+    if (line.contains("rate") && !line.contains("final")) rates.push_back(line["rate"]);
+  }
+  ASSERT_EQ(rates.size(), 5);
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_DOUBLE_EQ(rates[i], 0.2 * (1 - static_cast<double>(i) / 5));
+  }
+}
+
+TEST_F(trainer, limits_the_norm_of_a_step_and_refines_its_solve) {
+  const std::string run = "digits --steps 1 --spring 0 --batch 300 --hidden 16";
+  const json free = run_with_metrics(run).metrics[0];
+  const json limited = run_with_metrics(run + " --max-norm 1e-3").metrics[0];
+  EXPECT_LT(limited["rate"].get<double>(), 0.1 * free["rate"].get<double>());
+  const json refined = run_with_metrics(run + " --form dual --refinement 2").metrics[0];
+  EXPECT_LT(refined["residual"].get<double>(), 0.01 * free["residual"].get<double>());
+}
+
+TEST_F(trainer, prints_the_memory_plan_and_trains_nothing) {
+  // 300 of 1437 a batch: five of at most 288.
+  const std::string files =
+      " --metrics " + metrics_file() + " --checkpoint " + directory_.file("checkpoint");
+  for (const std::string options : {"", " --fisher sampled --fisher-draws 3", " --form primal"}) {
+    const Result result = run("digits --plan --hidden 16 --batch 300" + options + files);
+    EXPECT_EQ(result.code, 0) << result.errors;
+    const std::string rows = options.find("draws") == std::string::npos ? "288" : "864";
+    EXPECT_EQ(result.output.rfind("plan of a batch of " + rows + " rows, ", 0), 0) << result.output;
+    EXPECT_NE(result.output.find(options == " --form primal" ? " primal form" : " dual form"),
+              std::string::npos);
+    // Images and labels, the order of the former, and one batch.
+    const int data = 1797 * (64 * 4 + 4) + 1437 * 4 + 288 * (64 * 4 + 4);
+    EXPECT_NE(result.output.find("data: " + std::to_string(data) + " bytes\n"), std::string::npos)
+        << result.output;
+    // Weights; outputs and scores of the 360 test images at once; drawn scores and labels.
+    int net = (64 * 16 + 16 + 16 * 10 + 10) * 4 + 360 * 2 * 26 * 4 + 24;
+    if (rows == "864") net += 864 * (26 + 1) * 4;
+    EXPECT_NE(result.output.find("net: " + std::to_string(net) + " bytes\n"), std::string::npos)
+        << result.output;
+    EXPECT_EQ(read_file(metrics_file()) + read_file(directory_.file("checkpoint")), "");
+  }
+}
+
 TEST_F(trainer, writes_null_for_what_is_not_finite) {
   const Result result = run_with_metrics("digits --steps 1 --damping 0 --hidden none --batch 64");
   EXPECT_TRUE(result.metrics[0].at("error_bound").is_null());
@@ -180,6 +261,7 @@ TEST_F(trainer, repeats_itself_bit_for_bit) {
 TEST_F(trainer, learns_the_digits_with_every_optimizer) {
   EXPECT_GE(run_with_metrics("digits --steps 30").test_accuracy(), 0.93);
   EXPECT_GE(run_with_metrics("digits --steps 30 --momentum 0.9 --rate 0.1").test_accuracy(), 0.9);
+  EXPECT_GE(run_with_metrics("digits --fisher sampled --steps 30").test_accuracy(), 0.93);
   EXPECT_GE(run_with_metrics("digits --optimizer adam --steps 60").test_accuracy(), 0.85);
   EXPECT_GE(run_with_metrics("digits --optimizer sgd --steps 60").test_accuracy(), 0.85);
 }

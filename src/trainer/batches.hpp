@@ -8,12 +8,17 @@
 
 namespace natgrad::trainer {
 
+inline std::int64_t bytes_of(const Array& array) {
+  return array.view().size() * size_of(array.view().type());
+}
+
 /// Labelled images on the device.
 struct StagedExamples {
   StagedExamples(const Context& context, const io::Examples& examples, std::int64_t inputs,
                  ElementType type);
 
   std::int64_t count() const { return images.view().rows(); }
+  std::int64_t bytes() const { return bytes_of(images) + bytes_of(labels); }
 
   Array images;  // (count, inputs)
   Array labels;  // (count) int32
@@ -39,6 +44,8 @@ class Batches {
           std::uint64_t seed);
 
   std::int64_t per_epoch() const { return per_epoch_; }
+  std::int64_t largest() const { return labels_.view().rows(); }  // batch
+  std::int64_t bytes() const { return bytes_of(order_) + bytes_of(images_) + bytes_of(labels_); }
   Batch next();
 
   /// How many batches were handed out, in all epochs.

@@ -65,20 +65,52 @@ Damping parse_damping(const std::string& text) {
   return {.absolute = 0, .relative = parse_number("--damping", number, not_negative)};
 }
 
+Rate parse_rate(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const Rate rate = {parse_number("--rate", text.substr(0, colon), positive)};
+  if (colon == std::string::npos) return rate;
+  const std::string decay = text.substr(colon + 1);
+  if (decay == "linear") return {rate.first, RateDecay::linear};
+  if (decay == "cosine") return {rate.first, RateDecay::cosine};
+  throw_unexpected("--rate", text, "a number > 0, alone or with :linear or :cosine");
+}
+
+void add_step_options(CLI::App& app, CommandLine& line) {
+  add_choice<StepRuleName>(app, "--step-rule", line.step_rule,
+                           {{"fixed", StepRuleName::fixed}, {"kl", StepRuleName::kl}},
+                           "length of a natural step: the rate (default), or a predicted KL");
+  app.add_option_function<std::string>(
+         "--rate", [&line](const std::string& text) { line.rate = parse_rate(text); },
+         "step length, falling to 0 over the run's steps if so; with --step-rule kl the largest")
+      ->type_name("X[:linear|:cosine]");
+  add_number(app, "--kl-radius", line.kl_radius, positive,
+             "KL divergence of a step, nats a sample (--step-rule kl)");
+  add_number(app, "--max-norm", line.max_norm, positive, "largest norm of a natural step");
+}
+
 void add_optimizer_options(CLI::App& app, CommandLine& line) {
   add_choice<OptimizerName>(app, "--optimizer", line.optimizer,
                             {{"natural", OptimizerName::natural},
                              {"sgd", OptimizerName::sgd},
                              {"adam", OptimizerName::adam}},
                             "method (default natural)");
+  add_choice<Kind>(app, "--fisher", line.fisher,
+                   {{"empirical", Kind::empirical}, {"sampled", Kind::sampled}},
+                   "labels of the Fisher's rows: the data's (default), or drawn from the model");
+  add_number(app, "--fisher-draws", line.fisher_draws, counting,
+             "labels drawn a sample (default 1)")
+      ->type_name("N");
   add_choice<Form>(app, "--form", line.form,
                    {{"auto", Form::automatic}, {"primal", Form::primal}, {"dual", Form::dual}},
                    "system that a natural step factorizes (default auto)");
-  add_number(app, "--rate", line.rate, positive, "step length");
+  add_step_options(app, line);
   app.add_option_function<std::string>(
          "--damping", [&line](const std::string& text) { line.damping = parse_damping(text); },
          "added to the eigenvalues of the Fisher matrix; relative: in units of their mean")
       ->type_name("X|relative:X");
+  add_number(app, "--refinement", line.refinement, repeats,
+             "corrections of a natural step's solve, from the rows in double (default 0)")
+      ->type_name("N");
   add_number(app, "--momentum", line.momentum, decay, "heavy ball (natural) or classical (sgd)");
   add_number(app, "--spring", line.spring, decay, "SPRING momentum (natural)");
   add_number(app, "--weight-decay", line.weight_decay, not_negative,
@@ -108,7 +140,8 @@ void add_run_options(CLI::App& app, CommandLine& line) {
   add_number(app, "--split", line.split, key,
              "key of the digits' training and test sets (default 0)")
       ->type_name("N");
-  add_number(app, "--seed", line.seed, key, "key of initial weights and shuffles (default 0)")
+  add_number(app, "--seed", line.seed, key,
+             "key of initial weights, shuffles and drawn labels (default 0)")
       ->type_name("N");
   add_choice<std::optional<DeviceKind>>(
       app, "--device", line.device,
@@ -131,6 +164,7 @@ void add_output_options(CLI::App& app, CommandLine& line) {
       ->type_name("FILE");
   app.add_option("--resume", line.resume_file, "go on where a saved run stands")->type_name("FILE");
   app.add_flag("--quiet", line.quiet, "print errors only");
+  app.add_flag("--plan", line.plan, "print the memory that the run takes, and do not train");
   app.set_version_flag("--version", version_text(), "print version and attributions");
 }
 

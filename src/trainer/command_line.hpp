@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/damping.hpp"
+#include "natgrad/natural_gradient.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
@@ -11,14 +12,27 @@
 namespace natgrad::trainer {
 
 enum class OptimizerName : std::uint8_t { natural, sgd, adam };
+enum class StepRuleName : std::uint8_t { fixed, kl };
+
+/// --rate, as "0.3:linear".
+struct Rate {
+  double first = 0;
+  RateDecay decay = RateDecay::none;
+};
 
 /// The options as given, each in range by itself; whether they fit together is not yet known.
 struct CommandLine {
   std::string task;
   std::string directory;
   OptimizerName optimizer = OptimizerName::natural;
+  std::optional<Kind> fisher;
+  std::optional<std::int64_t> fisher_draws;
   std::optional<Form> form;
-  std::optional<double> rate;
+  std::optional<StepRuleName> step_rule;
+  std::optional<double> kl_radius;
+  std::optional<Rate> rate;
+  std::optional<double> max_norm;
+  std::optional<std::int64_t> refinement;
   std::optional<Damping> damping;
   std::optional<double> momentum;
   std::optional<double> spring;
@@ -38,6 +52,7 @@ struct CommandLine {
   std::string checkpoint_file;
   std::string resume_file;
   bool quiet = false;
+  bool plan = false;
 };
 
 /// Reads the command line into `line`, or returns a text to print instead (--help, --version).

@@ -21,6 +21,7 @@ struct Record {
   std::optional<double> test_accuracy = {};
   std::optional<double> damping = {};
   std::optional<double> rate = {};
+  std::optional<double> predicted_kl = {};  ///< nats a sample; of sampled rows
   std::optional<double> quadratic_form = {};
   std::optional<double> residual = {};
   std::optional<double> error_bound = {};
@@ -37,6 +38,7 @@ void visit_figures(AnyRecord& record, const Visit& visit) {
   visit("test_accuracy", record.test_accuracy);
   visit("damping", record.damping);
   visit("rate", record.rate);
+  visit("predicted_kl", record.predicted_kl);
   visit("quadratic_form", record.quadratic_form);
   visit("residual", record.residual);
   visit("error_bound", record.error_bound);

@@ -11,16 +11,27 @@ namespace {
 
 class Natural : public Optimizer {
  public:
-  Natural(const Parameters& parameters, const NaturalGradient::Options& options)
-      : scores_(parameters), optimizer_(parameters, options) {}
+  Natural(const Parameters& parameters, const NaturalMethod& method)
+      : method_(method),
+        data_(parameters),
+        sampled_(parameters, {.kind = Kind::sampled}),
+        optimizer_(parameters, method.optimizer) {}
 
-  void step(const FullyConnected& net, std::int64_t samples, Record& record) override {
-    net.add_to(scores_, {.samples = samples});
-    optimizer_.step(scores_);
+  void step(FullyConnected& net, std::int64_t samples, Record& record) override {
+    net.add_to(data_, {.samples = samples});
+    if (method_.fisher == Kind::sampled) {
+      net.sample(method_.draws);
+      net.add_sampled_to(sampled_, {.samples = samples * method_.draws});
+      // Rows, not numbers: as cheap, and without an array of P.
+      optimizer_.step({.fisher = sampled_, .gradient = data_});
+    } else {
+      optimizer_.step(data_);
+    }
     // Not `report`: this throws at the tenth failure in a row.
     const StepReport report = optimizer_.reports().back();
     record.damping = report.damping;
     record.rate = report.rate;
+    record.predicted_kl = report.predicted_kl;
     record.quadratic_form = report.quadratic_form;
     record.residual = report.residual;
     record.error_bound = report.error_bound;
@@ -32,7 +43,9 @@ class Natural : public Optimizer {
   void restore(const io::CheckpointFile& file) override { io::restore(file, optimizer_); }
 
  private:
-  LayerScores scores_;
+  NaturalMethod method_;
+  LayerScores data_;
+  LayerScores sampled_;
   NaturalGradient optimizer_;
 };
 
@@ -43,7 +56,7 @@ class Plain : public Optimizer {
         rate_(options.rate),
         optimizer_(parameters, options) {}
 
-  void step(const FullyConnected& net, std::int64_t, Record& record) override {
+  void step(FullyConnected& net, std::int64_t, Record& record) override {
     net.gradient(gradient_);
     optimizer_.step(gradient_);
     record.rate = rate_;
@@ -61,9 +74,12 @@ class Plain : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_optimizer(const Method& method, const Parameters& parameters) {
-  if (const auto* natural = std::get_if<NaturalGradient::Options>(&method)) {
-    return std::make_unique<Natural>(parameters, *natural);
+std::unique_ptr<Optimizer> make_optimizer(const Method& method, const Parameters& parameters,
+                                          std::int64_t steps) {
+  if (const auto* given = std::get_if<NaturalMethod>(&method)) {
+    NaturalMethod natural = *given;
+    natural.optimizer.schedule.steps = steps;
+    return std::make_unique<Natural>(parameters, natural);
   }
   return std::make_unique<Plain>(parameters, std::get<FirstOrder::Options>(method));
 }

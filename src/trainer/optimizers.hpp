@@ -6,6 +6,7 @@
 #include "trainer/metrics.hpp"
 #include "trainer/options.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -18,13 +19,15 @@ class Optimizer {
 
   /// Moves the parameters of `net`, whose `forward` and `backward` have seen a batch of `samples`,
   /// and enters the step's figures in `record`. Throws `StepFailed`.
-  virtual void step(const FullyConnected& net, std::int64_t samples, Record& record) = 0;
+  virtual void step(FullyConnected& net, std::int64_t samples, Record& record) = 0;
 
   /// Writes itself and the parameters to a checkpoint, and takes them from one.
   virtual void save(const std::string& path, const Blobs& blobs) = 0;
   virtual void restore(const io::CheckpointFile& file) = 0;
 };
 
-std::unique_ptr<Optimizer> make_optimizer(const Method& method, const Parameters& parameters);
+/// `steps`: of the whole run, over which a rate falls.
+std::unique_ptr<Optimizer> make_optimizer(const Method& method, const Parameters& parameters,
+                                          std::int64_t steps);
 
 }  // namespace natgrad::trainer

@@ -29,9 +29,22 @@ const TaskDefaults& defaults(Task task) {
   return task == Task::digits ? digits : mnist;
 }
 
-constexpr double natural_rate = 0.4;
-constexpr double natural_damping = 0.03;
-constexpr double natural_spring = 0.9;
+/// What the natural gradient takes with each kind of Fisher matrix.
+struct FisherDefaults {
+  Momentum momentum;
+  Rate rate;
+  double damping;
+};
+
+const FisherDefaults& defaults(Kind fisher) {
+  static const FisherDefaults empirical = {
+      .momentum = Spring{0.9}, .rate = {0.4, RateDecay::none}, .damping = 0.03};
+  static const FisherDefaults sampled = {
+      .momentum = HeavyBall{0.9}, .rate = {0.3, RateDecay::linear}, .damping = 0.03};
+  return fisher == Kind::sampled ? sampled : empirical;
+}
+
+constexpr double kl_radius = 1e-2;
 constexpr double sgd_rate = 0.1;
 constexpr double sgd_momentum = 0.9;
 constexpr double adam_rate = 3e-3;
@@ -56,18 +69,56 @@ void require_natural_only(const CommandLine& line, std::string_view optimizer) {
   const auto refuse = [&](bool given, std::string_view option) {
     require(!given, detail::message(option, ": has no meaning with --optimizer ", optimizer));
   };
+  refuse(line.fisher.has_value(), "--fisher");
+  refuse(line.fisher_draws.has_value(), "--fisher-draws");
   refuse(line.form.has_value(), "--form");
+  refuse(line.step_rule.has_value(), "--step-rule");
+  refuse(line.kl_radius.has_value(), "--kl-radius");
+  refuse(line.max_norm.has_value(), "--max-norm");
+  refuse(line.refinement.has_value(), "--refinement");
+  refuse(line.plan, "--plan");
+  refuse(line.rate && line.rate->decay != RateDecay::none, "--rate with :linear or :cosine");
   refuse(line.damping.has_value(), "--damping");
   refuse(line.spring.has_value(), "--spring");
   refuse(line.momentum && line.optimizer == OptimizerName::adam, "--momentum");
 }
 
-Momentum natural_momentum(const CommandLine& line) {
+Momentum natural_momentum(const CommandLine& line, const Momentum& otherwise) {
   require(!line.momentum || !line.spring, "--momentum and --spring exclude each other");
-  const double decay = line.momentum.value_or(line.spring.value_or(natural_spring));
-  if (decay == 0) return NoMomentum{};
-  if (line.momentum) return HeavyBall{decay};
-  return Spring{decay};
+  if (!line.momentum && !line.spring) return otherwise;
+  if (line.momentum.value_or(0) > 0) return HeavyBall{*line.momentum};
+  if (line.spring.value_or(0) > 0) return Spring{*line.spring};
+  return NoMomentum{};
+}
+
+StepRule natural_rule(const CommandLine& line, Kind fisher, double rate) {
+  if (line.step_rule.value_or(StepRuleName::fixed) == StepRuleName::fixed) {
+    require(!line.kl_radius, "--kl-radius: has no meaning without --step-rule kl");
+    return FixedRate{rate};
+  }
+  require(fisher != Kind::empirical,
+          "--step-rule kl: the empirical matrix predicts no KL divergence, needs --fisher sampled");
+  return KlBall{.radius = line.kl_radius.value_or(kl_radius), .max_rate = rate};
+}
+
+NaturalMethod resolve_natural(const CommandLine& line, double weight_decay) {
+  const Kind fisher = line.fisher.value_or(Kind::empirical);
+  require(!line.fisher_draws || fisher == Kind::sampled,
+          "--fisher-draws: has no meaning without --fisher sampled");
+  require(!line.refinement || line.form != Form::primal,
+          "--refinement: has no meaning with --form primal");
+  const FisherDefaults& otherwise = defaults(fisher);
+  const Rate rate = line.rate.value_or(otherwise.rate);
+  NaturalGradient::Options options = {
+      .damping = line.damping.value_or(Damping{.absolute = otherwise.damping}),
+      .step = natural_rule(line, fisher, rate.first),
+      .schedule = {.decay = rate.decay, .steps = 1},  // of what a run has, once it is known
+      .momentum = natural_momentum(line, otherwise.momentum),
+      .weight_decay = weight_decay,
+      .form = line.form.value_or(Form::automatic),
+      .refinement = static_cast<int>(line.refinement.value_or(0))};
+  if (line.max_norm) options.max_norm = *line.max_norm;
+  return {.optimizer = options, .fisher = fisher, .draws = line.fisher_draws.value_or(1)};
 }
 
 Method resolve_method(const CommandLine& line, double weight_decay) {
@@ -77,19 +128,15 @@ Method resolve_method(const CommandLine& line, double weight_decay) {
     case OptimizerName::sgd:
       require_natural_only(line, "sgd");
       return FirstOrder::Options{.rule = Sgd{line.momentum.value_or(sgd_momentum)},
-                                 .rate = line.rate.value_or(sgd_rate),
+                                 .rate = line.rate.value_or(Rate{sgd_rate}).first,
                                  .weight_decay = weight_decay};
     case OptimizerName::adam:
       require_natural_only(line, "adam");
-      return FirstOrder::Options{
-          .rule = Adam{}, .rate = line.rate.value_or(adam_rate), .weight_decay = weight_decay};
+      return FirstOrder::Options{.rule = Adam{},
+                                 .rate = line.rate.value_or(Rate{adam_rate}).first,
+                                 .weight_decay = weight_decay};
   }
-  return NaturalGradient::Options{
-      .damping = line.damping.value_or(Damping{.absolute = natural_damping}),
-      .step = FixedRate{line.rate.value_or(natural_rate)},
-      .momentum = natural_momentum(line),
-      .weight_decay = weight_decay,
-      .form = line.form.value_or(Form::automatic)};
+  return resolve_natural(line, weight_decay);
 }
 
 void require_files_of_their_own(const CommandLine& line) {
@@ -101,13 +148,18 @@ void require_files_of_their_own(const CommandLine& line) {
 /// The default decay must not forbid a rate that was asked for.
 double resolve_weight_decay(const CommandLine& line, double otherwise) {
   const double decay = line.weight_decay.value_or(otherwise);
-  const double rate = line.rate.value_or(0);
+  const double rate = line.rate.value_or(Rate{}).first;
   require(!(rate * decay > 1), fmt::format("--rate {} times {}--weight-decay {} is more than 1",
                                            rate, line.weight_decay ? "" : "the default ", decay));
   return decay;
 }
 
 }  // namespace
+
+std::string in_words(const Rate& rate) {
+  if (rate.decay == RateDecay::none) return fmt::format("{}", rate.first);
+  return fmt::format("{}:{}", rate.first, rate.decay == RateDecay::linear ? "linear" : "cosine");
+}
 
 Options resolve(const CommandLine& line) {
   Options options;
@@ -136,6 +188,8 @@ Options resolve(const CommandLine& line) {
   options.checkpoint_file = line.checkpoint_file;
   options.resume_file = line.resume_file;
   options.quiet = line.quiet;
+  require(!line.plan || !line.quiet, "--plan: has no meaning with --quiet");
+  options.plan = line.plan;
   return options;
 }
 
@@ -147,11 +201,24 @@ std::string help_footer() {
                         task == Task::digits ? "digits" : "mnist", fmt::join(d.hidden, ","),
                         d.batch, d.epochs, d.weight_decay);
   }
-  text += fmt::format("  natural  --spring {} --rate {} --damping {}\n", natural_spring,
-                      natural_rate, natural_damping);
+  for (const Kind fisher : {Kind::empirical, Kind::sampled}) {
+    const FisherDefaults& d = defaults(fisher);
+    const auto* spring = std::get_if<Spring>(&d.momentum);
+    const double decay = spring ? spring->decay : std::get<HeavyBall>(d.momentum).decay;
+    text +=
+        fmt::format("  natural  --fisher {}: --{} {} --rate {} --damping {}\n", to_string(fisher),
+                    spring ? "spring" : "momentum", decay, in_words(d.rate), d.damping);
+  }
+  text += fmt::format("           --step-rule kl: --kl-radius {}\n", kl_radius);
   text += fmt::format("  sgd      --momentum {} --rate {}\n", sgd_momentum, sgd_rate);
   text += fmt::format("  adam     --rate {}\n", adam_rate);
   return text + R"(
+--fisher sampled makes the Fisher matrix of labels drawn from the model, a fresh --fisher-draws for
+every sample and step, and takes the gradient from the data. --step-rule kl shortens a step whose
+predicted KL divergence (predicted_kl, of sampled rows only) would be more than --kl-radius. A rate
+that falls is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
+falls over these.
+--plan prints the memory that the optimizer, the net and the data take, and ends.
 An epoch is cut into the fewest batches that are no larger than --batch and differ by at most one
 sample. --steps without --epochs takes as many epochs as it needs.
 --metrics writes one JSON object a line, for every step (loss and accuracy are the batch's, before the

@@ -15,7 +15,14 @@ namespace natgrad::trainer {
 
 enum class Task : std::uint8_t { digits, mnist };
 
-using Method = std::variant<NaturalGradient::Options, FirstOrder::Options>;
+/// The natural gradient, and what its Fisher matrix is made of.
+struct NaturalMethod {
+  NaturalGradient::Options optimizer = {};
+  Kind fisher = Kind::empirical;  // or sampled
+  std::int64_t draws = 1;         // of a sampled one, for each sample
+};
+
+using Method = std::variant<NaturalMethod, FirstOrder::Options>;
 
 /// One run, with every default filled in.
 struct Options {
@@ -41,11 +48,15 @@ struct Options {
   std::string checkpoint_file;                 // to write
   std::string resume_file;                     // to begin with
   bool quiet = false;
+  bool plan = false;  // in place of training
 };
 
 /// Fills in the defaults. Throws `OptionError` for options that exclude each other, and for one
 /// without a meaning for the chosen task and optimizer.
 Options resolve(const CommandLine& line);
+
+/// A rate as --rate takes it.
+std::string in_words(const Rate& rate);
 
 /// The defaults and the rules of a run, as --help tells them.
 std::string help_footer();

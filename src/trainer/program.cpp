@@ -6,6 +6,7 @@
 #include "natgrad/error.hpp"
 #include "trainer/command_line.hpp"
 #include "trainer/options.hpp"
+#include "trainer/plan.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/training.hpp"
 
@@ -51,11 +52,12 @@ Context make_context(const Options& options) {
   return *options.device == DeviceKind::cpu ? Context::cpu(context) : Context::cuda(context);
 }
 
-void train(const Options& options, Stopwatch& stopwatch) {
+void train_or_plan(const Options& options, Stopwatch& stopwatch) {
   if (options.threads) set_threads(static_cast<int>(*options.threads));
   const Context context = make_context(options);
   const io::Dataset data = options.task == Task::digits ? io::load_digits(options.split)
                                                         : io::load_mnist(options.directory);
+  if (options.plan) return print(plan(options, data, context));
   std::optional<SavedRun> saved;
   if (!options.resume_file.empty()) saved.emplace(options);
   MetricsFile metrics(options.metrics_file, saved ? saved->state().metrics : 0);
@@ -75,7 +77,7 @@ int run(int argc, const char* const* argv) {
       print(*text);
       return exit_ok;
     }
-    train(resolve(line), stopwatch);
+    train_or_plan(resolve(line), stopwatch);
     return exit_ok;
   } catch (const StepFailed& error) {
     return fail(error.what(), exit_diverged);

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace natgrad::trainer {
 
@@ -36,10 +37,25 @@ std::string decay_of(const Momentum& momentum) {
   return rule == nullptr ? none : fmt::format("{}", rule->decay);
 }
 
-void add_method(const NaturalGradient::Options& natural, Values& values) {
+/// The rule, its radius and its (largest) rate.
+void add_rule(const StepRule& rule, RateDecay decay, Values& values) {
+  const auto* ball = std::get_if<KlBall>(&rule);
+  values.add("--step-rule", ball != nullptr ? "kl" : "fixed");
+  values.add("--kl-radius", ball != nullptr ? fmt::format("{}", ball->radius) : none);
+  const double rate = ball != nullptr ? ball->max_rate : std::get<FixedRate>(rule).rate;
+  values.add("--rate", in_words(Rate{rate, decay}));
+}
+
+void add_method(const NaturalMethod& method, Values& values) {
+  const NaturalGradient::Options& natural = method.optimizer;
   values.add("--optimizer", "natural");
+  values.add("--fisher", to_string(method.fisher));
+  values.add("--fisher-draws", method.fisher == Kind::sampled ? method.draws : 0);
   values.add("--form", to_string(natural.form));
-  values.add("--rate", std::get<FixedRate>(natural.step).rate);
+  add_rule(natural.step, natural.schedule.decay, values);
+  const bool limited = std::isfinite(natural.max_norm);
+  values.add("--max-norm", limited ? fmt::format("{}", natural.max_norm) : none);
+  values.add("--refinement", natural.refinement);
   values.add("--damping", in_words(natural.damping));
   values.add("--momentum", decay_of<HeavyBall>(natural.momentum));
   values.add("--spring", decay_of<Spring>(natural.momentum));

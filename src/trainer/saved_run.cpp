@@ -55,6 +55,7 @@ std::vector<std::byte> to_bytes(const RunState& state) {
   io::ByteWriter out;
   write(out, state.last);
   out.number(state.batches);
+  out.number(state.draws);
   out.number(state.train_samples);
   out.number(state.test_samples);
   out.number(state.metrics.value_or(-1));
@@ -65,6 +66,7 @@ RunState read_state(io::ByteReader in) {
   RunState state;
   state.last = read_record(in);
   state.batches = in.number<std::int64_t>();
+  state.draws = in.number<std::int64_t>();
   state.train_samples = in.number<std::int64_t>();
   state.test_samples = in.number<std::int64_t>();
   if (const auto length = in.number<std::int64_t>(); length >= 0) state.metrics = length;
@@ -106,7 +108,7 @@ SavedRun::SavedRun(const Options& options) : file_(options.resume_file) {
   };
   require_same_run(file_.path(), read_options(blob(options_blob)), run_values(options));
   state_ = read_state(blob(state_blob));
-  if (state_.last.step < 1 || state_.batches < 1) {
+  if (state_.last.step < 1 || state_.batches < 1 || state_.draws < 0) {
     throw FileError(message(file_.path(), ": the run in it has not begun"));
   }
 }

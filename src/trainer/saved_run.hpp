@@ -13,6 +13,7 @@ namespace natgrad::trainer {
 struct RunState {
   Record last = {};          // of the last step, with the figures of the last evaluation
   std::int64_t batches = 0;  // that the loader has handed out; their order follows from the seed
+  std::int64_t draws = 0;    // of labels by the net
   std::int64_t train_samples = 0;
   std::int64_t test_samples = 0;
   MetricsFile::Kept metrics = {};  // length of the file; none: there was none

@@ -1,6 +1,5 @@
 #include "trainer/training.hpp"
 
-#include "natgrad/models/fully_connected.hpp"
 #include "trainer/batches.hpp"
 #include "trainer/optimizers.hpp"
 
@@ -45,16 +44,6 @@ class Training {
   Record last_;  // of the last step, with the figures of the last evaluation
 };
 
-FullyConnected::Options net_options(const Options& options, const io::Dataset& data) {
-  std::vector<std::int64_t> sizes = options.hidden;
-  sizes.insert(sizes.begin(), data.inputs);
-  sizes.push_back(data.classes);
-  return {.sizes = sizes,
-          .activation = options.activation,
-          .type = options.precision,
-          .seed = options.seed};
-}
-
 Training::Training(const Options& options, const io::Dataset& data, const Context& context,
                    Outputs outputs, const SavedRun* saved)
     : options_(options),
@@ -63,7 +52,7 @@ Training::Training(const Options& options, const io::Dataset& data, const Contex
       test_(context, data.test, data.inputs, options.precision),
       batches_(context, train_, options.batch, options.seed),
       net_(context, net_options(options, data)),
-      optimizer_(make_optimizer(options.method, net_.parameters())) {
+      optimizer_(make_optimizer(options.method, net_.parameters(), total_steps())) {
   stamp(last_);
   if (saved != nullptr) resume(*saved);
   outputs_.metrics.begin();
@@ -75,6 +64,7 @@ void Training::resume(const SavedRun& saved) {
   saved.require_fits(train_.count(), test_.count(), total_steps());
   optimizer_->restore(saved.file());
   batches_.skip_to(state.batches);
+  net_.set_draw_counter(state.draws);
   last_ = state.last;
   outputs_.stopwatch.add(last_.seconds, last_.evaluation_seconds);
 }
@@ -99,6 +89,7 @@ void Training::save() {
   if (options_.checkpoint_file.empty()) return;
   const RunState state = {.last = last_,
                           .batches = batches_.taken(),
+                          .draws = net_.draw_counter(),
                           .train_samples = train_.count(),
                           .test_samples = test_.count(),
                           .metrics = outputs_.metrics.synchronize()};
@@ -142,13 +133,11 @@ Record Training::evaluate(const Record& after) {
   return record;
 }
 
-/// In parts, so that the outputs of a large test set need no large memory.
 FullyConnected::Evaluation Training::evaluate_test_set() {
-  constexpr std::int64_t part = 1000;
   const std::int64_t count = test_.count();
   FullyConnected::Evaluation mean;
-  for (std::int64_t first = 0; first < count; first += part) {
-    const std::int64_t samples = std::min(part, count - first);
+  for (std::int64_t first = 0; first < count; first += evaluation_part) {
+    const std::int64_t samples = std::min(evaluation_part, count - first);
     net_.forward(test_.images.view().row_range(first, samples));
     const auto result = net_.evaluate(test_.labels.view().row_range(first, samples));
     const double share = static_cast<double>(samples) / static_cast<double>(count);
@@ -193,6 +182,16 @@ std::string Training::headline(std::string_view name) const {
 }
 
 }  // namespace
+
+FullyConnected::Options net_options(const Options& options, const io::Dataset& data) {
+  std::vector<std::int64_t> sizes = options.hidden;
+  sizes.insert(sizes.begin(), data.inputs);
+  sizes.push_back(data.classes);
+  return {.sizes = sizes,
+          .activation = options.activation,
+          .type = options.precision,
+          .seed = options.seed};
+}
 
 void train(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,
            const SavedRun* saved) {

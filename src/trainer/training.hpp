@@ -3,11 +3,14 @@
 #include "io/dataset.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/error.hpp"
+#include "natgrad/models/fully_connected.hpp"
 #include "trainer/metrics.hpp"
 #include "trainer/options.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/saved_run.hpp"
 #include "trainer/stopwatch.hpp"
+
+#include <cstdint>
 
 namespace natgrad::trainer {
 
@@ -23,6 +26,12 @@ struct Outputs {
   Progress& progress;
   Stopwatch& stopwatch;
 };
+
+/// The net of a run on this data.
+FullyConnected::Options net_options(const Options& options, const io::Dataset& data);
+
+/// Samples of the test set that are evaluated at once: a large one needs no large memory.
+inline constexpr std::int64_t evaluation_part = 1000;
 
 /// Trains a fully connected net on `data`, from the beginning or (not null) from where `saved`
 /// stands. Throws `Diverged` naming the step, and `StepFailed`.

@@ -28,6 +28,8 @@ inline constexpr Expected<double> decay{"a number >= 0 and < 1",
                                         [](double x) { return x >= 0 && x < 1; }};
 inline constexpr Expected<std::int64_t> counting{
     "a whole number from 1 to 10^9", [](std::int64_t n) { return n >= 1 && n <= 1'000'000'000; }};
+inline constexpr Expected<std::int64_t> repeats{"a whole number from 0 to 1000",
+                                                [](std::int64_t n) { return n >= 0 && n <= 1000; }};
 inline constexpr Expected<std::int64_t> thread_count{
     "a whole number from 1 to 1024", [](std::int64_t n) { return n >= 1 && n <= 1024; }};
 inline constexpr Expected<std::uint64_t> key{"a whole number >= 0 that 64 bits hold",
