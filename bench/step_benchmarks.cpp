@@ -17,6 +17,7 @@ struct StepCase {
   std::vector<std::int64_t> sizes;
   Activation activation;
   Momentum momentum;
+  std::int64_t draws = 0;  // labels of the Fisher for each sample; 0: those of the data
 };
 
 /// Operations that a plain step needs: forward, weight gradients, and the backward pass down to the
@@ -42,6 +43,8 @@ class Steps {
         labels_(context_.array({rows, 1}, ElementType::int32)),
         gradient_(context_.array({net_.parameters().size(), 1}, ElementType::float32)),
         scores_(net_.parameters()),
+        draws_(which.draws),
+        sampled_(net_.parameters(), {.kind = Kind::sampled}),
         natural_(net_.parameters(),
                  // A small rate: the net stays what it is while its steps are timed.
                  {.damping = {.absolute = 0.03},
@@ -61,7 +64,13 @@ class Steps {
     net_.forward(inputs_);
     net_.backward(labels_);
     net_.add_to(scores_, {.samples = rows_});
-    natural_.step(scores_);
+    if (draws_ == 0) {
+      natural_.step(scores_);
+    } else {
+      net_.sample(draws_);
+      net_.add_sampled_to(sampled_, {.samples = draws_ * rows_});
+      natural_.step({.fisher = sampled_, .gradient = scores_});
+    }
     outcome_ = natural_.report().outcome;
   }
 
@@ -83,6 +92,8 @@ class Steps {
   Array labels_;
   Array gradient_;
   LayerScores scores_;
+  std::int64_t draws_;
+  LayerScores sampled_;
   NaturalGradient natural_;
   FirstOrder plain_;
   Outcome outcome_ = Outcome::accepted;
@@ -118,6 +129,7 @@ void register_steps() {
       {"mlp:784-1024-1024-10", classifier, Activation::relu, NoMomentum{}},
       {"mlp-tanh:784-1024-1024-10", classifier, Activation::tanh, NoMomentum{}},
       {"mlp-spring:784-1024-1024-10", classifier, Activation::relu, Spring{0.9}},
+      {"mlp-sampled:784-1024-1024-10", classifier, Activation::relu, NoMomentum{}, 1},
       {"mlp:8x1024", deep, Activation::relu, NoMomentum{}},
       {"mlp-tanh:8x1024", deep, Activation::tanh, NoMomentum{}},
       {"mlp-spring:8x1024", deep, Activation::relu, Spring{0.9}},

@@ -1,0 +1,54 @@
+#include <natgrad/natgrad.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <vector>
+
+namespace {
+
+struct Part {
+  natgrad::ConstView images;
+  natgrad::ConstView labels;
+};
+
+}  // namespace
+
+// Two classes of points in the plane, in two batches.
+int main() {
+  constexpr std::int64_t N = 200;
+  std::vector<float> points(2 * N);
+  std::vector<std::int32_t> classes(N);
+  for (std::int64_t n = 0; n < N; ++n) {
+    const float angle = 0.1F * static_cast<float>(n);
+    classes[n] = static_cast<std::int32_t>(n % 2);
+    points[2 * n] = std::cos(angle) + (classes[n] == 0 ? -1.5F : 1.5F);
+    points[2 * n + 1] = std::sin(angle);
+  }
+  const std::vector<Part> batches = {
+      {{points.data(), {N / 2, 2}}, {classes.data(), {N / 2}}},
+      {{points.data() + N, {N / 2, 2}}, {classes.data() + N / 2, {N / 2}}}};
+  // [readme]
+  natgrad::FullyConnected net(natgrad::Context::best(), {.sizes = {2, 16, 2}});
+  natgrad::LayerScores data(net.parameters());
+  natgrad::LayerScores sampled(net.parameters(), {.kind = natgrad::Kind::sampled});
+  natgrad::NaturalGradient optimizer(net.parameters(), {.step = natgrad::KlBall{.radius = 1e-2},
+                                                        .momentum = natgrad::NoMomentum{}});
+  const std::int64_t draws = 2;  // labels a sample
+  for (int epoch = 0; epoch < 10; ++epoch) {
+    for (const auto& [images, labels] : batches) {  // views of (n, 2) and (n) int32
+      net.forward(images);
+      net.backward(labels);  // scores at the data's labels
+      net.sample(draws);     // and at drawn ones, in arrays of their own
+      net.add_to(data, {.samples = images.rows()});
+      net.add_sampled_to(sampled, {.samples = images.rows() * draws});
+      optimizer.step({.fisher = sampled, .gradient = data});
+    }
+  }
+  std::printf("%g nats a sample\n", *optimizer.report().predicted_kl);
+  // [end]
+  net.forward(batches[0].images);
+  const auto result = net.evaluate(batches[0].labels);
+  std::printf("accuracy %.3f\n", result.accuracy);
+  return result.accuracy > 0.9 ? 0 : 1;
+}
