@@ -37,14 +37,17 @@ struct StepScalars {
   double rhs_square;       // |b|^2
   double residual_square;  // |b - (A + shift I) x|^2
   double residual;
+  double solution_square;   // |y|^2 where an error bound asks for it
   double gradient_square;   // |g|^2 of a general g
   double direction_square;  // |d|^2 where an error bound asks for it
   double error_bound;
   double quadratic_form;  // d^T F d
-  double centre_square;   // |u|^2, u_n = sqrt(w_n)
-  double centre_product;  // u^T S d; primal: u^T r
-  double centre_scale;    // 1 / |u|; dual: what d is multiplied by for `Centre::fisher_only`
-  double centre_shift;    // - u^T r / |u|
+  double centre_square;   // |u|^2, u_n = sqrt(w_n) up to a factor
+  double centre_moment;   // |S^T u|^2 of rows that are not centred
+  double centre_product;  // u^T r; dual, `Centre::fisher_only`: u^T y
+  double centre_scale;    // 1 / |u|; there: what d is multiplied by
+  double centre_shift;    // - u^T r / |u|; there: what y is multiplied by for S d, before centring
+  double centre_error;    // there, refined: bound on the relative error of centre_scale
   double scratch;         // a result that the host reads back
   // The step.
   double step_square;    // |v|^2 of the step before the rate
@@ -70,12 +73,28 @@ enum class ScalarRule : std::uint8_t {
 };
 
 /// What the error bound of a solve follows from (see judge_solve).
-enum class BoundRule : std::uint8_t { push_through, general, primal, refined, refined_general };
+enum class BoundRule : std::uint8_t {
+  push_through,
+  general,
+  primal,
+  refined,
+  refined_general,
+  refined_centre  // `Centre::fisher_only`
+};
+
+/// What became of the rows' mean in the matrix A of a system.
+enum class MeanRule : std::uint8_t {
+  none,     // rows are not centred
+  removed,  // A is of centred rows, made from one that was not
+  kept      // A is not of centred rows, F is: the dual system of `Centre::fisher_only`
+};
 
 struct ScalarArguments {
   double rank = 1;     // min(N, P)
   double epsilon = 0;  // of the factorization
   BoundRule bound = BoundRule::push_through;
+  MeanRule mean = MeanRule::none;
+  double rounding = 0;  // of storing d: half its type's epsilon, where that is narrower
 };
 
 namespace formulas {
@@ -90,9 +109,15 @@ inline constexpr double decay_cosine = 2;
 /// NaN and infinity times 0 are NaN.
 NATGRAD_FORMULA bool is_finite(double x) { return x * 0 == 0; }
 
+/// u^T S S^T u / |u|^2, the mean's part of the trace.
+NATGRAD_FORMULA double mean_part(const StepScalars& s) {
+  return s.centre_square > 0 ? s.centre_moment / s.centre_square : 0;
+}
+
 /// After norm and trace of A are known: lambda, and whether A can be factorized at all.
 NATGRAD_FORMULA void damp(StepScalars& s, const ScalarArguments& a) {
-  s.damping = s.absolute_damping + s.relative_damping * s.trace / a.rank;
+  const double trace = a.mean == MeanRule::kept ? s.trace - mean_part(s) : s.trace;
+  s.damping = s.absolute_damping + s.relative_damping * trace / a.rank;
   s.shift = s.damping + s.penalty;
   s.inverse_shift = 1 / s.shift;
   s.penalty_share = s.penalty > 0 ? -s.penalty / s.shift : 0;
@@ -109,25 +134,29 @@ NATGRAD_FORMULA void centre(StepScalars& s) {
 
 /// From d of uncentred rows to that of centred ones, maximum likelihood: with g = S^T u, the
 /// centred matrix F - g g^T / |u|^2 has the direction d / (1 - u^T S d / |u|^2) (Sherman, Morrison
-/// 1950).
+/// 1950). Where the mean is large the quotient is 1 to many digits; but S d = K y = u - shift y, so
+/// that the difference is shift u^T y / |u|^2 and the centred S d is that of -shift y. An error e
+/// of the system moves u^T y by y^T e.
 NATGRAD_FORMULA void centre_fisher(StepScalars& s) {
-  const double share = s.centre_square > 0 ? s.centre_product / s.centre_square : 0;
-  s.centre_scale = 1 / (1 - share);
-  s.quadratic_form =
-      s.centre_scale * s.centre_scale * (s.quadratic_form - s.centre_product * share);
+  s.centre_scale = s.centre_square > 0 ? s.centre_square / (s.shift * s.centre_product) : 1;
+  s.centre_shift = -s.shift * s.centre_scale;
+  s.centre_error =
+      s.residual_square > 0 ? sqrt(s.residual_square * s.solution_square) / s.centre_product : 0;
 }
 
-/// Estimated relative error of d. Unrefined, with |K| the smaller of trace and infinity norm: eps
-/// |K| / shift by push-through; eps |K| |g| / (shift^2 |d|) for a general g, which the difference
-/// g - S^T t cancels down to; 4 eps |F| / shift in the primal form. A refined solve knows its
-/// residual rho in double: |S^T (K + shift)^-1 rho| <= |rho| / (2 sqrt(shift)), a bound that no
-/// estimate enters but the rounding of rho itself.
-NATGRAD_FORMULA double error_bound(const StepScalars& s, const ScalarArguments& a) {
-  if (s.shift == 0) return INFINITY;
-  // |A|_2 <= trace for a positive semidefinite A, and <= the infinity norm for any.
-  const double norm = s.trace < s.norm ? s.trace : s.norm;
+/// Estimated relative error of the solution. Unrefined, with |K| the smaller of trace and infinity
+/// norm: eps |K| / shift by push-through; eps |K| |g| / (shift^2 |d|) for a general g, which the
+/// difference g - S^T t cancels down to; 4 eps |F| / shift in the primal form. A refined solve
+/// knows its residual rho in double: |S^T (K + shift)^-1 rho| <= |rho| / (2 sqrt(shift)), a bound
+/// that no estimate enters but the rounding of rho itself.
+NATGRAD_FORMULA double solve_bound(const StepScalars& s, const ScalarArguments& a) {
+  // |A|_2 <= trace for a positive semidefinite A, and <= the infinity norm for any. Taking out the
+  // mean leaves the rounding of the matrix that held it.
+  const double norm =
+      (s.trace < s.norm ? s.trace : s.norm) + (a.mean == MeanRule::removed ? mean_part(s) : 0);
   const double d = sqrt(s.direction_square);
-  const double rounding = a.epsilon * norm / s.shift;
+  // Heavy damping leaves the rounding of products.
+  const double rounding = a.epsilon * (norm > s.shift ? norm / s.shift : 1);
   const double amplified =
       s.gradient_square > 0 ? rounding * sqrt(s.gradient_square) / (s.shift * d) : 0;
   switch (a.bound) {
@@ -141,9 +170,14 @@ NATGRAD_FORMULA double error_bound(const StepScalars& s, const ScalarArguments& 
       break;
   }
   const double residual = sqrt(s.residual_square);
-  if (residual == 0) return a.bound == BoundRule::refined ? rounding : amplified;
-  const double certified = residual / (2 * sqrt(s.shift) * d);
-  return a.bound == BoundRule::refined ? certified + rounding : certified / s.shift + amplified;
+  const double certified = residual == 0 ? 0 : residual / (2 * sqrt(s.shift) * d);
+  if (a.bound == BoundRule::refined_general) return certified / s.shift + amplified;
+  return certified + rounding + (a.bound == BoundRule::refined_centre ? s.centre_error : 0);
+}
+
+/// The same of d as it is stored.
+NATGRAD_FORMULA double error_bound(const StepScalars& s, const ScalarArguments& a) {
+  return s.shift == 0 ? INFINITY : solve_bound(s, a) + a.rounding;
 }
 
 /// After the solve: its residual, its error bound and its outcome. `info` alone is never trusted,

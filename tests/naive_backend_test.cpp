@@ -442,16 +442,22 @@ TEST_F(naive_backend, sample_categorical) {
 TEST_F(naive_backend, step_scalars) {
   StepScalars s{};
   const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
-  const auto update = [&](ScalarRule rule, BoundRule bound = BoundRule::push_through) {
-    naive.update_scalars(rule, {.rank = 4, .epsilon = 0.125, .bound = bound}, view);
+  const auto update = [&](ScalarRule rule, BoundRule bound = BoundRule::push_through,
+                          MeanRule mean = MeanRule::none, double own = 0) {
+    naive.update_scalars(
+        rule, {.rank = 4, .epsilon = 0.125, .bound = bound, .mean = mean, .rounding = own}, view);
   };
   s.absolute_damping = 0.5;
   s.relative_damping = 2;
   s.penalty = 3.5;
   s.spring = 0.5;
-  s.norm = 6;
+  s.norm = 60;
   s.trace = 8;
-  update(ScalarRule::damp);
+  s.centre_square = 2;
+  s.centre_moment = 8;
+  update(ScalarRule::damp, {}, MeanRule::kept);
+  EXPECT_EQ(s.damping, 0.5 + 2 * (8 - 4) / 4);
+  update(ScalarRule::damp, {}, MeanRule::removed);
   EXPECT_EQ(s.damping, 0.5 + 2 * 8 / 4);
   EXPECT_EQ(s.shift, 8);
   EXPECT_EQ(s.inverse_shift, 0.125);
@@ -464,7 +470,9 @@ TEST_F(naive_backend, step_scalars) {
   s.quadratic_form = 3;
   s.gradient_square = 9;
   s.direction_square = 0.25;
-  const double rounding = 0.125 * 6 / 8;
+  s.trace = 16;
+  s.centre_error = 0.75;
+  const double rounding = 0.125 * 16 / 8;
   const double amplified = rounding * 3 / 8 / 0.5;
   const double residual = 1 / (2 * std::sqrt(8.0)) / 0.5;
   const std::vector<std::pair<BoundRule, double>> bounds = {
@@ -472,11 +480,17 @@ TEST_F(naive_backend, step_scalars) {
       {BoundRule::general, amplified},
       {BoundRule::primal, 4 * rounding},
       {BoundRule::refined, residual + rounding},
-      {BoundRule::refined_general, residual / 8 + amplified}};
+      {BoundRule::refined_general, residual / 8 + amplified},
+      {BoundRule::refined_centre, residual + rounding + 0.75}};
   for (const auto& [bound, expected] : bounds) {
     update(ScalarRule::judge_solve, bound);
     EXPECT_DOUBLE_EQ(s.error_bound, expected);
   }
+  update(ScalarRule::judge_solve, BoundRule::push_through, MeanRule::removed, 0.25);
+  EXPECT_EQ(s.error_bound, 0.125 * (16 + 4) / 8 + 0.25) << "the mean, and d's own rounding";
+  s.trace = 3;
+  update(ScalarRule::judge_solve, BoundRule::push_through, MeanRule::kept);
+  EXPECT_EQ(s.error_bound, 0.125) << "heavy damping";
   EXPECT_EQ(s.residual, 0.5);
   EXPECT_EQ(s.accept, 1);
 
@@ -528,13 +542,16 @@ TEST_F(naive_backend, centring_scalars) {
   const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
   s.centre_square = 4;
   s.centre_product = 1;
-  s.quadratic_form = 2;
   naive.update_scalars(ScalarRule::centre, {}, view);
   EXPECT_EQ(s.centre_scale, 0.5);
   EXPECT_EQ(s.centre_shift, -0.5);
+  s.shift = 2;
+  s.solution_square = 9;
+  s.residual_square = 0.25;
   naive.update_scalars(ScalarRule::centre_fisher, {}, view);
-  EXPECT_DOUBLE_EQ(s.centre_scale, 1 / 0.75);
-  EXPECT_DOUBLE_EQ(s.quadratic_form, (2 - 0.25) / (0.75 * 0.75));
+  EXPECT_EQ(s.centre_scale, 4.0 / (2 * 1));
+  EXPECT_EQ(s.centre_shift, -2 * 2.0);
+  EXPECT_EQ(s.centre_error, 0.5 * 3 / 1);
 }
 
 TEST_F(naive_backend, publish) {

@@ -32,7 +32,10 @@ StepScalars ordinary() {
   s.gradient_square = 11;
   s.direction_square = 13;
   s.centre_square = 0.8;
+  s.centre_moment = 1.6;
   s.centre_product = 0.3;
+  s.centre_error = 0.01;
+  s.solution_square = 17;
   s.schedule_steps = 50;
   s.max_norm = 1e9;
   s.step_square = 6;
@@ -63,7 +66,8 @@ std::vector<double> elements_of(const StepScalars& scalars) {
 using Change = void (*)(StepScalars&);
 
 void add_rule(OperationTable& table, const std::string& name, ScalarRule rule,
-              const std::vector<Change>& changes, BoundRule bound = BoundRule::primal) {
+              const std::vector<Change>& changes, BoundRule bound = BoundRule::primal,
+              MeanRule mean = MeanRule::none) {
   table.add("update_scalars", name, [=](TestDevice& device) {
     for (std::size_t i = 0; i < changes.size(); ++i) {
       SCOPED_TRACE("change " + std::to_string(i));
@@ -72,7 +76,10 @@ void add_rule(OperationTable& table, const std::string& name, ScalarRule rule,
       Trial trial(device);
       const Operand scalars = trial.vector(ElementType::float64, Use::both, elements_of(before));
       trial.run([&](Backend& backend, const Side& of) {
-        backend.update_scalars(rule, {.rank = 6, .epsilon = 0x1p-24, .bound = bound}, of(scalars));
+        backend.update_scalars(
+            rule,
+            {.rank = 6, .epsilon = 0x1p-24, .bound = bound, .mean = mean, .rounding = 0x1p-26},
+            of(scalars));
       });
       trial.expect_rounded(scalars, 4);
     }
@@ -92,6 +99,14 @@ void add_scalar_cases(OperationTable& table) {
        [](StepScalars& s) { s.kl_radius = 1e-3, s.max_norm = 1e-4; },
        [](StepScalars& s) { s.max_norm = 0.01; }, [](StepScalars& s) { s.max_norm = infinity; },
        [](StepScalars& s) { s.max_norm = 0.01, s.step_square = 0; }});
+  for (MeanRule mean : {MeanRule::removed, MeanRule::kept}) {
+    const std::string name = "mean_" + std::to_string(static_cast<int>(mean));
+    const std::vector<Change> changes{[](StepScalars&) {},
+                                      [](StepScalars& s) { s.centre_square = 0; }};
+    add_rule(table, "damp_" + name, ScalarRule::damp, changes, BoundRule::primal, mean);
+    add_rule(table, "judge_solve_" + name, ScalarRule::judge_solve, changes,
+             BoundRule::push_through, mean);
+  }
   add_rule(table, "damp", ScalarRule::damp,
            {[](StepScalars&) {}, [](StepScalars& s) { s.relative_damping = 0; },
             [](StepScalars& s) { s.norm = nan; }, [](StepScalars& s) { s.norm = infinity; },
@@ -101,15 +116,17 @@ void add_scalar_cases(OperationTable& table) {
   add_rule(table, "centre", ScalarRule::centre,
            {[](StepScalars&) {}, [](StepScalars& s) { s.centre_square = 0; }});
   add_rule(table, "centre_fisher", ScalarRule::centre_fisher,
-           {[](StepScalars&) {}, [](StepScalars& s) { s.centre_square = 0; }});
-  for (BoundRule bound : {BoundRule::push_through, BoundRule::general, BoundRule::primal,
-                          BoundRule::refined, BoundRule::refined_general}) {
+           {[](StepScalars&) {}, [](StepScalars& s) { s.centre_square = 0; },
+            [](StepScalars& s) { s.residual_square = 0; }});
+  for (BoundRule bound :
+       {BoundRule::push_through, BoundRule::general, BoundRule::primal, BoundRule::refined,
+        BoundRule::refined_general, BoundRule::refined_centre}) {
     const std::string name = "judge_solve_" + std::to_string(static_cast<int>(bound));
     add_rule(
         table, name, ScalarRule::judge_solve,
         {[](StepScalars&) {}, [](StepScalars& s) { s.norm = 9; },
-         [](StepScalars& s) { s.shift = 0; }, [](StepScalars& s) { s.rhs_square = 0; },
-         [](StepScalars& s) { s.residual_square = 0; },
+         [](StepScalars& s) { s.shift = 0; }, [](StepScalars& s) { s.shift = 100; },
+         [](StepScalars& s) { s.rhs_square = 0; }, [](StepScalars& s) { s.residual_square = 0; },
          [](StepScalars& s) { s.gradient_square = 0; },
          [](StepScalars& s) { s.direction_square = 0; }, [](StepScalars& s) { s.rhs_square = nan; },
          [](StepScalars& s) { s.rhs_square = infinity; },

@@ -27,7 +27,8 @@ struct SolveReport {
   double damping = 0;  ///< lambda as used
   double residual =
       0;  ///< |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows
-  /// estimated relative error of d (see README, Accuracy); infinite at damping 0
+  /// Relative error of d: of an unrefined solve an estimate, eps |A| / lambda (README, Accuracy);
+  /// refined, a bound that follows from the residual. Infinite at damping 0.
   double error_bound = 0;
   double quadratic_form = 0;  ///< d^T F d
 };
@@ -53,10 +54,11 @@ class NATGRAD_EXPORT FisherMatrix {
     /// Rows formed at once in primal accumulation; more are faster and take P doubles each.
     std::int64_t tile_rows = 256;
     /// Dual form: type of K and its factor; default: the parameters'. Double costs twice, and is
-    /// exact to 1e-16 |K| / lambda. Centred rows are always double.
+    /// exact to 1e-16 |K| / lambda. Where anything is centred it is always double.
     std::optional<ElementType> gram_type = {};
     /// Dual form: so many times the solution is corrected by its residual, computed from the rows
-    /// in double. Each costs two passes over the rows in double. >= 0.
+    /// in double. Each costs two passes over the rows in double, and gains where the `error_bound`
+    /// of an unrefined solve is well below 1; else take `gram_type`. >= 0.
     int refinement = 0;
   };
   /// Throws `OptionError` naming every option that is wrong, `ArgumentError` without parameters.

@@ -18,7 +18,8 @@ class Rows;
 }
 
 /// Centred rows are sqrt(w_n) (s_n - mean), the mean weighted and over the whole batch. They serve
-/// coefficients that sum to zero (advantages, local energies), and are solved for in double.
+/// coefficients that sum to zero (advantages, local energies). All that is centred is computed in
+/// double, so that a mean 1000 times the spread takes no digits from float rows.
 enum class Centre : std::uint8_t {
   none,
   rows,  ///< F and g are of centred rows; coefficients act as c_n - mean c

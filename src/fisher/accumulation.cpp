@@ -11,21 +11,24 @@ PrimalBuffers::PrimalBuffers(Carver& carver, std::int64_t parameters, std::int64
     : tile(carver.take({tile_rows, parameters}, ElementType::float64)),
       work{.data = carver.take_bytes(work_bytes), .bytes = work_bytes} {}
 
-void PrimalAccumulation::add_scalar(const ConstView& x, const ConstView& y, double StepScalars::*to,
-                                    bool first) const {
+void PrimalAccumulation::add_scalar(double factor, const ConstView& x, const ConstView& y,
+                                    double StepScalars::*to, bool first) const {
   const View product = scalar(scalars_, &StepScalars::scratch);
   backend_.dot(x, y, product);
-  backend_.axpby(1.0, product, first ? 0.0 : 1.0, scalar(scalars_, to));
+  backend_.axpby(factor, product, first ? 0.0 : 1.0, scalar(scalars_, to));
 }
 
-void PrimalAccumulation::add(const RowBlocks& rows, const ConstView& r, bool first,
+void PrimalAccumulation::add(const RowBlocks& rows, double factor, const ConstView& r, bool first,
                              const PrimalBuffers& b) const {
   const double beta = first ? 0 : 1;
   backend_.adjoint(rows, r, beta, sums_.gradient, b.work);
   if (!sums_.centre.empty()) {
-    backend_.adjoint(rows, rows.scale, beta, sums_.centre, b.work);
-    add_scalar(rows.scale, rows.scale, &StepScalars::centre_square, first);
-    add_scalar(rows.scale, r, &StepScalars::centre_product, first);
+    // Sets may differ in their factor, so that u is sqrt(w) itself; the tile is still free.
+    const View part(b.tile.as<double>(), {b.tile.columns(), 1}, {.device = b.tile.device()});
+    backend_.adjoint(rows, rows.scale, 0, part, b.work);
+    backend_.axpby(1 / factor, part, beta, sums_.centre);
+    add_scalar(1 / factor / factor, rows.scale, rows.scale, &StepScalars::centre_square, first);
+    add_scalar(1 / factor, rows.scale, r, &StepScalars::centre_product, first);
   }
   for (std::int64_t row = 0; row < rows.rows(); row += b.tile.rows()) {
     const View part = b.tile.row_range(0, std::min(b.tile.rows(), rows.rows() - row));
@@ -45,6 +48,7 @@ void PrimalAccumulation::centre_matrix(Centre centred, const View& scratch) cons
   if (centred == Centre::none) return;
   scaled_mean(scratch);
   backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, F_);
+  backend_.dot(sums_.centre, sums_.centre, scalar(scalars_, &StepScalars::centre_moment));
 }
 
 void PrimalAccumulation::finish_gradient(Centre centred, const View& scratch,

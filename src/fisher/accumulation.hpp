@@ -14,7 +14,7 @@ inline constexpr std::int64_t primal_tile_rows = 256;
 /// Sums over the rows of a batch in the primal form, beside F itself: float64, (P) each.
 struct PrimalSums {
   View gradient;  // S^T r
-  View centre;    // S^T u of centred rows, u_n = sqrt(w_n); scratch otherwise
+  View centre;    // S^T u of centred rows, u_n = sqrt(w_n)
 
   PrimalSums() = default;
   PrimalSums(Carver& carver, std::int64_t parameters, Centre centred) {
@@ -39,8 +39,10 @@ class PrimalAccumulation {
   PrimalAccumulation(Backend& backend, const View& F, const PrimalSums& sums, const View& scalars)
       : backend_(backend), F_(F), sums_(sums), scalars_(scalars) {}
 
-  /// Adds rows and their r (N) float64; the first start the sums. N P^2 operations.
-  void add(const RowBlocks& rows, const ConstView& r, bool first, const PrimalBuffers& b) const;
+  /// Adds rows, whose scale is sqrt(w_n) times `factor`, and their r (N) float64; the first start
+  /// the sums. N P^2 operations.
+  void add(const RowBlocks& rows, double factor, const ConstView& r, bool first,
+           const PrimalBuffers& b) const;
 
   /// Takes the mean out of F, and puts it back so that more rows may be added. `scratch` (P)
   /// float64.
@@ -50,7 +52,7 @@ class PrimalAccumulation {
   void finish_gradient(Centre centred, const View& scratch, const View& gradient) const;
 
  private:
-  void add_scalar(const ConstView& x, const ConstView& y, double StepScalars::*to,
+  void add_scalar(double factor, const ConstView& x, const ConstView& y, double StepScalars::*to,
                   bool first) const;
   void scaled_mean(const View& scratch) const;
 

@@ -17,11 +17,12 @@ SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type) {
       View(static_cast<std::byte*>(both.data()) + shift * size_of(type), type, {n, n}, placement);
 }
 
-void DampedSystem::factorize(std::int64_t rank) const {
+void DampedSystem::factorize(std::int64_t rank, MeanRule mean) const {
   backend_.mirror(b_.matrix, b_.factor);
   backend_.norm_and_trace(b_.matrix, b_.factor, scalar(scalars_, &StepScalars::norm),
                           scalar(scalars_, &StepScalars::trace));
-  backend_.update_scalars(ScalarRule::damp, {.rank = static_cast<double>(rank)}, scalars_);
+  backend_.update_scalars(ScalarRule::damp, {.rank = static_cast<double>(rank), .mean = mean},
+                          scalars_);
   backend_.add_to_diagonal(scalar(scalars_, &StepScalars::shift), b_.factor);
   backend_.identity_unless(scalar(scalars_, &StepScalars::matrix_finite), Triangle::upper,
                            b_.factor);

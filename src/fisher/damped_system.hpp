@@ -36,10 +36,10 @@ class DampedSystem {
   DampedSystem(Backend& backend, const SystemBuffers& buffers, const View& scalars)
       : backend_(backend), b_(buffers), scalars_(scalars) {}
 
-  /// From A in `matrix`: its norm and trace, lambda with `rank` = min(N, P), and the factor. A
-  /// matrix that is not finite is replaced by I, for what a factorization of NaN does is
-  /// unspecified. n^3 / 3 operations.
-  void factorize(std::int64_t rank) const;
+  /// From A in `matrix`: its norm and trace, lambda with `rank` = min(N, P) and what `mean` says of
+  /// A, and the factor. A matrix that is not finite is replaced by I, for what a factorization of
+  /// NaN does is unspecified. n^3 / 3 operations.
+  void factorize(std::int64_t rank, MeanRule mean) const;
 
   /// From `rhs` to `solution`. 2 n^2 operations.
   void substitute() const;

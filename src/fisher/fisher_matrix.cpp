@@ -74,7 +74,7 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
   s.factorize();
   const State::Buffers b = s.buffers(false);
   const detail::Solver solver(s.backend, s.shape, s.storage.system, b.solve, s.scalars, s.rows());
-  solver.load_centre();
+  s.load_centre(solver);
   if (s.primal()) {
     const detail::PrimalAccumulation sum(s.backend, s.storage.system.matrix, s.storage.sums,
                                          s.scalars);
@@ -113,8 +113,10 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
   }
   s.factorize();
   const State::Buffers b = s.buffers(true);
-  const detail::Solver solver(s.backend, s.shape, s.storage.system, b.solve, s.scalars, s.rows());
-  solver.load_centre();
+  detail::SolveShape shape = s.shape;
+  shape.general = true;
+  const detail::Solver solver(s.backend, shape, s.storage.system, b.solve, s.scalars, s.rows());
+  s.load_centre(solver);
   s.backend.copy(gradient.view, b.solve.gradient);
   s.backend.axpby(0.0, b.solve.gradient, gradient.scale, b.solve.gradient);
   solver.solve_gradient();
@@ -187,19 +189,9 @@ void FisherMatrix::diagonal(const View& diagonal) const {
     s.backend.copy(wide, diagonal);
     return;
   }
-  const bool centred = s.shape.centre != Centre::none;
   s.for_each_tile(s.parameters.type(), [&](const View& tile, bool first) {
     s.backend.column_squares(tile, !first, diagonal);
   });
-  if (!centred) return;
-  // The squares of q / |u|, in the mean's own place.
-  const State::Buffers b = s.buffers(false);
-  const View q = s.mean(b);
-  s.backend.column_squares(ConstView(q.as<double>(), {1, s.size}, {.device = q.device()}), false,
-                           b.squares);
-  s.backend.copy(diagonal, q);
-  s.backend.axpby(-1.0, b.squares, 1.0, q);
-  s.backend.copy(q, diagonal);
 }
 
 double FisherMatrix::trace() const {
@@ -207,11 +199,11 @@ double FisherMatrix::trace() const {
   s.require_rows("trace");
   const View result = s.field(&StepScalars::scratch);
   double trace = 0;
-  const auto add_dot = [&](double factor, const View& x, const View& y) {
+  const auto add_dot = [&](const View& x, const View& y) {
     double value = 0;
     s.backend.dot(x, y, result);
     s.backend.download(result, &value);
-    trace += factor * value;
+    trace += value;
   };
   if (s.primal()) {
     s.assemble();
@@ -219,15 +211,10 @@ double FisherMatrix::trace() const {
     const View& ones = s.storage.system.residual;
     s.backend.diagonal(s.storage.system.matrix, wide);
     s.backend.fill(1, ones);
-    add_dot(1, wide, ones);
+    add_dot(wide, ones);
     return trace;
   }
-  s.for_each_tile(s.parameters.type(), [&](const View& tile, bool) { add_dot(1, tile, tile); });
-  if (s.shape.centre != Centre::none) {
-    const State::Buffers b = s.buffers(false);
-    const View q = s.mean(b);
-    add_dot(-1, q, q);
-  }
+  s.for_each_tile(s.parameters.type(), [&](const View& tile, bool) { add_dot(tile, tile); });
   return trace;
 }
 
@@ -246,15 +233,6 @@ void FisherMatrix::to_dense(const View& matrix) const {
     s.for_each_tile(matrix.type(), [&](const View& tile, bool first) {
       s.backend.syrk(Triangle::lower, Transpose::yes, 1, tile, first ? 0 : 1, matrix);
     });
-    if (s.shape.centre != Centre::none) {
-      const State::Buffers b = s.buffers(false);
-      View q = s.mean(b);
-      if (matrix.type() != q.type()) {
-        s.backend.copy(q, b.solve.narrow);
-        q = b.solve.narrow;
-      }
-      s.backend.syrk(Triangle::lower, Transpose::no, -1, q, 1, matrix);
-    }
   }
   s.backend.mirror(matrix, matrix);
 }

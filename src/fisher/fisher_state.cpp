@@ -12,17 +12,6 @@ namespace natgrad {
 
 using detail::message;
 
-namespace {
-
-/// Scratch of what forms rows.
-struct TileBuffers {
-  View tile;  // (tile rows, P), of the type asked for
-  TileBuffers(detail::Carver& carver, Shape shape, ElementType type)
-      : tile(carver.take(shape, type)) {}
-};
-
-}  // namespace
-
 FisherMatrix::State::Storage::Storage(detail::Carver& carver, const detail::SolveShape& shape)
     : system(carver, shape.unknowns(), shape.factorized()) {
   if (!shape.dual()) sums = detail::PrimalSums(carver, shape.parameters, shape.centre);
@@ -32,10 +21,7 @@ FisherMatrix::State::Buffers::Buffers(detail::Carver& carver, const detail::Solv
                                       const detail::SystemBuffers& system, std::int64_t work_bytes)
     : solve(carver, shape, system, work_bytes) {
   const bool centred = shape.centre != Centre::none;
-  if (centred) {
-    mean = carver.take({shape.parameters, 1}, ElementType::float64);
-    squares = carver.take({shape.parameters, 1}, ElementType::float64);
-  }
+  if (centred) mean = carver.take({shape.parameters, 1}, ElementType::float64);
   if (!shape.dual()) {
     wide = carver.take({shape.parameters, 1}, ElementType::float64);
     return;
@@ -43,6 +29,18 @@ FisherMatrix::State::Buffers::Buffers(detail::Carver& carver, const detail::Solv
   rows = carver.take({shape.rows, 1}, shape.type);
   roots = carver.take({shape.rows, 1}, ElementType::float64);
   rhs = carver.take({shape.rows, 1}, ElementType::float64);
+}
+
+FisherMatrix::State::Tiles::Tiles(detail::Carver& carver, const State& state, ElementType type,
+                                  std::int64_t work_bytes) {
+  const Shape shape{std::min(state.options.tile_rows, state.samples), state.size};
+  tile = carver.take(shape, type);
+  if (state.shape.centre == Centre::none) return;
+  wide = type == ElementType::float64 ? tile : carver.take(shape, ElementType::float64);
+  mean = carver.take({state.size, 1}, ElementType::float64);
+  centre = carver.take({state.samples, 1}, ElementType::float64);
+  unused = carver.take({state.samples, 1}, ElementType::float64);
+  work = {.data = carver.take_bytes(work_bytes), .bytes = work_bytes};
 }
 
 FisherMatrix::State::State(Parameters given, const Options& wanted)
@@ -76,7 +74,7 @@ void FisherMatrix::State::begin(const detail::Rows& rows) {
   const std::int64_t all = options.samples > 0 ? options.samples : rows.batch_samples();
   const ElementType type = parameters.type();
   const ElementType gram =
-      rows.centre() == Centre::rows ? ElementType::float64 : options.gram_type.value_or(type);
+      rows.centre() != Centre::none ? ElementType::float64 : options.gram_type.value_or(type);
   const Damping& damping = options.damping;
   const auto blocks = rows.blocks().blocks;
   const Form form =
@@ -128,7 +126,7 @@ void FisherMatrix::State::add(const detail::Rows& rows) {
     if (assembled && shape.centre != Centre::none) {
       sum.undo_centre(storage.system.residual);
     }
-    sum.add(blocks, rows.rhs(), samples == 0, b);
+    sum.add(blocks, rows.set().scale, rows.rhs(), samples == 0, b);
   } else {
     kept.append(rows, blocks.blocks, capacity);
   }
@@ -196,7 +194,7 @@ void FisherMatrix::State::assemble() {
     store();
     const Buffers b = buffers(false);
     const detail::Solver solver(backend, shape, storage.system, b.solve, scalars, kept.blocks());
-    solver.load_centre();
+    load_centre(solver);
     solver.gram();
   }
   assembled = true;
@@ -206,7 +204,7 @@ void FisherMatrix::State::factorize() {
   assemble();
   if (factorized) return;
   const detail::DampedSystem system(backend, storage.system, scalars);
-  system.factorize(std::min(samples, size));
+  system.factorize(std::min(samples, size), shape.mean());
   factorized = true;
 }
 
@@ -224,12 +222,40 @@ void FisherMatrix::State::finish(const detail::Solver& solver, const View& direc
   solved = true;
 }
 
-View FisherMatrix::State::tile(std::int64_t rows, ElementType type) const {
-  return parameters.context()
-      .state()
-      .arena()
-      .buffers<TileBuffers>(Shape{std::min(options.tile_rows, rows), size}, type)
-      .tile;
+void FisherMatrix::State::load_centre(const detail::Solver& solver) const {
+  solver.load_centre(primal() ? ConstView() : kept.weights());
+}
+
+FisherMatrix::State::Tiles FisherMatrix::State::tiles(ElementType type) const {
+  const bool centred = shape.centre != Centre::none;
+  const RowBlocks rows = kept.blocks();
+  const std::int64_t work =
+      centred ? backend.rows_scratch(rows.blocks, samples, shape.type, ElementType::float64) : 0;
+  const Tiles t = parameters.context().state().arena().buffers<Tiles>(*this, type, work);
+  if (!centred) return t;
+  backend.row_scaling(kept.weights(), 0, {}, 1, t.centre, t.unused);
+  backend.dot(t.centre, t.centre, field(&StepScalars::centre_square));
+  backend.update_scalars(ScalarRule::centre, {}, scalars);
+  const View scale = field(&StepScalars::centre_scale);
+  backend.axpby(0.0, t.centre, scale, t.centre);
+  backend.adjoint(rows, t.centre, 0, t.mean, t.work);
+  return t;
+}
+
+View FisherMatrix::State::form_tile(const Tiles& t, std::int64_t first) const {
+  const std::int64_t count = std::min(t.tile.rows(), samples - first);
+  const View part = t.tile.row_range(0, count);
+  if (shape.centre == Centre::none) {
+    backend.materialize(kept.blocks(), first, part);
+    return part;
+  }
+  // The mean may be far larger than what is left: it goes before anything is squared or rounded.
+  const View wide = t.wide.row_range(0, count);
+  backend.materialize(kept.blocks(), first, wide);
+  const ConstView mean(t.mean.as<double>(), {1, size}, {.device = t.mean.device()});
+  backend.gemm(Transpose::no, Transpose::no, -1, t.centre.row_range(first, count), mean, 1, wide);
+  if (wide.data() != part.data()) backend.copy(wide, part);
+  return part;
 }
 
 View FisherMatrix::State::apply_rows(const ConstView& v, const Buffers& b) const {
@@ -238,19 +264,10 @@ View FisherMatrix::State::apply_rows(const ConstView& v, const Buffers& b) const
     return b.rows;
   }
   backend.copy(v, b.mean);
-  backend.copy(kept.blocks().scale, b.roots);
+  backend.row_scaling(kept.weights(), 0, {}, 1, b.roots, b.rhs);
   backend.apply(kept.blocks(), b.mean, b.rhs, b.solve.work);
   backend.project(b.roots, b.rhs);
   return b.rhs;
-}
-
-View FisherMatrix::State::mean(const Buffers& b) const {
-  const RowBlocks rows = kept.blocks();
-  backend.dot(rows.scale, rows.scale, field(&StepScalars::centre_square));
-  backend.update_scalars(ScalarRule::centre, {}, scalars);
-  backend.adjoint(rows, rows.scale, 0, b.mean, b.solve.work);
-  backend.axpby(0.0, b.mean, field(&StepScalars::centre_scale), b.mean);
-  return b.mean;
 }
 
 }  // namespace natgrad

@@ -27,8 +27,7 @@ struct FisherMatrix::State {
     View wide;   // primal: (P) float64
     View roots;  // dual: (N) float64, as is the next
     View rhs;
-    View mean;  // centred: (P) float64, as is the next
-    View squares;
+    View mean;  // centred: (P) float64
     Buffers(detail::Carver& carver, const detail::SolveShape& shape,
             const detail::SystemBuffers& system, std::int64_t work_bytes);
   };
@@ -49,21 +48,29 @@ struct FisherMatrix::State {
   void assemble();
   void factorize();
   void finish(const detail::Solver& solver, const View& direction);
-  View tile(std::int64_t rows, ElementType type) const;
-  /// Calls body(rows formed, whether they are the first) for all rows kept, a tile at a time.
+  /// Rows kept, formed a tile at a time, and centred in double where they are.
+  struct Tiles {
+    View tile;    // (tile rows, P), of the type asked for
+    View wide;    // centred: the same in float64
+    View mean;    // centred: (P) float64, q / |u| with q = S^T u
+    View centre;  // centred: (N) float64, u / |u|
+    View unused;  // (N) float64
+    Scratch work;
+    Tiles(detail::Carver& carver, const State& state, ElementType type, std::int64_t work_bytes);
+  };
+  Tiles tiles(ElementType type) const;
+  View form_tile(const Tiles& tiles, std::int64_t first) const;
+  /// Calls body(rows formed, whether they are the first) for all rows kept.
   template <class Body>
   void for_each_tile(ElementType type, const Body& body) const {
-    const View whole = tile(samples, type);
-    for (std::int64_t first = 0; first < samples; first += whole.rows()) {
-      const View part = whole.row_range(0, std::min(whole.rows(), samples - first));
-      backend.materialize(kept.blocks(), first, part);
-      body(part, first == 0);
+    const Tiles t = tiles(type);
+    for (std::int64_t first = 0; first < samples; first += t.tile.rows()) {
+      body(form_tile(t, first), first == 0);
     }
   }
   /// S v of the rows kept, centred where they are.
   View apply_rows(const ConstView& v, const Buffers& b) const;
-  /// q / |u| of centred rows kept, q = S^T u, in the buffers' mean.
-  View mean(const Buffers& b) const;
+  void load_centre(const detail::Solver& solver) const;
 
   void require_size(const char* caller) const;
   void require_rows(const char* caller) const;

@@ -40,18 +40,25 @@ void Solver::adjoint(const View& y, double beta, const View& g) const {
   backend_.adjoint(rows_, y, beta, g, b_.work);
 }
 
-void Solver::load_centre() const {
-  if (!b_.centre.empty()) backend_.copy(rows_.scale, b_.centre);
+void Solver::load_centre(const ConstView& weights) const {
+  if (b_.centre.empty()) return;
+  if (weights.empty()) return backend_.copy(rows_.scale, b_.centre);
+  backend_.row_scaling(weights, 0, {}, 1, b_.centre, b_.solution);
 }
 
 void Solver::gram() const {
   backend_.gram(rows_, system_.matrix, b_.work);
-  if (!shape_.centred()) return;
+  if (b_.centre.empty()) return;
   backend_.symv(Triangle::lower, system_.matrix, b_.centre, system_.product);
+  backend_.dot(b_.centre, b_.centre, field(&StepScalars::centre_square));
+  backend_.dot(b_.centre, system_.product, field(&StepScalars::centre_moment));
+  if (!shape_.centred()) return;
   backend_.project_matrix(Triangle::lower, b_.centre, system_.product, system_.matrix);
 }
 
-void Solver::factorize() const { damped_.factorize(std::min(shape_.rows, shape_.parameters)); }
+void Solver::factorize() const {
+  damped_.factorize(std::min(shape_.rows, shape_.parameters), shape_.mean());
+}
 
 /// From `rhs` to `solution`; refined, also `direction` = S^T y and `product` = S S^T y.
 void Solver::solve_dual() const {
@@ -123,23 +130,33 @@ void Solver::solve_gradient() const {
 
 void Solver::centre_fisher(const ConstView& r) const {
   backend_.dot(r, r, field(&StepScalars::centre_square));
-  backend_.dot(b_.rhs, b_.product, field(&StepScalars::centre_product));
+  backend_.dot(r, b_.solution, field(&StepScalars::centre_product));
+  backend_.dot(b_.solution, b_.solution, field(&StepScalars::solution_square));
   backend_.update_scalars(ScalarRule::centre_fisher, {}, scalars_);
-  backend_.axpby(0.0, b_.product, field(&StepScalars::centre_scale), b_.product);
   backend_.axpby(0.0, b_.direction, field(&StepScalars::centre_scale), b_.direction);
+  backend_.axpby(field(&StepScalars::centre_shift), b_.solution, 0.0, b_.product);
+  backend_.project(b_.centre, b_.product);
+  backend_.dot(b_.product, b_.product, field(&StepScalars::quadratic_form));
 }
 
 void Solver::judge() const {
   const auto bound = [&] {
     if (!shape_.dual()) return BoundRule::primal;
-    if (shape_.refined()) return shape_.general ? BoundRule::refined_general : BoundRule::refined;
+    if (shape_.refined()) {
+      if (shape_.general) return BoundRule::refined_general;
+      return shape_.mean() == MeanRule::kept ? BoundRule::refined_centre : BoundRule::refined;
+    }
     return shape_.general ? BoundRule::general : BoundRule::push_through;
   };
-  const double epsilon = shape_.vectors() == ElementType::float64
-                             ? std::numeric_limits<double>::epsilon()
-                             : std::numeric_limits<float>::epsilon();
-  backend_.update_scalars(ScalarRule::judge_solve, {.epsilon = epsilon, .bound = bound()},
-                          scalars_);
+  constexpr double single = std::numeric_limits<float>::epsilon();
+  const bool wide = shape_.vectors() == ElementType::float64;
+  backend_.update_scalars(
+      ScalarRule::judge_solve,
+      {.epsilon = wide ? std::numeric_limits<double>::epsilon() : single,
+       .bound = bound(),
+       .mean = shape_.mean(),
+       .rounding = wide && shape_.type == ElementType::float32 ? single / 2 : 0},
+      scalars_);
 }
 
 }  // namespace natgrad::detail

@@ -26,6 +26,10 @@ struct SolveShape {
 
   bool dual() const { return form == Form::dual; }
   bool centred() const { return centre == Centre::rows; }
+  MeanRule mean() const {
+    if (centre == Centre::none) return MeanRule::none;
+    return dual() && !centred() ? MeanRule::kept : MeanRule::removed;
+  }
   bool refined() const { return dual() && refinement > 0; }
   std::int64_t unknowns() const { return dual() ? rows : parameters; }
   ElementType factorized() const { return dual() ? gram : ElementType::float64; }
@@ -70,9 +74,10 @@ class Solver {
   Solver(const Solver&) = delete;
   Solver& operator=(const Solver&) = delete;
 
-  /// u, before anything else is done with centred rows.
-  void load_centre() const;
-  /// K, of centred rows where asked for.
+  /// u, before anything else is done with rows that are centred in any way. `weights` (N), float64;
+  /// none: the rows' common factor does not matter, and sqrt(w_n) is their scale.
+  void load_centre(const ConstView& weights = {}) const;
+  /// K, of centred rows where asked for, and what centring takes from its trace.
   void gram() const;
   void factorize() const;
 
@@ -84,8 +89,8 @@ class Solver {
   /// g, which needs shift > 0; in the primal one the system itself.
   void solve_gradient() const;
 
-  /// In the dual form, turns d of maximum likelihood into that of the centred Fisher matrix. `r` is
-  /// u (N) float64.
+  /// In the dual form, turns d of maximum likelihood, r_n = sqrt(w_n), into that of the centred
+  /// Fisher matrix.
   void centre_fisher(const ConstView& r) const;
 
   /// Residual, error bound and outcome.

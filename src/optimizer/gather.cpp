@@ -77,7 +77,7 @@ void NaturalGradient::State::gather(const Batch& batch) {
   } else {
     const detail::PrimalAccumulation sum(backend, gathered.buffers.system.matrix,
                                          gathered.buffers.sums, scalars);
-    sum.add({shape.blocks, rows.scale()}, rows.rhs(), first, b.primal);
+    sum.add({shape.blocks, rows.scale()}, rows.set().scale, rows.rhs(), first, b.primal);
   }
   if (gathered.general) {
     add_gradient(batch.gradient, first ? 0 : 1, gathered.buffers.gradient, {}, b.work);

@@ -33,7 +33,8 @@ struct NaturalGradient::State {
   /// What one call works on.
   struct Work {
     RowBlocks rows;
-    ConstView r;  // (N) float64
+    ConstView r;             // (N) float64
+    ConstView weights = {};  // of rows from several sets, (N) float64
     const detail::StepShape& shape;
     const detail::StepBuffers& buffers;
     View scalars;

@@ -200,7 +200,7 @@ Form NaturalGradient::State::form_of(const detail::BatchShape& batch) const {
                               .gram_operations = detail::gram_operations(batch.blocks, batch.rows),
                               .tile_rows = detail::primal_tile_rows,
                               .type = type,
-                              .gram = batch.centre == Centre::rows
+                              .gram = batch.centre != Centre::none
                                           ? ElementType::float64
                                           : options.gram_type.value_or(type)});
 }
@@ -215,7 +215,7 @@ detail::StepShape NaturalGradient::State::step_shape(const detail::BatchShape& b
                  .rows = batch.batch_rows,
                  .parameters = active.size(),
                  .type = type,
-                 .gram = batch.centre == Centre::rows ? ElementType::float64
+                 .gram = batch.centre != Centre::none ? ElementType::float64
                                                       : options.gram_type.value_or(type),
                  .refinement = options.refinement,
                  .centre = batch.centre,

@@ -55,6 +55,7 @@ void NaturalGradient::State::step_gathered() {
       own, gathered.buffers.system);
   take_step({.rows = dual ? gathered.kept.blocks() : RowBlocks{},
              .r = dual ? gathered.kept.rhs() : ConstView(),
+             .weights = dual ? gathered.kept.weights() : ConstView(),
              .shape = own,
              .buffers = buffers,
              .scalars = scalars},
@@ -96,12 +97,12 @@ void NaturalGradient::State::solve(const Work& work) const {
   const detail::Solver solver(backend, shape.solve, work.buffers.system, b, work.scalars,
                               work.rows);
   if (shape.solve.dual()) {
-    solver.load_centre();
+    solver.load_centre(work.weights);
     solver.gram();
   } else {
     const detail::PrimalSums& sums = shape.accumulated ? gathered.buffers.sums : work.buffers.sums;
     const detail::PrimalAccumulation sum(backend, work.buffers.system.matrix, sums, work.scalars);
-    if (!shape.accumulated) sum.add(work.rows, work.r, true, work.buffers.primal);
+    if (!shape.accumulated) sum.add(work.rows, 1, work.r, true, work.buffers.primal);
     sum.centre_matrix(shape.solve.centre, b.direction);
     if (!shape.solve.general) sum.finish_gradient(shape.solve.centre, b.direction, b.gradient);
   }

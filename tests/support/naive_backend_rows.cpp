@@ -103,23 +103,31 @@ Vector log_softmax(const ConstView& z, std::int64_t n) {
   return row;
 }
 
+Real mean_part(const StepScalars& s) {
+  return s.centre_square > 0 ? Real{s.centre_moment} / s.centre_square : 0;
+}
+
 Real bound_of(const StepScalars& s, const ScalarArguments& a) {
   if (s.shift == 0) return std::numeric_limits<Real>::infinity();
   const Real shift = s.shift;
   const Real direction = std::sqrt(Real{s.direction_square});
-  const Real rounding = a.epsilon * Real{std::min(s.norm, s.trace)} / shift;
+  Real norm = std::min(s.norm, s.trace);
+  if (a.mean == MeanRule::removed) norm += mean_part(s);
+  const Real rounding = a.epsilon * std::max(norm / shift, Real{1});
   Real general = 0;
   if (s.gradient_square > 0) {
     general = rounding * std::sqrt(Real{s.gradient_square}) / shift / direction;
   }
-  if (a.bound == BoundRule::push_through) return rounding;
-  if (a.bound == BoundRule::general) return general;
-  if (a.bound == BoundRule::primal) return 4 * rounding;
+  if (a.bound == BoundRule::push_through) return a.rounding + rounding;
+  if (a.bound == BoundRule::general) return a.rounding + general;
+  if (a.bound == BoundRule::primal) return a.rounding + 4 * rounding;
   Real residual = 0;
   if (s.residual_square > 0) {
     residual = std::sqrt(Real{s.residual_square} / shift) / 2 / direction;
   }
-  return a.bound == BoundRule::refined ? residual + rounding : residual / shift + general;
+  if (a.bound == BoundRule::refined_general) return a.rounding + residual / shift + general;
+  const Real scale_error = a.bound == BoundRule::refined_centre ? s.centre_error : 0;
+  return a.rounding + residual + rounding + scale_error;
 }
 
 bool is_class(std::int64_t label, const ConstView& z) { return label >= 0 && label < z.columns(); }
@@ -252,7 +260,10 @@ void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& argume
   };
   switch (rule) {
     case ScalarRule::damp: {
-      s.damping = s.absolute_damping + s.relative_damping * (s.trace / arguments.rank);
+      Real trace = s.trace;
+      if (arguments.mean == MeanRule::kept) trace -= mean_part(s);
+      s.damping =
+          static_cast<double>(s.absolute_damping + s.relative_damping * (trace / arguments.rank));
       s.shift = s.penalty + s.damping;
       s.inverse_shift = 1 / s.shift;
       s.penalty_share = s.penalty == 0 ? 0 : s.penalty / s.shift * -1;
@@ -270,11 +281,12 @@ void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& argume
       break;
     }
     case ScalarRule::centre_fisher: {
-      Real share = 0;
-      if (s.centre_square > 0) share = Real{s.centre_product} / s.centre_square;
-      s.centre_scale = static_cast<double>(1 / (1 - share));
-      s.quadratic_form = static_cast<double>((s.quadratic_form - share * s.centre_product) /
-                                             ((1 - share) * (1 - share)));
+      Real scale = 1;
+      if (s.centre_square > 0) scale = Real{s.centre_square} / s.shift / s.centre_product;
+      s.centre_scale = static_cast<double>(scale);
+      s.centre_shift = static_cast<double>(-scale * s.shift);
+      s.centre_error = static_cast<double>(std::sqrt(Real{s.residual_square}) *
+                                           std::sqrt(Real{s.solution_square}) / s.centre_product);
       break;
     }
     case ScalarRule::judge_solve: {
