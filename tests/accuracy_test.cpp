@@ -1,0 +1,225 @@
+#include "natgrad/natgrad.hpp"
+#include "support/exact_direction.hpp"
+#include "support/layered_batch.hpp"
+#include "support/plain.hpp"
+#include "support/row_families.hpp"
+#include "support/tolerance.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <utility>
+#include <vector>
+
+// Directions in float against the exact ones of the same float rows, where lambda is small.
+
+namespace natgrad::tests {
+
+namespace {
+
+constexpr std::array families{Family::random, Family::decaying, Family::common_mean};
+
+enum class Right { coefficients, gradient };  // r known, or a general g
+constexpr std::array rights{Right::coefficients, Right::gradient};
+
+struct Solved {
+  Numbers direction;
+  SolveReport report;
+};
+
+/// Float rows with random coefficients, and a random gradient.
+struct Problem {
+  Tensor<float> theta;
+  Tensor<float> rows;
+  Tensor<float> coefficients;
+  Tensor<float> gradient;
+  Parameters parameters{Context::cpu()};
+  Table S;
+  double largest = 0;  // eigenvalue of F
+
+  Problem(Family family, std::size_t n, std::size_t p, std::uint64_t seed) {
+    Random random(seed);
+    const Table scores = family_rows(family, n, p, random);
+    theta = Tensor<float>(Numbers(p, 0.0));
+    rows = Tensor<float>(scores);
+    coefficients = Tensor<float>(random.numbers(n));
+    gradient = Tensor<float>(random.numbers(p));
+    parameters.add(theta.view());
+    S = weighted(scores, weights());
+    largest = largest_eigenvalue(S, random);
+  }
+  Problem(const Problem&) = delete;
+  Problem& operator=(const Problem&) = delete;
+
+  Numbers weights() const {
+    const std::size_t n = coefficients.memory().size();
+    return Numbers(n, 1.0 / static_cast<double>(n));
+  }
+  DenseScores scores() {
+    DenseScores scores(parameters);
+    scores.begin(rows.view(), {.coefficients = coefficients.view()});
+    return scores;
+  }
+  Solved solve(Right right, const FisherMatrix::Options& options) {
+    FisherMatrix fisher(parameters, options);
+    fisher.accumulate(scores());
+    Tensor<float> direction = zeros<float>(fisher.size());
+    if (right == Right::gradient) {
+      fisher.solve(Gradient{.view = gradient.view()}, direction.view());
+    } else {
+      fisher.solve(Coefficients{}, direction.view());
+    }
+    return {direction.numbers(), fisher.report()};
+  }
+  Numbers exact(Right right, double lambda) const {
+    const ExactDirection exact(S);
+    const Numbers g = gradient.numbers();
+    if (right == Right::gradient) return exact.solve({g.begin(), g.end()}, lambda);
+    return exact.solve_rows(right_hand_side(weights(), coefficients.numbers()), lambda);
+  }
+};
+
+/// At 1e-6 of the largest eigenvalue: at most three refinements, a Gram matrix in double, or the
+/// primal form bring d to 1e-4. The printed table is that of the README.
+void check_family(Family family, std::size_t n, std::size_t p, Right right) {
+  const bool general = right == Right::gradient;
+  SCOPED_TRACE(testing::Message() << n << " x " << p << ", " << name_of(family));
+  Problem problem(family, n, p, 1);
+  const double lambda = 1e-6 * problem.largest;
+  const Numbers exact = problem.exact(right, lambda);
+  FisherMatrix::Options options{.form = Form::dual, .damping = {.absolute = lambda}};
+  const auto error_of = [&](const char* what) {
+    const Solved solved = problem.solve(right, options);
+    EXPECT_EQ(solved.report.outcome, Outcome::accepted);
+    EXPECT_EQ(solved.report.form, options.form);
+    const double error = relative_error(solved.direction, exact);
+    EXPECT_TRUE(error <= 2 * solved.report.error_bound) << what;
+    std::printf("  %s %.0e", what, error);
+    return error;
+  };
+  std::printf("%3zu x %4zu, %-32s, %s:", n, p, name_of(family),
+              general ? "general g   " : "push-through");
+  const double unrefined = error_of("unrefined");
+  double refined = 1;
+  for (options.refinement = 1; options.refinement <= 3; ++options.refinement) {
+    refined = error_of("refined");
+  }
+  // With more rows than parameters K is singular, and refinement slower.
+  EXPECT_TRUE(n < p ? refined < 1e-4 : refined < 0.01 * unrefined) << refined;
+  options.refinement = 0;
+  options.gram_type = ElementType::float64;
+  EXPECT_TRUE(error_of("K in double") < 1e-4);
+  options.form = Form::primal;
+  EXPECT_TRUE(error_of("primal") < 1e-4);
+  std::printf("\n");
+}
+
+TEST(accuracy, three_refinements_or_a_gram_in_double_are_enough) {
+  for (const auto& [n, p] :
+       std::vector<std::pair<std::size_t, std::size_t>>{{64, 400}, {512, 2000}, {300, 100}}) {
+    for (Family family : families) {
+      for (Right right : rights) check_family(family, n, p, right);
+    }
+  }
+}
+
+TEST(accuracy, the_optimizer_refines_its_directions) {
+  for (Family family : families) {
+    for (Right right : rights) {
+      SCOPED_TRACE(name_of(family));
+      Problem problem(family, 64, 400, 2);
+      const double lambda = 1e-6 * problem.largest;
+      const Numbers exact = problem.exact(right, lambda);
+      const DenseScores scores = problem.scores();
+      Batch batch{.fisher = scores};
+      if (right == Right::gradient) batch.gradient = Gradient{problem.gradient.view()};
+      const auto error_of = [&](std::optional<ElementType> gram, int refinement) {
+        NaturalGradient optimizer(problem.parameters, {.damping = {.absolute = lambda},
+                                                       .form = Form::dual,
+                                                       .gram_type = gram,
+                                                       .refinement = refinement});
+        Tensor<float> direction = zeros<float>(400);
+        optimizer.direction(batch, direction.view());
+        const SolveReport report = optimizer.direction_report();
+        EXPECT_EQ(report.outcome, Outcome::accepted);
+        EXPECT_EQ(report.form, Form::dual);
+        const double error = relative_error(direction.numbers(), exact);
+        EXPECT_TRUE(error <= 2 * report.error_bound);
+        return error;
+      };
+      EXPECT_TRUE(error_of({}, 3) < 1e-4);
+      EXPECT_TRUE(error_of(ElementType::float64, 0) < 1e-4);
+      if (family == Family::random) continue;
+      EXPECT_TRUE(error_of({}, 0) > 1e-4) << "nothing to refine";
+    }
+  }
+}
+
+/// What lies in the middle of some numbers.
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
+TEST(accuracy, error_bounds_hold_in_200_random_cases) {
+  Random random(7);
+  const auto between = [&](double least, double most) {
+    return least * std::pow(most / least, 0.5 + 0.5 * random());
+  };
+  const auto size_between = [&](double least, double most) {
+    return static_cast<std::size_t>(std::lround(between(least, most)));
+  };
+  // Bound over error, by form, right-hand side and number of refinements.
+  std::array<std::array<std::array<std::vector<double>, 4>, 2>, 2> slack;
+  for (std::size_t i = 0; i < 200; ++i) {
+    const Family family = families[i % 3];
+    const bool primal = i / 3 % 2 == 1;
+    const Right right = rights[i / 6 % 2];
+    const std::size_t n = size_between(16, 512);
+    const std::size_t p = size_between(50, 2000);
+    const double fraction = between(1e-7, 1e-2);
+    SCOPED_TRACE(testing::Message() << "case " << i << ": " << n << " x " << p << ", "
+                                    << name_of(family) << ", lambda " << fraction);
+    Problem problem(family, n, p, 100 + i);
+    const double lambda = fraction * problem.largest;
+    const Numbers exact = problem.exact(right, lambda);
+    for (int refinement = 0; refinement <= (primal ? 0 : 3); ++refinement) {
+      const Solved solved = problem.solve(right, {.form = primal ? Form::primal : Form::dual,
+                                                  .damping = {.absolute = lambda},
+                                                  .refinement = refinement});
+      EXPECT_EQ(solved.report.outcome, Outcome::accepted);
+      const double error = relative_error(solved.direction, exact);
+      const double bound = solved.report.error_bound;
+      // An estimate without refinement; with it, a bound.
+      EXPECT_TRUE(error <= (refinement == 0 ? 2 : 1) * bound)
+          << to_string(solved.report.form) << ", " << refinement << " refinements: error " << error
+          << ", bound " << bound;
+      slack[primal][i / 6 % 2][static_cast<std::size_t>(refinement)].push_back(bound / error);
+    }
+  }
+  for (std::size_t primal = 0; primal < 2; ++primal) {
+    for (std::size_t right = 0; right < 2; ++right) {
+      for (std::size_t refinement = 0; refinement < (primal ? 1 : 4); ++refinement) {
+        const auto& factors = slack[primal][right][refinement];
+        const double middle = median(factors);
+        std::printf("%s, %s, %zu refinements: bound / error %.2g to %.2g, median %.2g\n",
+                    primal ? "primal" : "dual", right ? "general g" : "push-through", refinement,
+                    *std::min_element(factors.begin(), factors.end()),
+                    *std::max_element(factors.begin(), factors.end()), middle);
+        const double most = refinement > 0 || primal ? 10 : 1000;
+        EXPECT_TRUE(middle <= most) << "a bound that says nothing";
+      }
+    }
+  }
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests
