@@ -464,6 +464,114 @@ NaturalGradient optimizer_with(const Workplace& w, const NaturalGradient::Option
   return NaturalGradient(w.batch.parameters, options);
 }
 
+LayerScores centred(const Workplace& w, Centre centre, const View& coefficients = {}) {
+  return w.batch.scores({.coefficients = coefficients, .centre = centre});
+}
+
+/// Maximum likelihood has no centred gradient, and `fisher_only` goes with nothing else.
+TEST(contracts, centring) {
+  constexpr const char* zero = "centred rows of maximum likelihood (no .coefficients)";
+  constexpr const char* alone = "goes with maximum likelihood";
+  expect_errors({
+      bad<ArgumentError>("centred maximum likelihood", zero,
+                         [](W& w) { w.optimizer.step(centred(w, Centre::rows)); }),
+      bad<ArgumentError>("a part of it", zero,
+                         [](W& w) { w.optimizer.accumulate(centred(w, Centre::rows)); }),
+      bad<ArgumentError>(
+          "its direction", zero,
+          [](W& w) { w.optimizer.direction(centred(w, Centre::rows), w.direction.view()); }),
+      bad<ArgumentError>("its gradient", zero,
+                         [](W& w) { centred(w, Centre::rows).gradient(w.direction.view()); }),
+      bad<ArgumentError>("its solve", zero,
+                         [](W& w) {
+                           FisherMatrix fisher = fisher_with(w, {});
+                           fisher.accumulate(centred(w, Centre::rows));
+                           fisher.solve(Coefficients{}, w.direction.view());
+                         }),
+      bad<ArgumentError>(
+          "a centred part's gradient", "centred rows need the whole batch",
+          [](W& w) {
+            w.batch
+                .scores({.batch_samples = 9, .coefficients = w.floats(6), .centre = Centre::rows})
+                .gradient(w.direction.view());
+          }),
+      bad<ArgumentError>("sets centred differently", ".centre of the set differs",
+                         [](W& w) { w.primal.accumulate(centred(w, Centre::rows, w.floats(6))); }),
+      bad<OptionError>("fisher_only with coefficients", alone,
+                       [](W& w) { centred(w, Centre::fisher_only, w.floats(6)); }),
+      bad<ArgumentError>("fisher_only with other coefficients", alone,
+                         [](W& w) {
+                           FisherMatrix fisher = fisher_with(w, {.form = Form::dual});
+                           fisher.accumulate(centred(w, Centre::fisher_only));
+                           fisher.solve(Coefficients{w.floats(6)}, w.direction.view());
+                         }),
+      bad<ArgumentError>("fisher_only with a gradient", alone,
+                         [](W& w) {
+                           FisherMatrix fisher = fisher_with(w, {});
+                           fisher.accumulate(centred(w, Centre::fisher_only));
+                           fisher.solve(Gradient{w.floats(17)}, w.direction.view());
+                         }),
+      bad<ArgumentError>("fisher_only with a step's gradient", "goes with the rows' own gradient",
+                         [](W& w) {
+                           const LayerScores scores = centred(w, Centre::fisher_only);
+                           optimizer_with(w, {.momentum = NoMomentum{}})
+                               .step({.fisher = scores, .gradient = Gradient{w.floats(17)}});
+                         }),
+      bad<ArgumentError>("fisher_only with other rows", "goes with the rows' own gradient",
+                         [](W& w) {
+                           const LayerScores scores = centred(w, Centre::fisher_only);
+                           optimizer_with(w, {.momentum = NoMomentum{}})
+                               .step({.fisher = scores, .gradient = w.scores});
+                         }),
+      bad<ArgumentError>(
+          "fisher_only with SPRING", "neither SPRING nor a penalty",
+          [](W& w) {
+            optimizer_with(w, {.momentum = Spring{0.5}}).step(centred(w, Centre::fisher_only));
+          }),
+      bad<ArgumentError>("fisher_only with a penalty", "neither SPRING nor a penalty",
+                         [](W& w) {
+                           optimizer_with(w, {.momentum = NoMomentum{}, .penalty = 0.1})
+                               .step(centred(w, Centre::fisher_only));
+                         }),
+      bad<ArgumentError>("centred rows of a gradient", "the rows of .gradient are not centred",
+                         [](W& w) {
+                           const LayerScores rows = centred(w, Centre::rows, w.floats(6));
+                           w.optimizer.step({.fisher = w.scores, .gradient = rows});
+                         }),
+  });
+}
+
+TEST(contracts, accuracy_options) {
+  expect_errors({
+      bad<OptionError>("negative refinement", ".refinement = -1, must be >= 0",
+                       [](W& w) { fisher_with(w, {.refinement = -1}); }),
+      bad<OptionError>("an integer Gram", ".gram_type = int32",
+                       [](W& w) { fisher_with(w, {.gram_type = ElementType::int32}); }),
+      bad<OptionError>("an optimizer's negative refinement", ".refinement = -1",
+                       [](W& w) { optimizer_with(w, {.refinement = -1}); }),
+      bad<OptionError>("an optimizer's integer Gram", ".gram_type = int32",
+                       [](W& w) { optimizer_with(w, {.gram_type = ElementType::int32}); }),
+      bad<OptionError>("negative penalty", ".penalty = -1",
+                       [](W& w) { optimizer_with(w, {.penalty = -1}); }),
+      bad<ArgumentError>("a gradient without damping", "needs damping > 0",
+                         [](W& w) {
+                           optimizer_with(w, {.damping = {.absolute = 0}})
+                               .step({.fisher = w.scores, .gradient = Gradient{w.floats(17)}});
+                         }),
+      bad<ShapeError>(
+          "a gradient of another size", "gradient is 16 x 1, expected 17 x 1",
+          [](W& w) { w.optimizer.step({.fisher = w.scores, .gradient = Gradient{w.floats(16)}}); }),
+      bad<OptionError>(
+          "a gradient times nan", ".scale = nan",
+          [](W& w) {
+            w.optimizer.step({.fisher = w.scores, .gradient = Gradient{w.floats(17), nan}});
+          }),
+      bad<ArgumentError>(
+          "a gradient of sampled rows", "is no gradient of the data",
+          [](W& w) { w.optimizer.step(w.batch.scores({}, {.kind = Kind::sampled})); }),
+  });
+}
+
 TEST(contracts, optimizers) {
   expect_errors({
       bad<OptionError>("rate 0", ".step rate = 0, must be finite and > 0",
