@@ -34,6 +34,7 @@ void NaturalGradient::State::reserve_gathered(const detail::StepShape& shape) {
 /// Fixes what all parts of the batch share.
 void NaturalGradient::State::begin_gathering(const detail::BatchShape& shape, Kind kind) {
   require_budget(shape);
+  prepare();
   const detail::StepShape own = gather_shape(shape);
   reserve_gathered(own);
   gathered.batch_rows = shape.batch_rows;
@@ -61,13 +62,10 @@ void NaturalGradient::State::gather(const Batch& batch) {
     throw ArgumentError(message("accumulate: ", gathered.rows, " rows and ", rows.size(),
                                 " more are beyond the batch's ", rows.batch_samples()));
   }
-  prepare();
   detail::BatchShape shape = batch_shape(batch);
   shape.accumulated = true;
   const bool first = gathered.rows == 0;
-  if (first) {
-    begin_gathering(shape, rows.kind());
-  }
+  if (first) begin_gathering(shape, rows.kind());
   shape.form = gathered.form;
   const detail::StepShape own = gather_shape(shape);
   const auto b = parameters.context().state().arena().buffers<detail::GatherBuffers>(own);

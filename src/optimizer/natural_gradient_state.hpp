@@ -56,6 +56,7 @@ struct NaturalGradient::State {
 
   // prepare.cpp: memory that lasts, checks, shapes.
   void prepare();
+  void follow_parameters();
   void upload_options();
   void adopt_scalars();
   void check_rule(const char* caller, Kind kind) const;

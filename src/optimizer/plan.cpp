@@ -187,6 +187,7 @@ MemoryPlan NaturalGradient::State::plan_of(const ScoresShape& shape) const {
 
 void NaturalGradient::State::reserve(const MemoryPlan& plan) {
   require_budget(plan);
+  follow_parameters();
   const PlannedBatch planned(plan.shape, active.size());
   prepare();
   if (planned.batch.accumulated) {
@@ -214,7 +215,10 @@ void NaturalGradient::State::require_budget(const MemoryPlan& plan) const {
             "parameters"));
 }
 
-MemoryPlan NaturalGradient::plan(const ScoresShape& shape) const { return state_->plan_of(shape); }
+MemoryPlan NaturalGradient::plan(const ScoresShape& shape) const {
+  state_->follow_parameters();
+  return state_->plan_of(shape);
+}
 
 MemoryPlan NaturalGradient::plan(const Batch& batch) const {
   State& s = *state_;

@@ -70,14 +70,18 @@ void NaturalGradient::State::adopt_scalars() {
   discard();
 }
 
-void NaturalGradient::State::prepare() {
-  if (active.total() != parameters.size()) {
-    if (!scalars.empty()) {
-      throw ArgumentError(message("step: the parameters have grown from ", active.total(), " to ",
-                                  parameters.size(), " since the first step"));
-    }
-    active = detail::Active(parameters, options);
+/// Takes in parameters that were added before the first step.
+void NaturalGradient::State::follow_parameters() {
+  if (active.total() == parameters.size()) return;
+  if (!scalars.empty()) {
+    throw ArgumentError(message("optimizer: the parameters have grown from ", active.total(),
+                                " to ", parameters.size(), " since the first step"));
   }
+  active = detail::Active(parameters, options);
+}
+
+void NaturalGradient::State::prepare() {
+  follow_parameters();
   if (!scalars.empty()) return;
   const Context& context = parameters.context();
   const std::int64_t width = step_scalars_count;
@@ -165,6 +169,7 @@ void NaturalGradient::State::check(const char* caller, const Batch& batch) const
 }
 
 detail::BatchShape NaturalGradient::State::batch_shape(const Batch& batch) {
+  follow_parameters();
   const detail::Rows& rows = batch.fisher.rows();
   detail::BatchShape shape{.blocks = active.blocks(rows, fisher_blocks),
                            .rows = rows.size(),

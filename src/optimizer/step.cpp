@@ -27,9 +27,9 @@ void NaturalGradient::State::step(const Batch& batch) {
                                 " samples; a step takes the whole batch, accumulate takes parts"));
   }
   throw_after_failures();
-  prepare();
   const detail::BatchShape shape = batch_shape(batch);
   require_budget(shape);
+  prepare();
   const detail::StepShape own = step_shape(shape, true);
   const auto buffers = parameters.context().state().arena().buffers<detail::StepBuffers>(
       own, detail::SystemBuffers());
@@ -222,9 +222,9 @@ void NaturalGradient::State::direction(const Batch& batch, const View& out) {
   for (int i = 0; i < parameters.segments(); ++i) {
     detail::require_disjoint("direction", out, parameters.name({i}), parameters.tensor({i}));
   }
-  prepare();
   const detail::BatchShape shape = batch_shape(batch);
   require_budget(shape);
+  prepare();
   detail::StepShape own = step_shape(shape, false);
   if (active.frozen()) own.scaled = parameters.size();  // with zeros for what is frozen
   const auto b = parameters.context().state().arena().buffers<detail::StepBuffers>(
