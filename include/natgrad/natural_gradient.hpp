@@ -194,7 +194,8 @@ class NATGRAD_EXPORT NaturalGradient {
   MemoryPlan plan(const ScoresShape& shape) const;
   MemoryPlan plan(const Batch& batch) const;
   /// Allocates all of it but the scores' own arrays, so that no step of this shape does. Throws
-  /// `MemoryError` naming plan, budget and the way out.
+  /// `MemoryError` naming plan, budget and the way out, and `ArgumentError` for a batch that comes
+  /// in parts while parts of another are accumulated.
   void reserve(const MemoryPlan& plan);
 
   /// The report of the last step. Waits. Throws `ArgumentError` before the first step.

@@ -189,6 +189,11 @@ void NaturalGradient::State::reserve(const MemoryPlan& plan) {
   require_budget(plan);
   follow_parameters();
   const PlannedBatch planned(plan.shape, active.size());
+  if (gathered.rows > 0 && planned.batch.accumulated) {
+    throw ArgumentError(message("reserve: ", gathered.rows,
+                                " rows are accumulated in the memory of another batch; step() "
+                                "takes them, discard() drops them"));
+  }
   prepare();
   if (planned.batch.accumulated) {
     reserve_gathered(gather_shape(planned.batch));
