@@ -65,6 +65,19 @@ std::int64_t rows_per_input(const ScoresShape& shape) {
   return most;
 }
 
+/// The largest arrays of a layer: what no address can count is refused before anything is added up.
+void check_countable(const ScoresShape& shape, const ScoresShape::Layer& layer) {
+  constexpr double most = 0x1p62;
+  const auto rows = static_cast<double>(std::max(shape.samples, shape.batch_samples));
+  const auto width = static_cast<double>(layer.inputs) + static_cast<double>(layer.outputs);
+  const double weight = static_cast<double>(layer.inputs) * static_cast<double>(layer.outputs);
+  const auto terms = static_cast<double>(layer.terms);
+  if (8 * rows * terms * width < most && 8 * weight < most) return;
+  throw MemoryError(message("plan: a layer of ", rows, " rows, ", layer.terms, " terms, ",
+                            layer.inputs, " inputs and ", layer.outputs,
+                            " outputs is more bytes than an address can count"));
+}
+
 void check_shape(const ScoresShape& shape) {
   const auto require = [](bool holds, const char* name, std::int64_t value, const char* expected) {
     if (holds) return;
@@ -73,6 +86,11 @@ void check_shape(const ScoresShape& shape) {
   require(shape.samples > 0, ".samples", shape.samples, "> 0");
   require(shape.batch_samples == 0 || shape.batch_samples >= shape.samples, ".batch_samples",
           shape.batch_samples, "0 or at least .samples");
+  constexpr std::int64_t most_rows = std::int64_t{1} << 48;
+  if (std::max(shape.samples, shape.batch_samples) > most_rows) {
+    throw MemoryError(message("plan: ", std::max(shape.samples, shape.batch_samples),
+                              " rows are more bytes than an address can count"));
+  }
   for (const ScoresShape::Layer& layer : shape.layers) {
     require(layer.inputs >= 0, "a layer's .inputs", layer.inputs, ">= 0");
     require(layer.outputs > 0, "a layer's .outputs", layer.outputs, "> 0");
@@ -82,6 +100,7 @@ void check_shape(const ScoresShape& shape) {
     const std::int64_t rows = layer.rows == 0 ? shape.samples : layer.rows;
     require(layer.rows_per_input > 0 && rows % layer.rows_per_input == 0,
             "a layer's .rows_per_input", layer.rows_per_input, "> 0 and divide its rows");
+    check_countable(shape, layer);
   }
 }
 
