@@ -572,54 +572,6 @@ TEST(contracts, accuracy_options) {
   });
 }
 
-TEST(contracts, optimizers) {
-  expect_errors({
-      bad<OptionError>("rate 0", ".step rate = 0, must be finite and > 0",
-                       [](W& w) { optimizer_with(w, {.step = FixedRate{0}}); }),
-      bad<OptionError>("infinite rate", ".step rate = inf",
-                       [](W& w) { optimizer_with(w, {.step = FixedRate{inf}}); }),
-      bad<OptionError>("negative damping", ".damping.relative = -0.5",
-                       [](W& w) { optimizer_with(w, {.damping = {.relative = -0.5}}); }),
-      bad<OptionError>("momentum 1", ".momentum decay = 1, must be >= 0 and < 1",
-                       [](W& w) { optimizer_with(w, {.momentum = HeavyBall{1}}); }),
-      bad<OptionError>("negative spring", ".momentum decay = -0.1",
-                       [](W& w) { optimizer_with(w, {.momentum = Spring{-0.1}}); }),
-      bad<OptionError>("no spring at all", ".momentum decay = nan",
-                       [](W& w) { optimizer_with(w, {.momentum = Spring{nan}}); }),
-      bad<OptionError>(
-          "a decay that overshoots", ".weight_decay = 4, must be finite, >= 0 and <= 1 / rate",
-          [](W& w) { optimizer_with(w, {.step = FixedRate{0.5}, .weight_decay = 4}); }),
-      bad<OptionError>(
-          "all wrong options at once", "; .weight_decay = -1",
-          [](W& w) { optimizer_with(w, {.damping = {.absolute = nan}, .weight_decay = -1}); }),
-      bad<ArgumentError>("no parameters", "optimizer: the parameters are empty",
-                         [](W&) { NaturalGradient(Parameters(Context::cpu())); }),
-      bad<ArgumentError>("foreign scores", "step: the scores are of other parameters",
-                         [](W& w) { w.optimizer.step(w.foreign.scores()); }),
-      bad<ArgumentError>("scores without rows", "step: the scores have no rows",
-                         [](W& w) { w.optimizer.step(DenseScores(w.batch.parameters)); }),
-      bad<ArgumentError>("scores without layers", "step: the set has no layers",
-                         [](W& w) { w.optimizer.step(w.begun()); }),
-      bad<ArgumentError>("a part of the batch", "hold 6 of 9 samples; a step takes the whole batch",
-                         [](W& w) { w.optimizer.step(w.batch.scores({.batch_samples = 9})); }),
-      bad<ArgumentError>("report of nothing", "no step was taken yet",
-                         [](W& w) { optimizer_with(w, {}).report(); }),
-      bad<ArgumentError>("parameters that have grown", "grown from 3 to 5",
-                         [](W& w) {
-                           Parameters parameters(Context::cpu());
-                           Tensor<float> theta(Numbers(5, 0.0));
-                           parameters.add(theta.view().row_range(0, 3));
-                           NaturalGradient optimizer(parameters);
-                           DenseScores scores(parameters);
-                           scores.begin(w.floats(2, 3));
-                           optimizer.step(scores);
-                           parameters.add(theta.view().row_range(3, 2));
-                           scores.begin(w.floats(2, 5));
-                           optimizer.step(scores);
-                         }),
-  });
-}
-
 FullyConnected net_of(std::vector<std::int64_t> sizes, ElementType type = ElementType::float32) {
   return FullyConnected(Context::cpu(), {.sizes = std::move(sizes), .type = type});
 }

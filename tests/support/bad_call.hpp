@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace natgrad::tests {
@@ -23,6 +25,7 @@ struct Workplace {
   Tensor<float> wide{Random(2).numbers(40)};  // any operand of too many numbers
   Tensor<float> padded{Random(3).table(17, 1), 2};
   Tensor<float> direction{Numbers(17, 3.0)};
+  Tensor<float> found{Numbers(17, 3.0)};
   Tensor<double> doubles{Random(4).numbers(40)};
   std::vector<std::int32_t> integers = std::vector<std::int32_t>(40, 1);
   LayerScores scores = batch.scores();
@@ -30,6 +33,9 @@ struct Workplace {
   FisherMatrix dual{batch.parameters, {.form = Form::dual, .samples = 10}};
   FisherMatrix primal{batch.parameters, {.form = Form::primal}};
   NaturalGradient optimizer{batch.parameters};
+  // Four of six rows are accumulated.
+  NaturalGradient gathering{batch.parameters, {.form = Form::dual}};
+  NaturalGradient gathering_primal{batch.parameters, {.form = Form::primal}};
   FullyConnected net{Context::cpu(), {.sizes = {3, 4, 2}}};
   LayerScores net_scores{net.parameters()};
 
@@ -38,6 +44,8 @@ struct Workplace {
     dual.accumulate(scores);
     primal.accumulate(scores);
     optimizer.step(scores);
+    optimizer.direction(scores, found.view());
+    for (NaturalGradient* one : {&gathering, &gathering_primal}) one->accumulate(part(0, 4));
     net.forward(batch.factors[0].view());
     net.backward(labels(6));
     net.add_to(net_scores, {.samples = 6});
@@ -62,6 +70,15 @@ struct Workplace {
     return fresh;
   }
 
+  /// Rows [first, first + count) of the batch.
+  LayerScores part(std::int64_t first, std::int64_t count, RowSet set = {.batch_samples = 6},
+                   LayerScores::Options options = {}) const {
+    LayerScores rows(batch.parameters, options);
+    set.samples = count;
+    batch.fill(rows, set, first);
+    return rows;
+  }
+
   /// All that a call that throws must leave as it is.
   std::vector<std::vector<float>> state() {
     std::vector<std::vector<float>> all = batch.theta_memory();
@@ -83,14 +100,27 @@ struct Workplace {
     net_scores.gradient(gradient.view());
     all.push_back(gradient.memory());
     all.push_back(direction.memory());
+    all.push_back(found.memory());
+    const NaturalGradient::Options& options = optimizer.options();
     all.push_back({static_cast<float>(optimizer.report().step),
-                   static_cast<float>(batch.parameters.segments())});
+                   static_cast<float>(batch.parameters.segments()),
+                   static_cast<float>(optimizer.direction_report().quadratic_form),
+                   static_cast<float>(std::get<FixedRate>(options.step).rate),
+                   static_cast<float>(options.damping.absolute),
+                   static_cast<float>(options.damping.relative)});
     return all;
   }
 
+  /// What the optimizers do next; those in the middle of a batch end it.
   std::vector<std::vector<float>> next_step() {
     optimizer.step(dense);
-    return batch.theta_memory();
+    std::vector<std::vector<float>> all = batch.theta_memory();
+    for (NaturalGradient* one : {&gathering, &gathering_primal}) {
+      one->accumulate(part(4, 2));
+      one->step();
+      for (std::vector<float>& tensor : batch.theta_memory()) all.push_back(std::move(tensor));
+    }
+    return all;
   }
 };
 
