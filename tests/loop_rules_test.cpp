@@ -313,6 +313,31 @@ TEST(loop, frozen_tensors_are_not_there) {
   }
 }
 
+TEST(loop, frozen_tensors_do_not_count_where_damping_may_be_zero) {
+  // 12 rows are fewer than all 23 parameters, and more than the 5 that move.
+  RuledTraining run({.damping = {.absolute = 0},
+                     .step = FixedRate{1},
+                     .momentum = NoMomentum{},
+                     .rate_factors = {{{0}, 0}, {{2}, 0}}});
+  Tensor<double> gradient(Random(32).numbers(23));
+  run.batch.fill(run.scores);
+  const Numbers before = run.batch.theta_numbers();
+  run.optimizer.step({.fisher = run.scores, .gradient = Gradient{gradient.view()}});
+  EXPECT_EQ(run.optimizer.report().form, Form::primal);
+  const Table S = run.S();
+  Table moving(12, 5);
+  Numbers g(5);
+  Numbers step(23, 0.0);
+  const std::size_t columns[] = {12, 13, 14, 21, 22};
+  for (std::size_t j = 0; j < 5; ++j) {
+    g[j] = gradient(columns[j]);
+    for (std::size_t n = 0; n < 12; ++n) moving(n, j) = S(n, columns[j]);
+  }
+  const Numbers d = solve(gram(transposed(moving)), 0, g);
+  for (std::size_t j = 0; j < 5; ++j) step[columns[j]] = d[j];
+  EXPECT_TRUE(relative_error_within(run.batch.theta_numbers(), sum(1, before, step), 10 * same));
+}
+
 TEST(loop, a_direction_is_zero_where_tensors_are_frozen) {
   for (Form form : forms) {
     Remaining twin;

@@ -60,7 +60,7 @@ struct NaturalGradient::State {
   void upload_options();
   void adopt_scalars();
   void check_rule(const char* caller, Kind kind) const;
-  void check(const char* caller, const Batch& batch) const;
+  void check(const char* caller, const Batch& batch);
   void check_gradient(const char* caller, const detail::Rows& rows,
                       const GradientSource& gradient) const;
   detail::BatchShape batch_shape(const Batch& batch);

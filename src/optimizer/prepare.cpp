@@ -129,7 +129,7 @@ void NaturalGradient::State::check_gradient(const char* caller, const detail::Ro
     throw ArgumentError(message(
         caller, ": .centre = Centre::fisher_only goes with the rows' own gradient; centre them"));
   }
-  if (!damped() && (options.form == Form::dual || parameters.size() > rows.batch_samples())) {
+  if (!damped() && (options.form == Form::dual || active.size() > rows.batch_samples())) {
     throw ArgumentError(message(caller,
                                 ": a gradient of its own needs damping > 0 where F is singular: in "
                                 "the dual form, and with fewer rows than parameters"));
@@ -157,9 +157,10 @@ void NaturalGradient::State::check_gradient(const char* caller, const detail::Ro
   }
 }
 
-void NaturalGradient::State::check(const char* caller, const Batch& batch) const {
+void NaturalGradient::State::check(const char* caller, const Batch& batch) {
   const detail::Rows& rows = batch.fisher.rows();
   rows.require_rows(caller, parameters);
+  follow_parameters();
   check_rule(caller, rows.kind());
   check_gradient(caller, rows, batch.gradient);
   if (rows.centre() == Centre::fisher_only && (spring() > 0 || options.penalty > 0)) {
@@ -169,7 +170,6 @@ void NaturalGradient::State::check(const char* caller, const Batch& batch) const
 }
 
 detail::BatchShape NaturalGradient::State::batch_shape(const Batch& batch) {
-  follow_parameters();
   const detail::Rows& rows = batch.fisher.rows();
   detail::BatchShape shape{.blocks = active.blocks(rows, fisher_blocks),
                            .rows = rows.size(),
