@@ -439,11 +439,11 @@ TEST(contracts, directions_and_plans) {
                        }),
       bad<MemoryError>(
           "plan of uncountable rows", "rows are more bytes than an address can count",
-          [](W& w) { w.optimizer.plan(ScoresShape{.samples = std::int64_t{1} << 60}); }),
+          [](W& w) { w.optimizer.plan(ScoresShape{.samples = std::int64_t{1} << 39}); }),
       bad<MemoryError>("plan of an uncountable gram", "more bytes than an address can count",
                        [](W& w) {
                          optimizer_with(w, {.form = Form::dual})
-                             .plan(ScoresShape{.samples = std::int64_t{1} << 40});
+                             .plan(ScoresShape{.samples = std::int64_t{1} << 36});
                        }),
       bad<ArgumentError>("plan of foreign rows", "plan: the scores are of other parameters",
                          [](W& w) { w.optimizer.plan(Batch{.fisher = w.foreign.scores()}); }),

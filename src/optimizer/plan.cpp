@@ -86,7 +86,7 @@ void check_shape(const ScoresShape& shape) {
   require(shape.samples > 0, ".samples", shape.samples, "> 0");
   require(shape.batch_samples == 0 || shape.batch_samples >= shape.samples, ".batch_samples",
           shape.batch_samples, "0 or at least .samples");
-  constexpr std::int64_t most_rows = std::int64_t{1} << 48;
+  constexpr std::int64_t most_rows = std::int64_t{1} << 38;
   if (std::max(shape.samples, shape.batch_samples) > most_rows) {
     throw MemoryError(message("plan: ", std::max(shape.samples, shape.batch_samples),
                               " rows are more bytes than an address can count"));
