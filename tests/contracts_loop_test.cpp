@@ -132,6 +132,10 @@ TEST(contracts, options_of_the_loop) {
                          options_with([](O& o) {
                            o.rate_factors = {{{4}, 2}};
                          })),
+      bad<ArgumentError>("two factors of one tensor", ".rate_factors names segment 0 twice",
+                         options_with([](O& o) {
+                           o.rate_factors = {{{0}, 2}, {{0}, 0.5}};
+                         })),
       bad<ArgumentError>("a decay factor of no segment", ".weight_decay_factors names segment -1",
                          options_with([](O& o) {
                            o.weight_decay_factors = {{{}, 2}};

@@ -227,6 +227,12 @@ TEST(contracts, layers) {
                            l = {
                                .bias = l.bias, .output_score = w.floats(6, 2), .rows_per_input = 2};
                          })),
+      bad<ShapeError>(
+          "strides beyond the BLAS", "beyond the BLAS's 32-bit interface", adding([](W& w, L& l) {
+            l.terms = 2;
+            l.input = {
+                w.wide.view().as<float>(), {12, 3}, {.leading_dimension = std::int64_t{1} << 31}};
+          })),
       bad<ShapeError>("narrow input", "segment 0: .input is 6 x 2, expected 6 x 3",
                       adding([](W& w, L& l) { l.input = w.floats(6, 2); })),
       bad<ShapeError>("few output scores", ".output_score is 5 x 2, expected 6 x 2",

@@ -141,8 +141,8 @@ class NATGRAD_EXPORT NaturalGradient {
   };
 
   explicit NaturalGradient(Parameters parameters);
-  /// Throws `OptionError` naming every option that is wrong, `ArgumentError` for a factor of a
-  /// segment that does not exist, or without parameters.
+  /// Throws `OptionError` naming every option that is wrong, `ArgumentError` for factors of a segment
+  /// that does not exist or is named twice, or without parameters.
   NaturalGradient(Parameters parameters, Options options);
   ~NaturalGradient();
   NaturalGradient(NaturalGradient&&) noexcept;
@@ -163,10 +163,10 @@ class NATGRAD_EXPORT NaturalGradient {
   void step(const Scores& scores);
 
   /// Adds a part of a batch, whose sets state the whole with `.batch_samples`. Parts may differ in
-  /// size. Dual form: keeps a copy of the rows' factors, N sum(T (d_in + d_out)) numbers; primal:
-  /// adds to F, whose memory does not depend on N. Does not wait. Throws like `step`, and when the
-  /// part differs from those before in kind, centring or source of the gradient; nothing was added
-  /// then.
+  /// size; gradients of their own (`Gradient`, other rows) are added up. Dual form: keeps a copy of
+  /// the rows' factors, N sum(T (d_in + d_out)) numbers; primal: adds to F, whose memory does not
+  /// depend on N. Does not wait. Throws like `step`, and when the part differs from those before in
+  /// kind, centring or source of the gradient; nothing was added then.
   void accumulate(const Batch& batch);
   void accumulate(const Scores& scores);
   /// The step of what was accumulated, the whole batch (`ArgumentError` before it is whole).

@@ -17,10 +17,16 @@ double factor_of(const std::vector<SegmentFactor>& factors, Segment segment) {
 }
 
 void check_segments(const std::vector<SegmentFactor>& factors, int segments, const char* name) {
-  for (const SegmentFactor& f : factors) {
-    if (f.segment.index >= 0 && f.segment.index < segments) continue;
-    throw ArgumentError(message("optimizer: ", name, " names segment ", f.segment.index, " of ",
-                                segments, ", which does not exist"));
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    const Segment segment = factors[i].segment;
+    if (segment.index < 0 || segment.index >= segments) {
+      throw ArgumentError(message("optimizer: ", name, " names segment ", segment.index, " of ",
+                                  segments, ", which does not exist"));
+    }
+    for (std::size_t j = 0; j < i; ++j) {
+      if (!(factors[j].segment == segment)) continue;
+      throw ArgumentError(message("optimizer: ", name, " names segment ", segment.index, " twice"));
+    }
   }
 }
 

@@ -136,7 +136,7 @@ void NaturalGradient::State::check_gradient(const char* caller, const detail::Ro
   }
   if (gradient.rows() != nullptr) {
     const detail::Rows& other = gradient.rows()->rows();
-    other.require_rows(message(caller, ": gradient").c_str(), parameters);
+    other.require_rows({caller, "gradient"}, parameters);
     if (other.centre() != Centre::none) {
       throw ArgumentError(message(
           caller, ": the rows of .gradient are not centred; centre their coefficients instead"));
@@ -149,11 +149,10 @@ void NaturalGradient::State::check_gradient(const char* caller, const detail::Ro
     return;
   }
   const Gradient& numbers = *gradient.numbers();
-  const std::string name = message(caller, ": gradient");
-  detail::require_operand(name, numbers.view, {parameters.size(), 1}, parameters.type(),
-                          parameters.context().device());
+  detail::require_operand({caller, "gradient"}, numbers.view, {parameters.size(), 1},
+                          parameters.type(), parameters.context().device());
   if (!std::isfinite(numbers.scale)) {
-    throw OptionError(message(name, " .scale = ", numbers.scale, ", must be finite"));
+    throw OptionError(message(caller, ": gradient .scale = ", numbers.scale, ", must be finite"));
   }
 }
 

@@ -6,13 +6,14 @@
 #include "scores/gram_way.hpp"
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace natgrad::detail {
 
 Rows::Rows(Parameters parameters, Kind kind) : parameters_(std::move(parameters)), kind_(kind) {}
 
-void Rows::require_rows(const char* caller, const Parameters& parameters) const {
+void Rows::require_rows(const Operand& caller, const Parameters& parameters) const {
   if (!(parameters_ == parameters)) {
     throw ArgumentError(message(caller, ": the scores are of other parameters"));
   }
@@ -80,6 +81,8 @@ void Rows::begin(const RowSet& set) {
     scale_ = std::move(new_scale);
     rhs_ = std::move(new_rhs);
   }
+  covered_.reserve(static_cast<std::size_t>(parameters_.segments()));
+  // Nothing throws from here on.
   set_ = set;
   if (set_.batch_samples == 0) set_.batch_samples = set.samples;
   parameters_size_ = parameters_.size();
@@ -103,6 +106,12 @@ void Rows::check_factor(const Operand& name, const ConstView& factor, Shape shap
                         const RowBlock& block) const {
   require_given(name, factor, parameters_.context().device());
   require_type(name, factor, parameters_.type());
+  // Strides of whole rows go through BLAS interfaces of 32 bits.
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  if (factor.leading_dimension() > most / block.terms || factor.rows() > most) {
+    throw ShapeError(message(name, " is ", factor.description(), " for ", block.terms,
+                             " terms a row, beyond the BLAS's 32-bit interface (", most, ")"));
+  }
   if (factor.shape() == shape) return;
   throw ShapeError(message(name, " is ", to_string(factor.shape()), ", expected ", to_string(shape),
                            " for ", block.rows, " rows of ", block.terms, " terms, ",

@@ -30,7 +30,7 @@ class Rows {
 
   /// Throws `ArgumentError` when there is no set, a row of it has no layer, or the parameters are
   /// others or have grown.
-  void require_rows(const char* caller, const Parameters& parameters) const;
+  void require_rows(const Operand& caller, const Parameters& parameters) const;
   /// Throws `ArgumentError` when r makes no gradient: centred maximum likelihood.
   void require_gradient(const char* caller) const;
 

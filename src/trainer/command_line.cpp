@@ -154,15 +154,26 @@ void add_run_options(CLI::App& app, CommandLine& line) {
       ->type_name("N");
 }
 
+/// An empty name would be taken for none.
+void add_file(CLI::App& app, const std::string& name, std::string& value, const std::string& help) {
+  app.add_option_function<std::string>(
+         name,
+         [&value, name](const std::string& text) {
+           if (text.empty()) throw_unexpected(name, "\"\"", "the name of a file");
+           value = text;
+         },
+         help)
+      ->type_name("FILE");
+}
+
 void add_output_options(CLI::App& app, CommandLine& line) {
   add_number(app, "--evaluate-every", line.evaluate_every, counting,
              "steps between evaluations (default: at the end of every epoch)")
       ->type_name("STEPS");
-  app.add_option("--metrics", line.metrics_file, "write figures as JSON lines")->type_name("FILE");
-  app.add_option("--checkpoint", line.checkpoint_file,
-                 "save the run at every evaluation and at the end")
-      ->type_name("FILE");
-  app.add_option("--resume", line.resume_file, "go on where a saved run stands")->type_name("FILE");
+  add_file(app, "--metrics", line.metrics_file, "write figures as JSON lines");
+  add_file(app, "--checkpoint", line.checkpoint_file,
+           "save the run at every evaluation and at the end");
+  add_file(app, "--resume", line.resume_file, "go on where a saved run stands");
   app.add_flag("--quiet", line.quiet, "print errors only");
   app.add_flag("--plan", line.plan, "print the memory that the run takes, and do not train");
   app.set_version_flag("--version", version_text(), "print version and attributions");
