@@ -141,8 +141,8 @@ class NATGRAD_EXPORT NaturalGradient {
   };
 
   explicit NaturalGradient(Parameters parameters);
-  /// Throws `OptionError` naming every option that is wrong, `ArgumentError` for factors of a segment
-  /// that does not exist or is named twice, or without parameters.
+  /// Throws `OptionError` naming every option that is wrong, `ArgumentError` for factors of a
+  /// segment that does not exist or is named twice, or without parameters.
   NaturalGradient(Parameters parameters, Options options);
   ~NaturalGradient();
   NaturalGradient(NaturalGradient&&) noexcept;
