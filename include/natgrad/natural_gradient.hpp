@@ -76,9 +76,10 @@ using Momentum = std::variant<NoMomentum, HeavyBall, Spring>;
 class GradientSource {
  public:
   GradientSource() = default;
-  GradientSource(const Scores& rows) : rows_(&rows) {}  // NOLINT(google-explicit-constructor)
-  GradientSource(const Gradient& numbers)
-      : numbers_(numbers) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  GradientSource(const Scores& rows) : rows_(&rows) {}
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  GradientSource(const Gradient& numbers) : numbers_(numbers) {}
   const Scores* rows() const { return rows_; }
   const std::optional<Gradient>& numbers() const { return numbers_; }
   bool given() const { return rows_ != nullptr || numbers_.has_value(); }

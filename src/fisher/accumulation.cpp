@@ -33,7 +33,7 @@ void PrimalAccumulation::add(const RowBlocks& rows, double factor, const ConstVi
   for (std::int64_t row = 0; row < rows.rows(); row += b.tile.rows()) {
     const View part = b.tile.row_range(0, std::min(b.tile.rows(), rows.rows() - row));
     backend_.materialize(rows, row, part);
-    backend_.syrk(Triangle::lower, Transpose::yes, 1, part, row == 0 ? beta : 1, F_);
+    backend_.syrk(Triangle::lower, Transpose::yes, 1, part, row == 0 ? beta : 1, fisher_);
   }
 }
 
@@ -47,7 +47,7 @@ void PrimalAccumulation::scaled_mean(const View& scratch) const {
 void PrimalAccumulation::centre_matrix(Centre centred, const View& scratch) const {
   if (centred == Centre::none) return;
   scaled_mean(scratch);
-  backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, F_);
+  backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, fisher_);
   backend_.dot(sums_.centre, sums_.centre, scalar(scalars_, &StepScalars::centre_moment));
 }
 
@@ -61,7 +61,7 @@ void PrimalAccumulation::finish_gradient(Centre centred, const View& scratch,
 
 void PrimalAccumulation::undo_centre(const View& scratch) const {
   scaled_mean(scratch);
-  backend_.syrk(Triangle::lower, Transpose::no, 1, scratch, 1, F_);
+  backend_.syrk(Triangle::lower, Transpose::no, 1, scratch, 1, fisher_);
 }
 
 }  // namespace natgrad::detail

@@ -37,7 +37,7 @@ struct PrimalBuffers {
 class PrimalAccumulation {
  public:
   PrimalAccumulation(Backend& backend, const View& F, const PrimalSums& sums, const View& scalars)
-      : backend_(backend), F_(F), sums_(sums), scalars_(scalars) {}
+      : backend_(backend), fisher_(F), sums_(sums), scalars_(scalars) {}
 
   /// Adds rows, whose scale is sqrt(w_n) times `factor`, and their r (N) float64; the first start
   /// the sums. N P^2 operations.
@@ -57,7 +57,7 @@ class PrimalAccumulation {
   void scaled_mean(const View& scratch) const;
 
   Backend& backend_;
-  View F_;
+  View fisher_;
   const PrimalSums& sums_;
   View scalars_;
 };

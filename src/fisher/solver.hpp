@@ -71,8 +71,6 @@ class Solver {
         scalars_(scalars),
         rows_(rows),
         damped_(backend, system_, scalars) {}
-  Solver(const Solver&) = delete;
-  Solver& operator=(const Solver&) = delete;
 
   /// u, before anything else is done with rows that are centred in any way. `weights` (N), float64;
   /// none: the rows' common factor does not matter, and sqrt(w_n) is their scale.

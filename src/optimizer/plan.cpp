@@ -137,8 +137,12 @@ struct NaturalGradient::State::PlannedBatch {
     gradient_blocks = blocks_of(shape, batch.gradient_rows, parameters, true);
     batch.gradient_blocks = gradient_blocks;
   }
+  // The batch views the blocks.
   PlannedBatch(const PlannedBatch&) = delete;
+  PlannedBatch(PlannedBatch&&) = delete;
   PlannedBatch& operator=(const PlannedBatch&) = delete;
+  PlannedBatch& operator=(PlannedBatch&&) = delete;
+  ~PlannedBatch() = default;
 };
 
 /// What the scratch of a batch is for; of one that is accumulated, that of its parts and that of

@@ -28,8 +28,8 @@ struct Piece {
   const RowBlock& block;
   std::int64_t first;
   std::int64_t count;
-  cpu::Factor<Result> outputs;  // (count T, d_out)
-  cpu::Factor<Result> inputs;   // (count / R T, d_in), where there is a weight
+  cpu::Factor<Result> outputs;   // (count T, d_out)
+  cpu::Factor<Result> inputs{};  // (count / R T, d_in), where there is a weight
 
   Piece(const RowBlock& whole, std::int64_t from, std::int64_t rows,
         const cpu::ProductScratch<Result>& scratch)
@@ -37,8 +37,7 @@ struct Piece {
         first(from),
         count(rows),
         outputs(factor<Row, Result>(whole.output_score, from * whole.terms, rows * whole.terms, 0,
-                                    whole.outputs, scratch.outputs)),
-        inputs{} {
+                                    whole.outputs, scratch.outputs)) {
     if (whole.weight_offset < 0) return;
     inputs = factor<Row, Result>(whole.input, from / whole.rows_per_input * whole.terms,
                                  rows / whole.rows_per_input * whole.terms, 0, whole.inputs,
