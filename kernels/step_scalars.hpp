@@ -117,7 +117,8 @@ NATGRAD_FORMULA double mean_part(const StepScalars& s) {
 /// After norm and trace of A are known: lambda, and whether A can be factorized at all.
 NATGRAD_FORMULA void damp(StepScalars& s, const ScalarArguments& a) {
   const double trace = a.mean == MeanRule::kept ? s.trace - mean_part(s) : s.trace;
-  s.damping = s.absolute_damping + s.relative_damping * trace / a.rank;
+  // Rows that do not vary leave a rounding error of either sign when they are centred.
+  s.damping = s.absolute_damping + s.relative_damping * (trace > 0 ? trace : 0) / a.rank;
   s.shift = s.damping + s.penalty;
   s.inverse_shift = 1 / s.shift;
   s.penalty_share = s.penalty > 0 ? -s.penalty / s.shift : 0;
@@ -184,6 +185,8 @@ NATGRAD_FORMULA double error_bound(const StepScalars& s, const ScalarArguments& 
 /// because potrf may report success on NaN.
 NATGRAD_FORMULA void judge_solve(StepScalars& s, const ScalarArguments& a) {
   s.residual = s.rhs_square > 0 ? sqrt(s.residual_square / s.rhs_square) : sqrt(s.residual_square);
+  // Rows that do not vary leave a rounding error of either sign when they are centred.
+  if (s.quadratic_form < 0) s.quadratic_form = 0;
   s.error_bound = error_bound(s, a);
   if (s.matrix_finite == 0 || !is_finite(s.rhs_square)) {
     s.outcome = outcome_not_finite;

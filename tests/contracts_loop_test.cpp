@@ -144,7 +144,7 @@ TEST(contracts, options_of_the_loop) {
                          options_with([](O& o) {
                            o.rate_factors = {{{0}, 0}, {{1}, 0}, {{2}, 0}, {{3}, 0}};
                          })),
-      bad<OptionError>("negative refinement", ".refinement = -1, must be >= 0",
+      bad<OptionError>("negative refinement", ".refinement = -1, must be 0 to 1000",
                        options_with([](O& o) { o.refinement = -1; })),
       bad<OptionError>("a gram of integers",
                        ".gram_type = int32, must be float64 or the parameters'",

@@ -24,6 +24,12 @@ TEST(contracts, views_and_contexts) {
                          [](W&) {
                            ConstView(static_cast<float*>(nullptr), {2, 3});
                          }),
+      bad<ArgumentError>("misaligned data", "2 x 3 float32 on cpu is not aligned",
+                         [](W& w) {
+                           const auto* bytes =
+                               reinterpret_cast<const std::byte*>(w.wide.view().as<float>());
+                           ConstView(bytes + 1, ElementType::float32, {2, 3});
+                         }),
       bad<ShapeError>("negative rows", "-2 x 3 is negative",
                       [](W& w) {
                         ConstView(w.wide.view().as<float>(), {-2, 3});
@@ -321,7 +327,7 @@ LikelihoodCheck check_with(const Scores& scores, const LikelihoodCheck::Options&
 
 TEST(contracts, score_checks) {
   expect_errors({
-      bad<OptionError>("no directions", ".directions = 0, must be >= 1",
+      bad<OptionError>("no directions", ".directions = 0, must be 1 to 1000",
                        [](W& w) { check_with(w.scores, {.directions = 0}); }),
       bad<OptionError>("negative step", ".step = -0.5, must be >= 0 and < 1",
                        [](W& w) { check_with(w.scores, {.step = -0.5}); }),
@@ -549,7 +555,7 @@ TEST(contracts, centring) {
 
 TEST(contracts, accuracy_options) {
   expect_errors({
-      bad<OptionError>("negative refinement", ".refinement = -1, must be >= 0",
+      bad<OptionError>("negative refinement", ".refinement = -1, must be 0 to 1000",
                        [](W& w) { fisher_with(w, {.refinement = -1}); }),
       bad<OptionError>("an integer Gram", ".gram_type = int32",
                        [](W& w) { fisher_with(w, {.gram_type = ElementType::int32}); }),

@@ -109,8 +109,9 @@ void add_scalar_cases(OperationTable& table) {
   }
   add_rule(table, "damp", ScalarRule::damp,
            {[](StepScalars&) {}, [](StepScalars& s) { s.relative_damping = 0; },
-            [](StepScalars& s) { s.norm = nan; }, [](StepScalars& s) { s.norm = infinity; },
-            [](StepScalars& s) { s.trace = nan; }, [](StepScalars& s) { s.trace = -infinity; },
+            [](StepScalars& s) { s.trace = -1e-18; }, [](StepScalars& s) { s.norm = nan; },
+            [](StepScalars& s) { s.norm = infinity; }, [](StepScalars& s) { s.trace = nan; },
+            [](StepScalars& s) { s.trace = -infinity; },
             [](StepScalars& s) { s.absolute_damping = nan; }, [](StepScalars& s) { s.penalty = 0; },
             [](StepScalars& s) { s.matrix_finite = 0; }});
   add_rule(table, "centre", ScalarRule::centre,
@@ -133,6 +134,7 @@ void add_scalar_cases(OperationTable& table) {
          [](StepScalars& s) { s.matrix_finite = 0; }, [](StepScalars& s) { s.info = 3; },
          [](StepScalars& s) { s.matrix_finite = 0, s.info = 3; },
          [](StepScalars& s) { s.quadratic_form = infinity; },
+         [](StepScalars& s) { s.quadratic_form = -1e-18; },
          [](StepScalars& s) { s.info = 2, s.quadratic_form = nan; },
          [](StepScalars& s) { s.outcome = 3, s.accept = 0; }},
         bound);

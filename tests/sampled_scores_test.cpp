@@ -290,16 +290,16 @@ TEST(sampled_scores, take_the_memory_that_the_net_says) {
     Held held;
     FullyConnected net(Context::cpu({.allocator = held.allocator()}),
                        {.sizes = {7, 9, 5, 3}, .activation = activation});
-    EXPECT_EQ(held.bytes, net.bytes(0));
+    EXPECT_EQ(held.bytes, FullyConnected::bytes(net.options(), 0));
     Tensor<float> inputs(Random(1).table(20, 7));
     net.forward(inputs.view());
-    EXPECT_EQ(held.bytes, net.bytes(20));
+    EXPECT_EQ(held.bytes, FullyConnected::bytes(net.options(), 20));
     net.sample(1);
-    EXPECT_EQ(held.bytes, net.bytes(20, 1));
+    EXPECT_EQ(held.bytes, FullyConnected::bytes(net.options(), 20, 1));
     net.sample(4);
-    EXPECT_EQ(held.bytes, net.bytes(20, 4));
+    EXPECT_EQ(held.bytes, FullyConnected::bytes(net.options(), 20, 4));
     net.sample(2);
-    EXPECT_EQ(held.bytes, net.bytes(20, 4));
+    EXPECT_EQ(held.bytes, FullyConnected::bytes(net.options(), 20, 4));
   }
 }
 

@@ -42,8 +42,9 @@ struct Placement {
 /// dimension and device, all at run time. Copying a view copies no data, and a view never keeps
 /// its memory alive. A default view is empty and stands for "not given".
 ///
-/// Construction throws `ArgumentError` for null data and `ShapeError` for a negative size, for a
-/// leading dimension below the number of columns, and for more bytes than an address can count.
+/// Construction throws `ArgumentError` for null or misaligned data and `ShapeError` for a negative
+/// size, for a leading dimension below the number of columns, and for more bytes than an address
+/// can count.
 class NATGRAD_EXPORT ConstView {
  public:
   ConstView() = default;

@@ -38,7 +38,8 @@ NATGRAD_EXPORT void save(const std::string& path, const NaturalGradient& optimiz
 ///
 /// Throws `FileError`, having changed nothing, when the file cannot be read, is no checkpoint, is
 /// cut off or damaged, is of a newer format or another byte order, or holds parameters of another
-/// type, number, name or shape, or another kind of momentum; the text names both sides.
+/// type, number, name or shape, another kind of momentum, other frozen tensors, or a rate that does
+/// not go with the options; the text names both sides.
 /// `MemoryError` without room, and `ArgumentError` when the parameters have grown since the first
 /// step, likewise.
 NATGRAD_EXPORT Blobs load(const std::string& path, NaturalGradient& optimizer);

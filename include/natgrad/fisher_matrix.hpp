@@ -58,7 +58,7 @@ class NATGRAD_EXPORT FisherMatrix {
     std::optional<ElementType> gram_type = {};
     /// Dual form: so many times the solution is corrected by its residual, computed from the rows
     /// in double. Each costs two passes over the rows in double, and gains where the `error_bound`
-    /// of an unrefined solve is well below 1; else take `gram_type`. >= 0.
+    /// of an unrefined solve is well below 1; else take `gram_type`. 0 to 1000.
     int refinement = 0;
   };
   /// Throws `OptionError` naming every option that is wrong, `ArgumentError` without parameters.

@@ -54,9 +54,8 @@ struct Spring {
 
 enum class RateDecay : std::uint8_t { none, linear, cosine };
 
-/// The rate falls to 0 over `steps` accepted steps: times 1 - k / steps after k of them, or times
-/// (1
-/// + cos(pi k / steps)) / 2.
+/// The rate falls to 0 over `steps` accepted steps, and stays there. With s = k / steps after k of
+/// them it is multiplied by 1 - s (linear) or by 1/2 + cos(pi s) / 2 (cosine).
 struct RateSchedule {
   RateDecay decay = RateDecay::none;
   std::int64_t steps = 0;  ///< > 0 where there is a decay
@@ -117,7 +116,7 @@ struct StepReport {
 class NATGRAD_EXPORT NaturalGradient {
  public:
   struct Options {
-    Damping damping = {.absolute = 3e-2};
+    Damping damping = {};
     StepRule step = FixedRate{};
     RateSchedule schedule = {};  ///< of the rate, or of the largest rate
     /// The step, rate times direction, is no longer than this. > 0.
@@ -177,7 +176,8 @@ class NATGRAD_EXPORT NaturalGradient {
 
   /// Writes the direction d of this batch, P contiguous numbers of the parameters' type, without
   /// momentum and rate; frozen tensors get 0. Changes no state. `direction` stays as it was on any
-  /// outcome but `accepted`. Waits, costs and throws like `step`, but for `StepFailed`.
+  /// outcome but `accepted`. Does not wait; costs and throws like `step`, but for `StepFailed`.
+  /// With frozen tensors it takes scratch of P numbers that `plan` does not count.
   void direction(const Batch& batch, const View& direction);
   void direction(const Scores& scores, const View& direction);
   /// How the last `direction` went. Waits. Throws `ArgumentError` before the first.

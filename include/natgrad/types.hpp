@@ -21,7 +21,8 @@ struct Device {
 /// What the rows of a batch are, and with it what F = S^T S means.
 enum class Kind : std::uint8_t {
   empirical,  ///< scores at the labels of the data: the empirical Fisher
-  sampled,    ///< scores at labels drawn from the model: an unbiased estimate of the Fisher
+  sampled,    ///< scores at labels, actions or states drawn from the model: an unbiased estimate of
+              ///< the Fisher
   exact,      ///< rows whose S^T S is the Fisher itself
   residual,   ///< the Jacobian of residuals: S^T S is the Gauss-Newton matrix
 };
@@ -32,8 +33,8 @@ enum class Form : std::uint8_t { automatic, primal, dual };
 /// How a step or a solve ended. Everything but `accepted` leaves parameters and momentum untouched.
 enum class Outcome : std::uint8_t {
   accepted,
-  rejected,               ///< a step rule judged the trial to be worse
-  not_finite,             ///< NaN or Inf in rows, coefficients, parameters, or what became of them
+  rejected,    ///< a step rule judged the trial to be worse; no rule of this version does
+  not_finite,  ///< NaN or Inf in rows, coefficients, parameters, or what became of them
   not_positive_definite,  ///< the Cholesky factorization met a pivot that is not positive
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -84,6 +85,9 @@ class Arena {
   /// The block, grown to at least `bytes` if need be.
   Carver carve(std::int64_t bytes) {
     if (bytes > bytes_) {
+      if (bytes > std::numeric_limits<std::int64_t>::max() - 7) {
+        throw MemoryError("scratch: more bytes than an address can count");
+      }
       block_ = {};
       bytes_ = 0;
       block_ = Array(allocator_, {(bytes + 7) / 8, 1}, ElementType::float64, device_);

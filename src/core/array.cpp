@@ -34,6 +34,10 @@ ConstView::ConstView(const void* data, ElementType type, Shape shape, Placement 
   if (data == nullptr) {
     throw ArgumentError(message("view: data of ", description(), " is null"));
   }
+  if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(size_of(type)) != 0) {
+    throw ArgumentError(
+        message("view: data of ", description(), " is not aligned to its elements"));
+  }
 }
 
 std::string ConstView::description() const {

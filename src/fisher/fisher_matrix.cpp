@@ -22,7 +22,8 @@ FisherMatrix::FisherMatrix(Parameters parameters, Options options) {
   detail::check_damping(options.damping, errors);
   errors.check(".samples", static_cast<double>(options.samples), options.samples >= 0, ">= 0");
   errors.check(".tile_rows", static_cast<double>(options.tile_rows), options.tile_rows > 0, "> 0");
-  errors.check(".refinement", options.refinement, options.refinement >= 0, ">= 0");
+  errors.check(".refinement", options.refinement,
+               options.refinement >= 0 && options.refinement <= 1000, "0 to 1000");
   errors.throw_if_any();
   if (parameters.size() == 0) throw ArgumentError("Fisher matrix: the parameters are empty");
   detail::check_gram_type("Fisher matrix", options.gram_type, parameters.type());

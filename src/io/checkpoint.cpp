@@ -174,6 +174,12 @@ Blobs blobs_of(const CheckpointFile& file) {
 
 void restore(const CheckpointFile& file, NaturalGradient& optimizer) {
   require_fits(file, detail::OptimizerAccess::state(optimizer));
+  try {
+    detail::OptimizerAccess::check_settings(optimizer, file.section(part_prefix + "scalars"));
+  } catch (const OptionError& error) {
+    throw FileError(message(file.path(), ": the rate or damping in the file does not go with the ",
+                            "options: ", error.what()));
+  }
   detail::OptimizerAccess::allocate(optimizer);
   put(detail::OptimizerAccess::state(optimizer), file);
   detail::OptimizerAccess::settle(optimizer);

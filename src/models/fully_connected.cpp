@@ -18,7 +18,18 @@ using detail::message;
 
 namespace {
 
-void check_options(const FullyConnected::Options& options) {
+/// Rows k, k + stride, k + 2 stride, ... of a contiguous array.
+View every(const View& rows, std::int64_t k, std::int64_t stride) {
+  const View from = rows.row_range(k, rows.rows() - k);
+  return {from.data(),
+          from.type(),
+          {rows.rows() / stride, rows.columns()},
+          {.leading_dimension = stride * rows.columns(), .device = rows.device()}};
+}
+
+}  // namespace
+
+void detail::check_net(const FullyConnected::Options& options) {
   if (options.sizes.size() < 2) {
     throw OptionError(message("fully connected: .sizes has ", options.sizes.size(),
                               " entries, needs inputs and classes"));
@@ -31,17 +42,6 @@ void check_options(const FullyConnected::Options& options) {
     throw OptionError("fully connected: .type = int32, must be float32 or float64");
   }
 }
-
-/// Rows k, k + stride, k + 2 stride, ... of a contiguous array.
-View every(const View& rows, std::int64_t k, std::int64_t stride) {
-  const View from = rows.row_range(k, rows.rows() - k);
-  return {from.data(),
-          from.type(),
-          {rows.rows() / stride, rows.columns()},
-          {.leading_dimension = stride * rows.columns(), .device = rows.device()}};
-}
-
-}  // namespace
 
 void FullyConnected::State::initialize(std::size_t index) {
   Layer& layer = layers[index];
@@ -110,7 +110,7 @@ void FullyConnected::State::require_elsewhere(const char* name, const View& resu
 }
 
 FullyConnected::FullyConnected(const Context& context, Options options) {
-  check_options(options);
+  detail::check_net(options);
   state_ = std::make_unique<State>(context, std::move(options));
   state_->layers.resize(state_->options.sizes.size() - 1);
   for (std::size_t i = 0; i < state_->layers.size(); ++i) state_->initialize(i);

@@ -75,15 +75,36 @@ void FullyConnected::set_draw_counter(std::int64_t counter) {
   state_->backend.fill(static_cast<double>(counter), state_->drawings);
 }
 
-std::int64_t FullyConnected::bytes(std::int64_t samples, std::int64_t draws) const {
-  const State& s = *state_;
-  std::int64_t elements = s.parameters.size();
-  for (std::size_t i = 0; i < s.layers.size(); ++i) {
-    const std::int64_t kept = 2 + draws + (keeps_preactivation(s.activation(i)) ? 1 : 0);
-    elements += samples * kept * s.options.sizes[i + 1];
+std::int64_t FullyConnected::bytes(const Options& options, std::int64_t samples,
+                                   std::int64_t draws) {
+  detail::check_net(options);
+  if (samples < 0 || draws < 0) {
+    throw OptionError(message("fully connected: bytes of ", samples, " samples and ", draws,
+                              " draws, must be >= 0"));
   }
-  const std::int64_t labels = samples * draws * size_of(ElementType::int32);
-  return elements * size_of(s.options.type) + labels + 3 * size_of(ElementType::float64);
+  std::int64_t bytes = 3 * size_of(ElementType::float64);  // sums and counter
+  const auto add = [&bytes](std::int64_t rows, std::int64_t columns, std::int64_t size) {
+    std::int64_t array = 0;
+    if (__builtin_mul_overflow(rows, columns, &array) ||
+        __builtin_mul_overflow(array, size, &array) ||
+        __builtin_add_overflow(bytes, array, &bytes)) {
+      throw MemoryError("fully connected: more bytes than an address can count");
+    }
+  };
+  const std::int64_t size = size_of(options.type);
+  for (std::size_t i = 0; i + 1 < options.sizes.size(); ++i) {
+    const std::int64_t outputs = options.sizes[i + 1];
+    const bool hidden = i + 2 < options.sizes.size();
+    add(outputs, options.sizes[i], size);
+    add(outputs, 1, size);
+    add(samples, outputs, (hidden && keeps_preactivation(options.activation) ? 3 : 2) * size);
+  }
+  if (draws == 0) return bytes;
+  add(samples, draws, size_of(ElementType::int32));  // which also checks the product
+  for (std::size_t i = 0; i + 1 < options.sizes.size(); ++i) {
+    add(samples * draws, options.sizes[i + 1], size);
+  }
+  return bytes;
 }
 
 }  // namespace natgrad

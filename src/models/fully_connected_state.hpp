@@ -13,6 +13,11 @@ namespace natgrad {
 /// The derivative of gelu needs z; those of the others read a, which may then take z's place.
 inline bool keeps_preactivation(Activation activation) { return activation == Activation::gelu; }
 
+namespace detail {
+/// Throws `OptionError` for sizes that are too few or not > 0, and for a type that is no float.
+void check_net(const FullyConnected::Options& options);
+}  // namespace detail
+
 /// A net's weights, and what it keeps of its last batch.
 struct FullyConnected::State {
   struct Layer {

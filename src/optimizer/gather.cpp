@@ -14,6 +14,7 @@ using detail::message;
 
 void NaturalGradient::State::discard() {
   gathered.rows = 0;
+  gathered.gradient_rows = gathered.gradient_batch_rows = 0;
   gathered.kept.clear();
 }
 
@@ -57,6 +58,12 @@ void NaturalGradient::State::gather(const Batch& batch) {
     require_same(rows.kind() == gathered.kind, "the kind of the rows");
     require_same(rows.centre() == gathered.centre, ".centre");
     require_same(batch.gradient.given() == gathered.general, "the source of the gradient");
+    require_same((batch.gradient.rows() != nullptr) == (gathered.gradient_rows > 0),
+                 "the source of the gradient");
+    if (batch.gradient.rows() != nullptr) {
+      require_same(batch.gradient.rows()->batch_samples() == gathered.gradient_batch_rows,
+                   "the gradient's .batch_samples");
+    }
   }
   if (gathered.rows + rows.size() > rows.batch_samples()) {
     throw ArgumentError(message("accumulate: ", gathered.rows, " rows and ", rows.size(),
@@ -79,6 +86,10 @@ void NaturalGradient::State::gather(const Batch& batch) {
   }
   if (gathered.general) {
     add_gradient(batch.gradient, first ? 0 : 1, gathered.buffers.gradient, {}, b.work);
+  }
+  if (batch.gradient.rows() != nullptr) {
+    gathered.gradient_rows += batch.gradient.rows()->samples();
+    gathered.gradient_batch_rows = batch.gradient.rows()->batch_samples();
   }
   gathered.rows += rows.size();
 }

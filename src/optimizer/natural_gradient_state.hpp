@@ -22,6 +22,8 @@ struct NaturalGradient::State {
   struct Gathered {
     std::int64_t rows = 0;  // so far
     std::int64_t batch_rows = 0;
+    std::int64_t gradient_rows = 0;        // other rows, whose S^T r is the gradient, so far
+    std::int64_t gradient_batch_rows = 0;  // in all
     Centre centre = Centre::none;
     bool general = false;
     Kind kind = Kind::empirical;
@@ -58,7 +60,9 @@ struct NaturalGradient::State {
   void prepare();
   void follow_parameters();
   void upload_options();
+  Options adopted(const StepScalars& loaded) const;
   void adopt_scalars();
+  void require_damping(const char* caller, std::int64_t rows) const;
   void check_rule(const char* caller, Kind kind) const;
   void check(const char* caller, const Batch& batch);
   void check_gradient(const char* caller, const detail::Rows& rows,
@@ -76,7 +80,6 @@ struct NaturalGradient::State {
   std::vector<detail::CarvedItem> scratch_of(const detail::BatchShape& batch) const;
   void reserve(const MemoryPlan& plan);
   void require_budget(const detail::BatchShape& batch) const;
-  void require_budget(const MemoryPlan& plan) const;
 
   // gather.cpp
   void gather(const Batch& batch);

@@ -43,6 +43,8 @@ struct OptimizerAccess {
   static void allocate(const NaturalGradient& optimizer);
   /// Throws `ArgumentError` while a part of a batch is accumulated.
   static void require_between_steps(const NaturalGradient& optimizer);
+  /// Throws `OptionError` when the rate or damping of these scalars does not go with the options.
+  static void check_settings(const NaturalGradient& optimizer, std::span<const std::byte> scalars);
   /// After the parts' content has been replaced.
   static void settle(NaturalGradient& optimizer);
 };

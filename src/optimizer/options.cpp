@@ -53,7 +53,8 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   errors.check(".weight_decay", decay, decay >= 0 && !(decay * most * rate > 1),
                "finite, >= 0 and <= 1 / rate, with the largest decay factor");
   errors.check(".penalty", options.penalty, options.penalty >= 0, "finite and >= 0");
-  errors.check(".refinement", options.refinement, options.refinement >= 0, ">= 0");
+  errors.check(".refinement", options.refinement,
+               options.refinement >= 0 && options.refinement <= 1000, "0 to 1000");
   if (options.memory_budget) {
     errors.check(".memory_budget", static_cast<double>(*options.memory_budget),
                  *options.memory_budget > 0, "> 0 bytes, or left out for no limit");

@@ -203,15 +203,24 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::BatchShape& batch) cons
 
 MemoryPlan NaturalGradient::State::plan_of(const ScoresShape& shape) const {
   const PlannedBatch planned(shape, active.size());
+  for (const RowBlock& block : planned.blocks) {
+    if (block.outputs <= parameters.size() / std::max<std::int64_t>(1, block.inputs)) continue;
+    throw ShapeError(message("plan: a layer of ", block.inputs, " inputs and ", block.outputs,
+                             " outputs is more than the optimizer's ", parameters.size(),
+                             " parameters"));
+  }
   MemoryPlan plan = plan_of(planned.batch);
   plan.shape = shape;
   return plan;
 }
 
 void NaturalGradient::State::reserve(const MemoryPlan& plan) {
-  require_budget(plan);
   follow_parameters();
   const PlannedBatch planned(plan.shape, active.size());
+  require_budget(planned.batch);
+  if (plan.scratch_bytes < 0) {
+    throw OptionError(message("reserve: .scratch_bytes = ", plan.scratch_bytes, ", must be >= 0"));
+  }
   if (gathered.rows > 0 && planned.batch.accumulated) {
     throw ArgumentError(message("reserve: ", gathered.rows,
                                 " rows are accumulated in the memory of another batch; step() "
@@ -229,18 +238,15 @@ void NaturalGradient::State::reserve(const MemoryPlan& plan) {
 }
 
 void NaturalGradient::State::require_budget(const detail::BatchShape& batch) const {
-  if (options.memory_budget) require_budget(plan_of(batch));
-}
-
-void NaturalGradient::State::require_budget(const MemoryPlan& plan) const {
-  if (!options.memory_budget || plan.bytes <= *options.memory_budget) return;
-  throw MemoryError(message(
-      "optimizer: .memory_budget = ", *options.memory_budget, " (",
-      readable(*options.memory_budget), ") is less than the ", plan.text(),
-      plan.form == Form::dual
-          ? "smaller batches need less, and Form::primal needs memory that the rows do not enter"
-          : "Form::dual needs memory that grows with the rows and not with the square of the "
-            "parameters"));
+  if (!options.memory_budget) return;
+  const MemoryPlan plan = plan_of(batch);
+  if (plan.bytes <= *options.memory_budget) return;
+  detail::BatchShape other = batch;
+  other.form = plan.form == Form::dual ? Form::primal : Form::dual;
+  throw MemoryError(message("optimizer: .memory_budget = ", *options.memory_budget, " (",
+                            readable(*options.memory_budget), ") is less than the ", plan.text(),
+                            "Form::", to_string(other.form), " would take ",
+                            readable(plan_of(other).bytes), "; smaller sets of rows take less"));
 }
 
 MemoryPlan NaturalGradient::plan(const ScoresShape& shape) const {

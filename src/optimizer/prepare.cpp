@@ -56,16 +56,23 @@ void NaturalGradient::State::upload_options() {
   put(spring(), &StepScalars::spring);
 }
 
+/// The options with the rate and damping of other scalars.
+NaturalGradient::Options NaturalGradient::State::adopted(const StepScalars& loaded) const {
+  Options adopted = options;
+  if (auto* ball = std::get_if<KlBall>(&adopted.step))
+    ball->max_rate = loaded.rate;
+  else
+    adopted.step = FixedRate{loaded.rate};
+  adopted.damping = {.absolute = loaded.absolute_damping, .relative = loaded.relative_damping};
+  return adopted;
+}
+
 /// After other scalars were loaded: rate and damping are theirs, the rest stays as it was asked
 /// for.
 void NaturalGradient::State::adopt_scalars() {
   StepScalars loaded{};
   backend.download(scalars, &loaded);
-  if (auto* ball = std::get_if<KlBall>(&options.step))
-    ball->max_rate = loaded.rate;
-  else
-    options.step = FixedRate{loaded.rate};
-  options.damping = {.absolute = loaded.absolute_damping, .relative = loaded.relative_damping};
+  options = adopted(loaded);
   upload_options();
   discard();
 }
@@ -111,9 +118,19 @@ void NaturalGradient::State::prepare() {
 void NaturalGradient::State::check_rule(const char* caller, Kind kind) const {
   const auto* ball = std::get_if<KlBall>(&options.step);
   if (ball == nullptr || ball->allow_empirical || kind != Kind::empirical) return;
+  throw ArgumentError(
+      message(caller,
+              ": KlBall needs rows of the Fisher: .kind = Kind::sampled where they are "
+              "drawn from the model, or exact; these are empirical, which "
+              ".allow_empirical takes as they are"));
+}
+
+/// For a gradient of its own, at which a singular F has no direction.
+void NaturalGradient::State::require_damping(const char* caller, std::int64_t rows) const {
+  if (damped() || (options.form != Form::dual && active.size() <= rows)) return;
   throw ArgumentError(message(caller,
-                              ": KlBall needs rows of the Fisher (sampled or exact), these are "
-                              "empirical; set .allow_empirical to take them as they are"));
+                              ": a gradient of its own needs damping > 0 where F is singular: in "
+                              "the dual form, and with fewer rows than parameters"));
 }
 
 void NaturalGradient::State::check_gradient(const char* caller, const detail::Rows& rows,
@@ -129,11 +146,7 @@ void NaturalGradient::State::check_gradient(const char* caller, const detail::Ro
     throw ArgumentError(message(
         caller, ": .centre = Centre::fisher_only goes with the rows' own gradient; centre them"));
   }
-  if (!damped() && (options.form == Form::dual || active.size() > rows.batch_samples())) {
-    throw ArgumentError(message(caller,
-                                ": a gradient of its own needs damping > 0 where F is singular: in "
-                                "the dual form, and with fewer rows than parameters"));
-  }
+  require_damping(caller, rows.batch_samples());
   if (gradient.rows() != nullptr) {
     const detail::Rows& other = gradient.rows()->rows();
     other.require_rows({caller, "gradient"}, parameters);

@@ -48,7 +48,14 @@ void NaturalGradient::State::step_gathered() {
     throw ArgumentError(message("step: ", gathered.rows, " of ", gathered.batch_rows,
                                 " samples are accumulated; a step takes the whole batch"));
   }
+  if (gathered.gradient_rows != gathered.gradient_batch_rows) {
+    throw ArgumentError(message("step: the rows of .gradient that are accumulated are ",
+                                gathered.gradient_rows, " of ", gathered.gradient_batch_rows,
+                                " samples; those of .fisher are whole"));
+  }
+  if (gathered.general) require_damping("step", gathered.batch_rows);
   throw_after_failures();
+  prepare();
   const bool dual = gathered.form == Form::dual;
   const detail::StepShape own = step_shape(gathered_shape(), true);
   const auto buffers = parameters.context().state().arena().buffers<detail::StepBuffers>(

@@ -136,7 +136,8 @@ void Points::restore() {
 
 LikelihoodCheck::Options checked(LikelihoodCheck::Options options, ElementType type) {
   detail::OptionErrors errors("check_scores");
-  errors.check(".directions", options.directions, options.directions >= 1, ">= 1");
+  errors.check(".directions", options.directions,
+               options.directions >= 1 && options.directions <= 1000, "1 to 1000");
   errors.check(".step", options.step, options.step >= 0 && options.step < 1, ">= 0 and < 1");
   errors.check(".tolerance", options.tolerance, options.tolerance >= 0 && options.tolerance < 1,
                ">= 0 and < 1");

@@ -56,6 +56,12 @@ void Rows::check(const RowSet& set) const {
   if (set.samples <= 0) {
     throw OptionError(message("scores: .samples = ", set.samples, ", must be > 0"));
   }
+  // Beyond this nothing that is N x N can be counted.
+  constexpr std::int64_t most = std::int64_t{1} << 38;
+  if (set.samples > most || set.batch_samples > most) {
+    throw OptionError(message("scores: .samples = ", set.samples,
+                              ", .batch_samples = ", set.batch_samples, ", must be <= 2^38"));
+  }
   if (set.batch_samples != 0 && set.batch_samples < set.samples) {
     throw OptionError(message("scores: .batch_samples = ", set.batch_samples, " < .samples = ",
                               set.samples, ": the whole batch holds at least this set"));
@@ -113,9 +119,14 @@ void Rows::check_factor(const Operand& name, const ConstView& factor, Shape shap
                              " terms a row, beyond the BLAS's 32-bit interface (", most, ")"));
   }
   if (factor.shape() == shape) return;
-  throw ShapeError(message(name, " is ", to_string(factor.shape()), ", expected ", to_string(shape),
-                           " for ", block.rows, " rows of ", block.terms, " terms, ",
-                           block.rows_per_input, " rows an input"));
+  std::string text = message(name, " is ", to_string(factor.shape()), ", expected ",
+                             to_string(shape), " for ", block.rows, " rows");
+  if (block.terms > 1) text += message(" of ", block.terms, " terms");
+  if (block.rows_per_input > 1) text += message(", ", block.rows_per_input, " rows an input");
+  if (block.terms == 1 && factor.rows() > shape.rows && factor.rows() % shape.rows == 0) {
+    text += message(" (.terms = ", factor.rows() / shape.rows, "?)");
+  }
+  throw ShapeError(text);
 }
 
 void Rows::check_shared(const RowBlock& block, const LayerScores::Layer& layer) const {
@@ -146,8 +157,9 @@ RowBlock Rows::checked(const LayerScores::Layer& layer) const {
     throw OptionError(message(name, ": .terms = ", layer.terms, ", must be > 0"));
   }
   const std::int64_t first = layer.rows.first;
-  const std::int64_t rows = layer.rows.count == 0 ? size() - first : layer.rows.count;
-  if (first < 0 || rows <= 0 || rows > size() - first) {
+  const bool inside = first >= 0 && first <= size();
+  const std::int64_t rows = inside && layer.rows.count == 0 ? size() - first : layer.rows.count;
+  if (!inside || rows <= 0 || rows > size() - first) {
     throw OptionError(message(name, ": .rows = ", layer.rows.count, " from ", first,
                               " is not a part of the set's ", size(), " rows"));
   }

@@ -150,7 +150,8 @@ void add_run_options(CLI::App& app, CommandLine& line) {
   add_choice<ElementType>(app, "--precision", line.precision,
                           {{"float", ElementType::float32}, {"double", ElementType::float64}},
                           "of weights and data (default float)");
-  add_number(app, "--threads", line.threads, thread_count, "CPU threads (default: all cores)")
+  add_number(app, "--threads", line.threads, thread_count,
+             "CPU threads (default: as many as OpenMP takes)")
       ->type_name("N");
 }
 

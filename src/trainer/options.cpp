@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 namespace natgrad::trainer {
 
@@ -139,9 +141,18 @@ Method resolve_method(const CommandLine& line, double weight_decay) {
   return resolve_natural(line, weight_decay);
 }
 
+/// Whether two names lead to one file, by links and detours too.
+bool same_file(const std::string& a, const std::string& b) {
+  if (a.empty() || b.empty()) return false;
+  std::error_code ignored;
+  if (std::filesystem::equivalent(a, b, ignored)) return true;
+  return std::filesystem::weakly_canonical(a, ignored) ==
+         std::filesystem::weakly_canonical(b, ignored);
+}
+
 void require_files_of_their_own(const CommandLine& line) {
   const std::string& metrics = line.metrics_file;
-  require(metrics.empty() || (metrics != line.checkpoint_file && metrics != line.resume_file),
+  require(!same_file(metrics, line.checkpoint_file) && !same_file(metrics, line.resume_file),
           "--metrics " + metrics + ": is the file of the checkpoint");
 }
 

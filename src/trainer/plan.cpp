@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <variant>
 
 namespace natgrad::trainer {
@@ -25,22 +26,42 @@ ScoresShape shape_of(const NaturalMethod& method, const std::vector<std::int64_t
   return shape;
 }
 
+/// The net's parameters without their memory: a plan reads shapes alone, and a net that does not
+/// fit is what it is asked about.
+Parameters outline(const Context& context, const FullyConnected::Options& net) {
+  FullyConnected::bytes(net, 0);  // refuses what no address can count
+  Parameters parameters(context);
+  std::uintptr_t address = 64;
+  const auto add = [&](Shape shape) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    void* const nowhere = reinterpret_cast<void*>(address);
+    parameters.add(View(nowhere, net.type, shape, {.device = context.device()}));
+    address += static_cast<std::uintptr_t>(shape.size() * size_of(net.type));
+  };
+  for (std::size_t i = 0; i + 1 < net.sizes.size(); ++i) {
+    add({net.sizes[i + 1], net.sizes[i]});
+    add({net.sizes[i + 1], 1});
+  }
+  return parameters;
+}
+
 }  // namespace
 
 std::string plan(const Options& options, const io::Dataset& data, const Context& context) {
   const StagedExamples train(context, data.train, data.inputs, options.precision);
   const StagedExamples test(context, data.test, data.inputs, options.precision);
   const Batches batches(context, train, options.batch, options.seed);
-  const FullyConnected net(context, net_options(options, data));
+  const FullyConnected::Options net = net_options(options, data);
   const auto& method = std::get<NaturalMethod>(options.method);
-  const NaturalGradient optimizer(net.parameters(), method.optimizer);
+  const NaturalGradient optimizer(outline(context, net), method.optimizer);
 
   const std::int64_t draws = method.fisher == Kind::sampled ? method.draws : 0;
   const std::int64_t evaluated = std::min(evaluation_part, test.count());
   const std::int64_t net_bytes =
-      net.bytes(std::max(batches.largest(), evaluated)) +
-      (net.bytes(batches.largest(), draws) - net.bytes(batches.largest()));
-  return optimizer.plan(shape_of(method, net.options().sizes, batches.largest())).text() +
+      FullyConnected::bytes(net, std::max(batches.largest(), evaluated)) +
+      (FullyConnected::bytes(net, batches.largest(), draws) -
+       FullyConnected::bytes(net, batches.largest()));
+  return optimizer.plan(shape_of(method, net.sizes, batches.largest())).text() +
          fmt::format("net: {} bytes\n", net_bytes) +
          fmt::format("data: {} bytes\n", train.bytes() + test.bytes() + batches.bytes());
 }

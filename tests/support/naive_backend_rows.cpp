@@ -262,6 +262,7 @@ void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& argume
     case ScalarRule::damp: {
       Real trace = s.trace;
       if (arguments.mean == MeanRule::kept) trace -= mean_part(s);
+      if (!(trace > 0)) trace = 0;
       s.damping =
           static_cast<double>(s.absolute_damping + s.relative_damping * (trace / arguments.rank));
       s.shift = s.penalty + s.damping;
@@ -292,6 +293,7 @@ void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& argume
     case ScalarRule::judge_solve: {
       s.residual = std::sqrt(s.residual_square);
       if (s.rhs_square > 0) s.residual /= std::sqrt(s.rhs_square);
+      if (s.quadratic_form < 0) s.quadratic_form = 0;
       s.error_bound = static_cast<double>(bound_of(s, arguments));
       const bool system_finite = s.matrix_finite != 0 && std::isfinite(s.rhs_square);
       const bool solution_finite =

@@ -99,8 +99,10 @@ class NATGRAD_EXPORT FullyConnected {
   void set_draw_counter(std::int64_t counter);
 
   /// Bytes that a net of these options holds, weights included, once it has seen batches of
-  /// `samples` and drawn `draws` labels for each (0: `sample` was never called).
-  std::int64_t bytes(std::int64_t samples, std::int64_t draws = 0) const;
+  /// `samples` and drawn `draws` labels for each (0: `sample` was never called). Throws
+  /// `OptionError` for numbers below 0 and sizes as the constructor does, `MemoryError` for more
+  /// bytes than an address can count.
+  static std::int64_t bytes(const Options& options, std::int64_t samples, std::int64_t draws = 0);
 
   /// Mean log-likelihood gradient over the batch, P contiguous numbers, as plain training computes
   /// it: one matrix product a layer. After `backward` (`ArgumentError`). Does not wait.
