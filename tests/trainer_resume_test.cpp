@@ -82,7 +82,8 @@ TEST_F(trainer_resume, lets_the_seconds_go_on) {
   for (const char* name : {"seconds", "evaluation_seconds"}) {
     double before = 0;
     for (const json& line : resumed.metrics) {
-      EXPECT_GE(line[name].get<double>(), before);
+      // Sums of durations that were cut in two are rounded elsewhere.
+      EXPECT_GE(line[name].get<double>(), before - 1e-9);
       before = line[name].get<double>();
     }
     EXPECT_GT(before, first.last()[name].get<double>());
