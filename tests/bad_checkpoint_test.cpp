@@ -206,6 +206,13 @@ TEST_F(bad_checkpoint, of_another_run_names_both_sides) {
                "gradient without momentum");
   expect_error(error_for(std::make_unique<Training<float>>(Options{.momentum = HeavyBall{}})),
                path_, "the optimizer is natural gradient with heavy-ball momentum");
+  // Momentum has no numbers of frozen tensors, and the file's rate must suit the options.
+  expect_error(
+      error_for(std::make_unique<Training<float>>(Options{.rate_factors = {{Segment{1}, 0}}})),
+      path_, "natural gradient with SPRING momentum and frozen segment 1");
+  expect_error(error_for(std::make_unique<Training<float>>(
+                   Options{.step = FixedRate{1e-3}, .weight_decay = 900})),
+               path_, "the rate or damping in the file does not go with the options");
 
   std::vector<float> a(6), b(2), c(4), d(2);
   const auto model_error = [&](const std::vector<std::pair<View, std::string>>& tensors) {

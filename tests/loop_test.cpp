@@ -341,6 +341,30 @@ TEST(loop, what_does_not_belong_to_the_batch_is_refused_and_nothing_is_added) {
   }
 }
 
+/// Other rows count for themselves: those of .fisher may be whole while they are not.
+TEST(loop, the_rows_of_a_gradient_must_be_whole_too) {
+  for (Form form : forms) {
+    const LayeredBatch<double> batch({.layers = {{.inputs = 3, .outputs = 2}}, .samples = 6});
+    const auto before = batch.theta_memory();
+    NaturalGradient optimizer(batch.parameters, {.damping = damping, .form = form});
+    const LayerScores fisher = batch.scores({.samples = 3, .batch_samples = 6});
+    optimizer.accumulate(
+        {.fisher = fisher, .gradient = batch.scores({.samples = 1, .batch_samples = 6})});
+    expect_refused("the gradient's .batch_samples differs", [&] {
+      optimizer.accumulate(
+          {.fisher = fisher, .gradient = batch.scores({.samples = 1, .batch_samples = 2})});
+    });
+    optimizer.accumulate(
+        {.fisher = fisher, .gradient = batch.scores({.samples = 1, .batch_samples = 6})});
+    expect_refused("the rows of .gradient that are accumulated are 2 of 6",
+                   [&] { optimizer.step(); });
+    optimizer.set_damping({.absolute = 0});
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      EXPECT_TRUE(same_bits(before[i], batch.theta_memory()[i]));
+    }
+  }
+}
+
 // Directions.
 
 TEST(loop, a_direction_is_that_of_the_formula_and_changes_nothing) {

@@ -210,6 +210,7 @@ TEST_F(trainer_resume, says_before_it_trains_that_a_checkpoint_cannot_be_written
   EXPECT_NE(result.errors.find(nowhere + ": cannot be written: No such file"), std::string::npos);
   expect_one_line_error("digits --checkpoint /dev/full", 2, "/dev/full: cannot be written");
   expect_one_line_error("digits --checkpoint x --metrics x", 2, "--metrics x: is the file of the");
+  expect_one_line_error("digits --checkpoint x --metrics ./x", 2, "--metrics ./x: is the file of");
 }
 
 // The file is made of about 20 KB; a shell's unit is 512 or 1024 bytes.
