@@ -16,8 +16,8 @@ namespace natgrad {
 /// Coefficients c_n of accumulated rows; the direction solved for is (F + lambda I)^-1 S^T r with
 /// r_n = sqrt(w_n) c_n. Empty: the coefficients that came with the rows (1 by default).
 struct Coefficients {
-  ConstView view =
-      {};  ///< (rows accumulated) of the parameters' type, in their order; dual form only
+  /// (rows accumulated) of the parameters' type, in their order; dual form only.
+  ConstView view = {};
 };
 
 /// How one solve went.
@@ -25,8 +25,8 @@ struct SolveReport {
   Outcome outcome = Outcome::accepted;  ///< never `rejected`
   Form form = Form::dual;
   double damping = 0;  ///< lambda as used
-  double residual =
-      0;  ///< |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows
+  /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows.
+  double residual = 0;
   /// Relative error of d: of an unrefined solve an estimate, eps |A| / lambda (README, Accuracy);
   /// refined, a bound that follows from the residual. Infinite at damping 0.
   double error_bound = 0;

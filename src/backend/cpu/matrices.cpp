@@ -167,9 +167,8 @@ void CpuBackend::project(const ConstView& u, const View& y) {
   });
 }
 
-/// With p = A u / |u|^2 and c = u . p / |u|^2: A - p u^T - u p^T + c u u^T = A - q u^T - u q^T, q =
-/// p
-/// - c / 2 u.
+/// With p = A u / |u|^2, c = u . p / |u|^2 and q = p - (c / 2) u, P A P = A - p u^T - u p^T + c u
+/// u^T is A - q u^T - u q^T.
 void CpuBackend::project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
                                 const View& A) {
   const std::int64_t n = A.rows();
