@@ -22,6 +22,10 @@ usage: ./build.sh VERB [arguments]
   test  [args]     build and run the tests; args go to ctest, as -R fisher
   bench [args]     build and run the benchmarks; args go to natgrad-bench
   ci               formatting, warnings as errors, clang-tidy, sanitizers, each with its tests
+  gpu   [args]     what needs a GPU, in build-gpu/: its tests, training against the CPU's,
+                   compute-sanitizer, benchmarks; a table of them comes last and goes, with their
+                   results, to $OUT or build-gpu/; args go to cmake. STAGES="tests memcheck" runs
+                   these alone. Installs nothing: see its comment for libraries in a prefix
 END
 }
 
@@ -143,21 +147,28 @@ check_tidy() {
     xargs -r -n 1 -P "$(nproc)" bash -c 'tidy_file "$1"' tidy_file
 }
 
-# header_alone COMPILER HEADER: through standard input, because g++ warns of #pragma once in a main file.
+# header_alone HEADER COMPILER [arguments]: through standard input, because g++ warns of #pragma once
+# in a main file.
 header_alone() {
-  printf '#include "%s"\n' "$2" |
-    "$1" -x c++ -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+  printf '#include "%s"\n' "$1" |
+    "${@:2}" -x c++ -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
       -Wsign-conversion -Werror -Iinclude -Ibuild-ci/include -
 }
 
 check_headers() {
-  local compiler
+  local compiler nvcc toolkit=() without=(! -name cuda.hpp)
   export -f header_alone
+  if nvcc=$(command -v nvcc); then
+    toolkit=(-isystem "$(dirname "$(readlink -f "$nvcc")")/../include")
+    without=()
+  fi
   for compiler in g++ clang++; do
     say "public headers, each alone, and a program that uses them, with $compiler"
     # shellcheck disable=SC2016
-    find "$root/include" "$root/build-ci/include" "$root/tests/outside" -name '*.[hc]pp' -print0 |
-      xargs -0 -n 1 -P "$(nproc)" bash -c 'header_alone "$1" "$2"' header_alone "$compiler"
+    find "$root/include" "$root/build-ci/include" "$root/tests/outside" \
+      -name '*.[hc]pp' "${without[@]}" -print0 |
+      xargs -0 -I {} -P "$(nproc)" bash -c 'header_alone "$@"' header_alone \
+        {} "$compiler" "${toolkit[@]}"
   done
 }
 
@@ -180,6 +191,105 @@ ci() {
   ctest --preset ci
 }
 
+# note STAGE RESULT SECONDS
+note() { printf '%-12s %-8s %7s\n' "$@" >>"$out/stages.txt"; }
+
+# stage NAME COMMAND...: notes how it ends; the next one runs in any case.
+stage() {
+  local name=$1 begin=$SECONDS result=passed
+  shift
+  [[ " build ${STAGES-$name} " == *" $name "* ]] || return 0
+  say "$name"
+  "$@" || result=FAILED
+  note "$name" "$result" $((SECONDS - begin))
+  [[ $result == passed ]] || failed=1
+}
+
+gpu_build() {
+  local generator=()
+  command -v ninja >/dev/null || generator=(-G "Unix Makefiles")
+  cmake --preset default "${generator[@]}" -B build-gpu -DNATGRAD_CUDA=ON "$@" &&
+    cmake --build build-gpu --parallel "$(nproc)" --target gpu_tests natgrad-train natgrad-bench
+}
+
+# A test that is skipped has shown nothing.
+gpu_tests() {
+  ctest --test-dir build-gpu -L gpu --parallel 8 --timeout 300 --no-tests=error --output-on-failure |
+    tee "$out/tests.txt" && ! grep -F '***Skipped' "$out/tests.txt"
+}
+
+losses() { grep -oE '"(test_)?loss": *[^,}]+' "$1" | cut -d : -f 2; }
+
+# compare_training PRECISION BOUND: ten steps on both devices, by the losses' relative difference.
+compare_training() {
+  local device metrics=$out/digits-$1
+  for device in cpu cuda; do
+    build-gpu/natgrad-train digits --steps 10 --evaluate-every 5 --fisher empirical --quiet \
+      --device "$device" --precision "$1" --metrics "$metrics-$device.jsonl" || return
+  done
+  paste <(losses "$metrics-cpu.jsonl") <(losses "$metrics-cuda.jsonl") | LC_ALL=C awk -v bound="$2" '
+    { print; cpu = $1 + 0; cuda = $2 + 0 }
+    cpu > 0 && cuda - cpu <= bound * cpu && cpu - cuda <= bound * cpu { agree++ }
+    END { printf "%d of %d losses agree to %s\n", agree, NR, bound; exit NR < 10 || agree < NR }'
+}
+
+# sanitize TOOL [arguments of compute-sanitizer]
+sanitize() {
+  compute-sanitizer --tool "$@" --target-processes all --error-exitcode 1 --print-limit 20 \
+    build-gpu/tests/gpu_operations_test --gtest_brief=1 2>&1 | tee "$out/$1.txt"
+}
+
+gpu_bench() {
+  build-gpu/natgrad-bench --device cuda --benchmark_out="$out/bench.json" --benchmark_out_format=json
+}
+
+# For a machine without a package registry: what the build needs may be unpacked from .deb files by
+# dpkg -x FILE P, of GoogleTest (libgtest-dev, googletest), OpenBLAS (libopenblas-openmp-dev,
+# libopenblas0-openmp, libgfortran5, libquadmath0), Google Benchmark, fmt and zlib (each with its
+# shared library), CLI11, nlohmann-json and Random123. With L=P/usr/lib/x86_64-linux-gnu it is run as
+#   CMAKE_PREFIX_PATH=P/usr CMAKE_LIBRARY_PATH=L/openblas-openmp
+#   LD_LIBRARY_PATH=L:L/openblas-openmp:P/lib/x86_64-linux-gnu ./build.sh gpu
+# It may be cut at any time: what ended is printed then, and in stages.txt in any case.
+gpu() {
+  local devices architectures=() name
+  local stages=(tests float double memcheck racecheck initcheck benchmarks)
+  for name in ${STAGES-}; do
+    [[ " ${stages[*]} " == *" $name "* ]] || die "STAGES: $name is none of ${stages[*]}"
+  done
+  out=${OUT:-$root/build-gpu}
+  failed=0
+  mkdir -p "$out"
+  : >"$out/stages.txt"
+  trap 'say "what ended"; cat "$out/stages.txt"' EXIT
+  note stage result seconds
+
+  devices=$(nvidia-smi -L 2>/dev/null) || devices=
+  [[ -z $devices ]] || architectures=(-DCMAKE_CUDA_ARCHITECTURES="${CUDAARCHS-native}")
+  stage build gpu_build "${architectures[@]}" "$@"
+  [[ $failed -eq 0 ]] || exit 1
+  if [[ -z $devices ]]; then
+    say "no GPU (nvidia-smi -L names none), so these could not run: ${stages[*]}"
+    for name in "${stages[@]}"; do note "$name" "no GPU" -; done
+    exit 1
+  fi
+  say "$devices"
+  export OMP_WAIT_POLICY=passive
+  stage tests gpu_tests
+  stage float compare_training float 1e-4
+  stage double compare_training double 1e-10
+  if command -v compute-sanitizer >/dev/null; then
+    stage memcheck sanitize memcheck
+    # Of cuBLAS and cuSOLVER it would report what they do on purpose.
+    stage racecheck sanitize racecheck --kernel-name kernel_substring=natgrad
+    stage initcheck sanitize initcheck
+  else
+    say "compute-sanitizer is not on the PATH: memcheck, racecheck and initcheck are left out"
+    for name in memcheck racecheck initcheck; do note "$name" skipped -; done
+  fi
+  stage benchmarks gpu_bench
+  exit "$failed"
+}
+
 verb=${1-}
 [[ $# -eq 0 ]] || shift
 case $verb in
@@ -187,7 +297,7 @@ case $verb in
     setup
     compile default "$@"
     ;;
-  train | bench) "$verb" "$@" ;;
+  train | bench | gpu) "$verb" "$@" ;;
   test) run_tests "$@" ;;
   setup | ci)
     [[ $# -eq 0 ]] || die "$verb takes no arguments"

@@ -1,4 +1,5 @@
-// Activations on one core: nanoseconds an element, forward (with the bias) and backward.
+// Activations, on the CPU on one core: nanoseconds an element, forward (with the bias) and
+// backward.
 
 #include "backend/cpu/blas_environment.hpp"
 #include "benchmarks.hpp"
@@ -22,15 +23,15 @@ class SingleThread {
   int before_ = threads();
 };
 
-constexpr std::int64_t rows = 64;
 constexpr std::int64_t columns = 1024;
 
 void activation(benchmark::State& state, Activation activation, ElementType type, bool backward) {
   const SingleThread single;
-  const Context context = Context::cpu();
+  const Context context = bench_context();
+  const std::int64_t rows = on_cuda() ? 65536 : 64;
   Backend& backend = context.state().backend();
   const std::vector<float> numbers = normal_numbers(rows * columns, 1);
-  const Array source = upload(context, numbers, {rows, columns});
+  const Array source = upload(numbers, {rows, columns});
   const Array z = context.array({rows, columns}, type);
   const Array a = context.array({rows, columns}, type);
   const Array bias = context.array({columns, 1}, type);

@@ -4,8 +4,9 @@
 
 #include <benchmark/benchmark.h>
 
-#include <chrono>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 namespace natgrad::bench {
@@ -13,6 +14,7 @@ namespace natgrad::bench {
 // Each adds its benchmarks to Google Benchmark's list.
 void register_peaks();
 void register_grams();
+void register_factorizations();
 void register_steps();
 void register_solves();
 void register_activations();
@@ -27,18 +29,41 @@ double gemm_peak(ElementType type);
 /// Measures gemm and copy rates and puts them into the output's head: every run shows its peaks.
 void add_peaks_to_context();
 
-/// Seconds that `work` takes.
+/// What all benchmarks run on, between the two calls. Throws `DeviceError` where it is missing.
+void open_device(DeviceKind kind);
+void close_device();
+Context bench_context();
+bool on_cuda();
+
+/// Seconds between two points of a context's work, enqueued work included.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+  virtual void start() = 0;
+  /// Waits for the work.
+  virtual double stop() = 0;
+};
+Timer& bench_timer();
+std::unique_ptr<Timer> cuda_timer(const Context& context);
+std::string cuda_name(const Context& context);
+
+/// Seconds that `work` takes on the device.
 template <class Work>
 double seconds(const Work& work) {
-  const auto start = std::chrono::steady_clock::now();
+  Timer& timer = bench_timer();
+  timer.start();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return timer.stop();
 }
 
 /// `count` standard normal numbers, the same for the same key.
 std::vector<float> normal_numbers(std::int64_t count, std::uint64_t key);
 
 /// A device array with these numbers.
-Array upload(const Context& context, const std::vector<float>& values, Shape shape);
+Array upload(const std::vector<float>& values, Shape shape);
+
+/// A device array of standard normal numbers, of which columns from 256 on repeat those before: a
+/// device's clock depends on what it multiplies, and drawing them all would take long.
+Array normal_matrix(Shape shape, ElementType type, std::uint64_t key);
 
 }  // namespace natgrad::bench

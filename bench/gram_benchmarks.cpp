@@ -22,13 +22,13 @@ struct LayerCase {
 class Grams {
  public:
   explicit Grams(const LayerCase& which)
-      : context_(Context::cpu()),
+      : context_(bench_context()),
         parameters_(context_),
         weight_(context_.array({which.outputs, which.inputs}, ElementType::float32)),
         bias_(context_.array({which.outputs, 1}, ElementType::float32)),
-        input_(upload(context_, normal_numbers(which.rows * which.terms * which.inputs, 1),
+        input_(upload(normal_numbers(which.rows * which.terms * which.inputs, 1),
                       {which.rows * which.terms, which.inputs})),
-        output_score_(upload(context_, normal_numbers(which.rows * which.terms * which.outputs, 2),
+        output_score_(upload(normal_numbers(which.rows * which.terms * which.outputs, 2),
                              {which.rows * which.terms, which.outputs})),
         gram_(context_.array({which.rows, which.rows}, ElementType::float32)) {
     const Segment weight = parameters_.add(weight_);
@@ -58,7 +58,6 @@ class Grams {
     block_.formed = formed;
     return seconds([&] {
       context_.state().backend().gram({{&block_, 1}, scale_}, gram_, scratch_);
-      context_.synchronize();
     });
   }
 
@@ -95,6 +94,34 @@ void gram(benchmark::State& state, const LayerCase& which) {
   state.counters["chosen_over_cheaper"] = chosen / std::min(formed, paired);
 }
 
+/// K = S S^T of formed rows, on N^2 P operations: one triangle.
+void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
+  const double peak = gemm_peak(ElementType::float32);
+  const Context context = bench_context();
+  Backend& backend = context.state().backend();
+  const Array S = normal_matrix({n, p}, ElementType::float32, 1);
+  const Array scale = context.array({n, 1}, ElementType::float64);
+  backend.fill(1, scale);
+  const RowBlock block = {
+      .rows = n, .outputs = p, .formed = true, .bias_offset = 0, .output_score = S};
+  const RowBlocks rows = {{&block, 1}, scale};
+  const Array gram = context.array({n, n}, ElementType::float32);
+  const std::int64_t bytes =
+      backend.rows_scratch(rows.blocks, n, ElementType::float32, ElementType::float32);
+  const Array memory = context.array({bytes / 8 + 1, 1}, ElementType::float64);
+  const auto work = [&] { backend.gram(rows, gram, {memory.view().data(), bytes}); };
+  work();
+  double total = 0;
+  for (auto _ : state) {
+    const double time = seconds(work);
+    state.SetIterationTime(time);
+    total += time;
+  }
+  const double operations = static_cast<double>(n) * static_cast<double>(n) *
+                            static_cast<double>(p) * static_cast<double>(state.iterations());
+  state.counters["share_of_peak"] = operations / total / peak;
+}
+
 }  // namespace
 
 void register_grams() {
@@ -113,6 +140,11 @@ void register_grams() {
     configure(benchmark::RegisterBenchmark(
         name.c_str(), [&which](benchmark::State& state) { gram(state, which); }));
   }
+  // 16 GB.
+  if (!on_cuda()) return;
+  configure(benchmark::RegisterBenchmark(
+      "gram/dense/n:4096/p:1000000",
+      [](benchmark::State& state) { dense_gram(state, 4096, 1000000); }));
 }
 
 }  // namespace natgrad::bench

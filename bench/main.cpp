@@ -1,14 +1,48 @@
-// natgrad-bench: Google Benchmark's options; standard output holds its output alone.
+// natgrad-bench [--device cpu|cuda]: and Google Benchmark's options; standard output holds its
+// output alone.
 
 #include "backend/cpu/blas_environment.hpp"
 #include "benchmarks.hpp"
+#include "natgrad/error.hpp"
 
 #include <benchmark/benchmark.h>
 
+#include <cstdio>
+#include <exception>
 #include <string>
 #include <vector>
 
 namespace {
+
+using natgrad::DeviceKind;
+
+constexpr int exit_error = 2;
+
+DeviceKind device_named(const std::string& name) {
+  if (name == "cpu") return DeviceKind::cpu;
+  if (name == "cuda") return DeviceKind::cuda;
+  throw natgrad::OptionError("--device " + name + ": expected cpu|cuda");
+}
+
+/// Takes `--device KIND` or `--device=KIND` out of the arguments; the CPU where it is not given.
+DeviceKind take_device(std::vector<std::string>& arguments) {
+  const std::string option = "--device";
+  DeviceKind kind = DeviceKind::cpu;
+  for (auto at = arguments.begin() + 1; at != arguments.end();) {
+    if (at->rfind(option + "=", 0) == 0) {
+      kind = device_named(at->substr(option.size() + 1));
+    } else if (*at == option) {
+      at = arguments.erase(at);
+      kind = device_named(at == arguments.end() ? "" : *at);
+      if (at == arguments.end()) break;
+    } else {
+      ++at;
+      continue;
+    }
+    at = arguments.erase(at);
+  }
+  return kind;
+}
 
 /// What every figure of the project is taken with, before the arguments, which may say otherwise.
 std::vector<std::string> with_defaults(int argc, char** argv) {
@@ -18,11 +52,9 @@ std::vector<std::string> with_defaults(int argc, char** argv) {
   return arguments;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  natgrad::apply_blas_advice(argv);
-  std::vector<std::string> arguments = with_defaults(argc, argv);
+/// Returns the exit code.
+int run_benchmarks(std::vector<std::string> arguments) {
+  natgrad::bench::open_device(take_device(arguments));
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   int count = static_cast<int>(pointers.size());
@@ -31,12 +63,27 @@ int main(int argc, char** argv) {
   natgrad::bench::register_peaks();
   natgrad::bench::register_steps();
   natgrad::bench::register_grams();
+  natgrad::bench::register_factorizations();
   natgrad::bench::register_solves();
   natgrad::bench::register_activations();
   benchmark::Initialize(&count, pointers.data());
-  if (benchmark::ReportUnrecognizedArguments(count, pointers.data())) return 2;
+  if (benchmark::ReportUnrecognizedArguments(count, pointers.data())) return exit_error;
   natgrad::bench::add_peaks_to_context();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  natgrad::apply_blas_advice(argv);
+  int code = exit_error;
+  try {
+    code = run_benchmarks(with_defaults(argc, argv));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "natgrad-bench: %s\n", error.what());
+  }
+  natgrad::bench::close_device();
+  return code;
 }

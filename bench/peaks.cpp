@@ -11,20 +11,22 @@ namespace natgrad::bench {
 
 namespace {
 
-constexpr std::int64_t gemm_size = 2048;
-constexpr double gemm_operations = 2.0 * gemm_size * gemm_size * gemm_size;
-constexpr std::int64_t copy_numbers = std::int64_t{1} << 25;
-constexpr double copy_bytes = 2.0 * sizeof(float) * copy_numbers;  // read and written
+std::int64_t gemm_size() { return on_cuda() ? 8192 : 2048; }
+double gemm_operations() { return 2 * std::pow(static_cast<double>(gemm_size()), 3); }
 
-/// A square product of constant matrices.
+std::int64_t copy_numbers() { return std::int64_t{1} << (on_cuda() ? 28 : 25); }
+/// Read and written.
+double copy_bytes() { return 2.0 * sizeof(float) * static_cast<double>(copy_numbers()); }
+
+/// A square product.
 class Gemm {
  public:
   explicit Gemm(ElementType type)
-      : context_(Context::cpu()),
-        a_(context_.array({gemm_size, gemm_size}, type)),
-        b_(context_.array({gemm_size, gemm_size}, type)),
-        c_(context_.array({gemm_size, gemm_size}, type)) {
-    for (const Array* array : {&a_, &b_, &c_}) context_.state().backend().fill(0.5, *array);
+      : context_(bench_context()),
+        a_(normal_matrix({gemm_size(), gemm_size()}, type, 1)),
+        b_(normal_matrix({gemm_size(), gemm_size()}, type, 2)),
+        c_(context_.array({gemm_size(), gemm_size()}, type)) {
+    context_.state().backend().fill(0, c_);
   }
   double operator()() const {
     return seconds(
@@ -39,9 +41,9 @@ class Gemm {
 class Copy {
  public:
   Copy()
-      : context_(Context::cpu()),
-        from_(context_.array({copy_numbers, 1}, ElementType::float32)),
-        to_(context_.array({copy_numbers, 1}, ElementType::float32)) {
+      : context_(bench_context()),
+        from_(context_.array({copy_numbers(), 1}, ElementType::float32)),
+        to_(context_.array({copy_numbers(), 1}, ElementType::float32)) {
     for (const Array* array : {&from_, &to_}) context_.state().backend().fill(1, *array);
   }
   double operator()() const {
@@ -74,13 +76,14 @@ void rate(benchmark::State& state, const Work& work, double amount, const char* 
 
 }  // namespace
 
-double gemm_peak(ElementType type) { return gemm_operations / best_seconds(Gemm(type)); }
+double gemm_peak(ElementType type) { return gemm_operations() / best_seconds(Gemm(type)); }
 
 void add_peaks_to_context() {
+  benchmark::AddCustomContext("device", on_cuda() ? cuda_name(bench_context()) : "cpu");
   const auto giga = [](double rate) { return std::to_string(rate * 1e-9); };
   benchmark::AddCustomContext("peak_gemm_float_gflops", giga(gemm_peak(ElementType::float32)));
   benchmark::AddCustomContext("peak_gemm_double_gflops", giga(gemm_peak(ElementType::float64)));
-  benchmark::AddCustomContext("peak_copy_gbytes", giga(copy_bytes / best_seconds(Copy())));
+  benchmark::AddCustomContext("peak_copy_gbytes", giga(copy_bytes() / best_seconds(Copy())));
 }
 
 std::vector<float> normal_numbers(std::int64_t count, std::uint64_t key) {
@@ -98,12 +101,6 @@ std::vector<float> normal_numbers(std::int64_t count, std::uint64_t key) {
   return values;
 }
 
-Array upload(const Context& context, const std::vector<float>& values, Shape shape) {
-  Array array = context.array(shape, ElementType::float32);
-  context.write(values.data(), array);
-  return array;
-}
-
 void configure(benchmark::internal::Benchmark* benchmark) {
   benchmark->UseManualTime()->Unit(benchmark::kMillisecond);
 }
@@ -112,11 +109,11 @@ void register_peaks() {
   for (const ElementType type : {ElementType::float32, ElementType::float64}) {
     const std::string name = std::string("peak/gemm/") + to_string(type);
     configure(benchmark::RegisterBenchmark(name.c_str(), [type](benchmark::State& state) {
-      rate(state, Gemm(type), gemm_operations, "operations_per_second");
+      rate(state, Gemm(type), gemm_operations(), "operations_per_second");
     }));
   }
   configure(benchmark::RegisterBenchmark("peak/copy", [](benchmark::State& state) {
-    rate(state, Copy(), copy_bytes, "bytes_per_second");
+    rate(state, Copy(), copy_bytes(), "bytes_per_second");
   }));
 }
 

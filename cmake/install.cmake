@@ -8,8 +8,13 @@ install(TARGETS natgrad EXPORT natgradTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT natgradTargets NAMESPACE natgrad:: DESTINATION ${package_dir})
+# Of a library without CUDA it would promise what is not there.
+set(headers_left_out "")
+if(NOT NATGRAD_HAS_CUDA)
+  set(headers_left_out PATTERN cuda.hpp EXCLUDE)
+endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/natgrad ${PROJECT_BINARY_DIR}/include/natgrad
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp)
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp ${headers_left_out})
 # Not CMAKE_INSTALL_DOCDIR, which is named after the outermost project.
 install(FILES LICENSE NOTICE THIRD_PARTY.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/natgrad)
 
@@ -24,6 +29,9 @@ if(NOT BUILD_SHARED_LIBS)
         "if(NOT DEFINED ${choice})\n  set(${choice} \"${${choice}}\")\nendif()\n")
     endif()
   endforeach()
+  if(NATGRAD_HAS_CUDA)
+    string(APPEND find_dependencies "find_dependency(CUDAToolkit)\n")
+  endif()
   foreach(dependency Threads BLAS LAPACK)
     string(APPEND find_dependencies "find_dependency(${dependency})\n")
   endforeach()
@@ -63,10 +71,14 @@ list(JOIN sanitizers " " pc_libs)
 string(PREPEND pc_libs "-L\${libdir} -lnatgrad ")
 string(STRIP "${pc_libs}" pc_libs)
 set(pc_libs_private "")
+set(cuda_libraries "")
+if(NATGRAD_HAS_CUDA)
+  set(cuda_libraries ${CUDA_cudart_LIBRARY} ${CUDA_cublas_LIBRARY} ${CUDA_cusolver_LIBRARY})
+endif()
 if(NOT BUILD_SHARED_LIBS)
   string(APPEND pc_cflags " -DNATGRAD_STATIC")
   link_flags(pc_libs_private ${LAPACK_LIBRARIES} ${BLAS_LIBRARIES} ${OpenMP_CXX_LIBRARIES}
-    ${CMAKE_THREAD_LIBS_INIT} ${CMAKE_DL_LIBS})
+    ${CMAKE_THREAD_LIBS_INIT} ${CMAKE_DL_LIBS} ${cuda_libraries})
 endif()
 # From the .pc file's own folder up to the prefix, unless the folders were given as absolute ones.
 set(pc_folder ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

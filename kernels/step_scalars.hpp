@@ -59,6 +59,8 @@ struct StepScalars {
   double step;           // attempts
   double taken;          // accepted steps
   double failures;       // in a row
+  double form;           // a Form
+  double kind;           // a Kind, of the rows
 };
 
 inline constexpr std::int64_t step_scalars_count = sizeof(StepScalars) / sizeof(double);
@@ -95,6 +97,8 @@ struct ScalarArguments {
   BoundRule bound = BoundRule::push_through;
   MeanRule mean = MeanRule::none;
   double rounding = 0;  // of storing d: half its type's epsilon, where that is narrower
+  double form = 0;      // of the step, for its report
+  double kind = 0;
 };
 
 namespace formulas {
@@ -209,8 +213,10 @@ NATGRAD_FORMULA double scheduled(const StepScalars& s) {
 
 /// Counts the step, and fixes its rate from the direction's quadratic form and norm. A direction of
 /// zero gets the largest rate.
-NATGRAD_FORMULA void begin_step(StepScalars& s) {
+NATGRAD_FORMULA void begin_step(StepScalars& s, const ScalarArguments& a) {
   s.step += 1;
+  s.form = a.form;
+  s.kind = a.kind;
   s.step_rate = s.rate * scheduled(s);
   if (s.kl_radius > 0 && s.quadratic_form > 0) {
     const double rate = sqrt(2 * s.kl_radius / s.quadratic_form);

@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 #include "support/tolerance.hpp"
@@ -55,11 +56,11 @@ template <class T>
 struct Net {
   FullyConnected net;
   Tensor<T> inputs;
-  std::vector<std::int32_t> labels;
+  SharedVector<std::int32_t> labels;
   LayerScores scores{net.parameters()};
 
   Net(std::vector<std::int64_t> sizes, Activation activation, std::size_t samples)
-      : net(Context::cpu(),
+      : net(test_context(),
             {.sizes = sizes, .activation = activation, .type = element_type_of<T>}) {
     Random random(7);
     inputs = Tensor<T>(random.table(samples, static_cast<std::size_t>(sizes.front())));
@@ -70,7 +71,7 @@ struct Net {
     net.backward(label_view());
     net.add_to(scores, {.samples = static_cast<std::int64_t>(samples)});
   }
-  View label_view() { return {labels.data(), {static_cast<std::int64_t>(labels.size()), 1}}; }
+  View label_view() { return shared_view(labels, {static_cast<std::int64_t>(labels.size()), 1}); }
   LogLikelihood log_likelihood() {
     return [this](const View& log_p) {
       net.forward(inputs.view());
@@ -272,18 +273,23 @@ TEST(check_scores, names_the_worst_row_and_its_values) {
 
 /// Logistic regression as the README shows it, in layers, and once more with its rows formed.
 TEST(check_scores, agrees_with_logistic_regression) {
-  std::vector<float> x = {0, 1, 1, 1, 2, 0, 3, 2}, y = {0, 0, 1, 1}, w(2), b(1), score(4);
-  Parameters parameters(Context::cpu());
-  const Segment weight = parameters.add({w.data(), {1, 2}}, "w");
-  const Segment bias = parameters.add({b.data(), {1}}, "b");
+  SharedVector<float> x = {0, 1, 1, 1, 2, 0, 3, 2}, w(2), b(1), score(4);
+  const std::vector<float> y = {0, 0, 1, 1};
+  Parameters parameters(test_context());
+  const Segment weight = parameters.add(shared_view(w, {1, 2}), "w");
+  const Segment bias = parameters.add(shared_view(b, {1}), "b");
   const auto log_likelihood = [&](const View& log_p) {
+    synchronize_device();
+    Numbers values(4);
     for (std::size_t n = 0; n < 4; ++n) {
       const double z = w[0] * x[2 * n] + w[1] * x[2 * n + 1] + b[0];
-      log_p.as<double>()[n] = y[n] * z - std::log1p(std::exp(z));
+      values[n] = y[n] * z - std::log1p(std::exp(z));
     }
+    parameters.context().write(values.data(), log_p);
   };
   // At zero, where a fresh model stands, and elsewhere.
   for (float start : {0.0F, 0.5F}) {
+    synchronize_device();
     w = {start, -2 * start};
     Tensor<float> rows(Table(4, 3));
     for (std::size_t n = 0; n < 4; ++n) {
@@ -294,8 +300,8 @@ TEST(check_scores, agrees_with_logistic_regression) {
     layers.begin({.samples = 4});
     layers.add({.weight = weight,
                 .bias = bias,
-                .input = {x.data(), {4, 2}},
-                .output_score = {score.data(), {4}}});
+                .input = shared_view(x, {4, 2}),
+                .output_score = shared_view(score, {4})});
     DenseScores dense(parameters);
     dense.begin(rows.view());
     for (const Scores* scores : std::initializer_list<const Scores*>{&layers, &dense}) {
@@ -316,13 +322,14 @@ TEST(check_scores, compares_a_jacobian_with_residuals) {
   const Table matrix = random.table(6, 3);
   Tensor<double> theta(random.numbers(3));
   Tensor<double> jacobian(matrix);
-  Parameters parameters(Context::cpu());
+  Parameters parameters(test_context());
   parameters.add(theta.view());
   DenseScores scores(parameters, {.kind = Kind::residual});
   scores.begin(jacobian.view());
   const LikelihoodCheck check = check_scores(scores, [&](const View& residual) {
-    const Numbers product = multiply(matrix, theta.numbers());
-    for (std::size_t n = 0; n < 6; ++n) residual.as<double>()[n] = product[n] - 1;
+    Numbers values = multiply(matrix, theta.numbers());
+    for (double& value : values) value -= 1;
+    parameters.context().write(values.data(), residual);
   });
   EXPECT_EQ(check.rows_off, 0) << check.text;
 }
@@ -339,14 +346,14 @@ TEST(check_scores, takes_one_sided_differences_at_a_kink) {
     rows(n, n) = n % 2 == 0 ? 1 : 0;
     rows(n, samples) = 1;
   }
-  Parameters parameters(Context::cpu());
+  Parameters parameters(test_context());
   parameters.add(theta.view());
   DenseScores scores(parameters);
   scores.begin(rows.view());
   const auto log_likelihood = [&](const View& log_p) {
-    for (std::size_t n = 0; n < samples; ++n) {
-      log_p.as<double>()[n] = std::max(0.0, theta(n)) + theta(samples);
-    }
+    Numbers values = theta.numbers();
+    for (double& value : values) value = std::max(0.0, value) + theta(samples);
+    parameters.context().write(values.data(), log_p);
   };
   const LikelihoodCheck check = check_scores(scores, log_likelihood, {.directions = 1});
   EXPECT_EQ(check.rows_off, 0) << check.text;
@@ -455,7 +462,8 @@ TEST(check_scores, says_which_row_is_not_finite) {
     Tensor<double> all = zeros<double>(12);
     own(all.view());
     for (std::size_t n = 0; n < 12; ++n) {
-      if (n != 4 && n != 9) log_p.as<double>()[n] = all(n);
+      if (n == 4 || n == 9) continue;
+      model.parameters.context().write(&all(n), log_p.row_range(static_cast<std::int64_t>(n), 1));
     }
   });
   EXPECT_EQ(left_out.rows_off, 2);
@@ -473,8 +481,8 @@ TEST(check_scores, says_which_row_is_not_finite) {
 
 TEST(check_scores, says_when_log_p_does_not_change) {
   TwoLayers<double> model;
-  const LikelihoodCheck check = check_scores(model.scores(), [](const View& log_p) {
-    for (std::size_t n = 0; n < 12; ++n) log_p.as<double>()[n] = -1;
+  const LikelihoodCheck check = check_scores(model.scores(), [&](const View& log_p) {
+    model.parameters.context().write(Numbers(12, -1.0).data(), log_p);
   });
   EXPECT_EQ(check.rows_off, 12);
   EXPECT_TRUE(std::isnan(check.distance));

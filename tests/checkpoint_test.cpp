@@ -32,6 +32,7 @@ void check_continuation(const std::string& path, const NaturalGradient::Options&
                                   << ", momentum " << options.momentum.index());
   Training<T> whole(options);
   whole.steps(1, 3);
+  synchronize_device();
   EXPECT_EQ(whole.optimizer.reports().size(), 3);
   whole.steps(4, 5);
   save(path, whole.optimizer, some_blobs());
@@ -94,6 +95,7 @@ TEST_F(checkpoint, keeps_failures_in_a_row) {
   other.coefficients = run.coefficients;
   other.batch.fill(other.scores, {.coefficients = other.coefficients.view()});
   other.optimizer.step(other.scores);
+  synchronize_device();  // or the next step does not know yet
   EXPECT_THROW(other.optimizer.step(other.scores), StepFailed);
 }
 

@@ -90,6 +90,13 @@ TEST(contracts, views_and_contexts) {
   });
 }
 
+TEST(contracts, a_device_that_is_not_there) {
+  if (Context::best().device().kind == DeviceKind::cuda) GTEST_SKIP() << "there is a CUDA device";
+  expect_errors({
+      bad<DeviceError>("no CUDA device", "context: ", [](W&) { Context::cuda(); }),
+  });
+}
+
 TEST(contracts, parameters) {
   expect_errors({
       bad<ArgumentError>("no tensor", "theta is missing",
@@ -141,6 +148,8 @@ TEST(contracts, sets_of_rows) {
                      [](W& w) { w.scores.begin({.samples = 6, .weights = w.float64s(6)}); }),
       bad<DeviceError>("weights elsewhere", ".weights is 6 x 1 float32 on cuda",
                        [](W& w) { w.scores.begin({.samples = 6, .weights = W::elsewhere(6)}); }),
+      bad<ShapeError>("too few coefficients", ".coefficients is 5 x 1, expected 6 x 1",
+                      [](W& w) { w.scores.begin({.samples = 6, .coefficients = w.floats(5)}); }),
       bad<ShapeError>("coefficients in a row", ".coefficients is 1 x 6, expected 6 x 1",
                       [](W& w) { w.scores.begin({.samples = 6, .coefficients = w.floats(1, 6)}); }),
       bad<TypeError>("integer coefficients", ".coefficients is int32",
@@ -250,6 +259,12 @@ TEST(contracts, layers) {
                          adding([](W&, L& l) { l.weight = {}; })),
       bad<ShapeError>("another layer's bias", "bias segment 3 has 3 elements, its weight 2 outputs",
                       adding([](W&, L& l) { l.bias = {3}; })),
+      bad<ShapeError>("a bias shorter than its weight",
+                      "layer: bias segment 1 has 2 elements, its weight 3 outputs",
+                      adding([](W& w, L& l) {
+                        l = w.batch.layers[1];
+                        l.bias = {1};
+                      })),
       bad<TypeError>("input of another type", ".input is float64, expected float32",
                      adding([](W& w, L& l) { l.input = w.float64s(6, 3); })),
       bad<DeviceError>("output score elsewhere", ".output_score is 6 x 2 float32 on cuda",
@@ -663,6 +678,78 @@ TEST(contracts, models) {
                          }),
       bad<ArgumentError>("scores of other parameters", "other parameters",
                          [](W& w) { w.net.add_to(w.scores, {.samples = 6}); }),
+  });
+}
+
+TEST(contracts, labels_drawn_from_a_model) {
+  constexpr std::int64_t many = std::numeric_limits<std::int64_t>::max();
+  constexpr std::int64_t beyond = (std::int64_t{1} << 53) + 1;
+  const auto sampled = [](const Parameters& parameters) {
+    return LayerScores(parameters, {.kind = Kind::sampled});
+  };
+  expect_errors({
+      bad<ArgumentError>("sample too early", "sample: call forward first",
+                         [](W&) {
+                           net_of({3, 2}).sample();
+                         }),
+      bad<ArgumentError>("labels before they are drawn",
+                         "sampled_labels: call forward and sample first",
+                         [](W& w) { w.net.sampled_labels(); }),
+      bad<ArgumentError>("sampled scores too early",
+                         "add_sampled_to: call forward and sample first",
+                         [&](W& w) {
+                           LayerScores scores = sampled(w.net.parameters());
+                           w.net.add_sampled_to(scores, {.samples = 6});
+                         }),
+      bad<OptionError>("no draws", "sample: draws = 0, must be > 0", [](W& w) { w.net.sample(0); }),
+      bad<OptionError>("negative draws", "sample: draws = -2, must be > 0",
+                       [](W& w) { w.net.sample(-2); }),
+      bad<OptionError>("draws beyond counting", "6 times it be counted in 64 bits",
+                       [](W& w) { w.net.sample(many); }),
+      bad<ArgumentError>("scores of another kind",
+                         "add_sampled_to: the scores are empirical, must be of Kind::sampled",
+                         [](W& w) {
+                           w.net.sample();
+                           w.net.add_sampled_to(w.net_scores, {.samples = 6});
+                         }),
+      bad<ArgumentError>("sampled scores of other parameters",
+                         "add_sampled_to: the scores are of other parameters",
+                         [&](W& w) {
+                           w.net.sample();
+                           LayerScores scores = sampled(w.batch.parameters);
+                           w.net.add_sampled_to(scores, {.samples = 6});
+                         }),
+      bad<ShapeError>("samples without their draws",
+                      "the set has 6 samples, the last forward 6 rows of 2 draws",
+                      [&](W& w) {
+                        w.net.sample(2);
+                        LayerScores scores = sampled(w.net.parameters());
+                        w.net.add_sampled_to(scores, {.samples = 6});
+                      }),
+      bad<ArgumentError>("labels drawn of the forward before",
+                         "sampled_labels: call forward and sample first",
+                         [](W& w) {
+                           FullyConnected net = net_of({3, 2});
+                           net.forward(w.floats(6, 3));
+                           net.sample();
+                           net.forward(w.floats(6, 3));
+                           net.sampled_labels();
+                         }),
+      bad<OptionError>("a negative counter", "set_draw_counter: -1, must be >= 0 and <= 2^53",
+                       [](W& w) { w.net.set_draw_counter(-1); }),
+      bad<OptionError>("a counter that double cannot count",
+                       "set_draw_counter: 9007199254740993, must be",
+                       [](W& w) { w.net.set_draw_counter(beyond); }),
+      bad<OptionError>("bytes of negative samples", "bytes of -1 samples and 0 draws, must be >= 0",
+                       [](W& w) { FullyConnected::bytes(w.net.options(), -1); }),
+      bad<OptionError>("bytes of negative draws", "bytes of 6 samples and -1 draws",
+                       [](W& w) { FullyConnected::bytes(w.net.options(), 6, -1); }),
+      bad<OptionError>("bytes of no net", ".sizes has 0 entries",
+                       [](W&) { FullyConnected::bytes({}, 6); }),
+      bad<MemoryError>("bytes of too many samples", "more bytes than an address can count",
+                       [](W& w) { FullyConnected::bytes(w.net.options(), many); }),
+      bad<MemoryError>("bytes of too many draws", "more bytes than an address can count",
+                       [](W& w) { FullyConnected::bytes(w.net.options(), 6, many); }),
   });
 }
 

@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 #include "support/tolerance.hpp"
@@ -165,7 +166,7 @@ TEST(failed_steps, a_singular_system_leaves_no_trace) {
     for (const Momentum& momentum : momenta) {
       SCOPED_TRACE(testing::Message() << to_string(form) << ", momentum " << momentum.index());
       Tensor<float> theta(Numbers{1, 2});
-      Parameters parameters(Context::cpu());
+      Parameters parameters(test_context());
       parameters.add(theta.view());
       Tensor<float> weights(Numbers{1, 1});
       Table full(2, 2);
@@ -254,15 +255,15 @@ TEST(failed_steps, ten_in_a_row_throw_and_the_next_call_tries_again) {
 }
 
 TEST(failed_steps, a_label_out_of_range_is_not_finite) {
-  FullyConnected net(Context::cpu(), {.sizes = {3, 4, 2}});
+  FullyConnected net(test_context(), {.sizes = {3, 4, 2}});
   Random random(70);
   Tensor<float> inputs(random.table(5, 3));
   NaturalGradient optimizer(net.parameters());
   LayerScores scores(net.parameters());
   for (std::int32_t label : {2, -1}) {
-    std::vector<std::int32_t> labels = {0, 1, label, 1, 0};
+    SharedVector<std::int32_t> labels = {0, 1, label, 1, 0};
     net.forward(inputs.view());
-    net.backward(ConstView(labels.data(), {5, 1}));
+    net.backward(shared_view(labels, {5, 1}));
     net.add_to(scores, {.samples = 5});
     optimizer.step(scores);
     EXPECT_EQ(optimizer.report().outcome, Outcome::not_finite);

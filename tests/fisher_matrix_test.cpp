@@ -1,6 +1,7 @@
 #include "natgrad/fisher_matrix.hpp"
 
 #include "fisher/form.hpp"
+#include "support/device.hpp"
 #include "support/direction_bound.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
@@ -12,7 +13,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <vector>
 
@@ -237,7 +237,7 @@ TEST(fisher_matrix, needs_no_damping_where_it_has_full_rank) {
 TEST(fisher_matrix, a_matrix_that_is_not_positive_definite_leaves_the_direction) {
   // Integers, so that the second pivot of a repeated row is exactly 0.
   Tensor<float> theta(Numbers{0, 0});
-  Parameters parameters(Context::cpu());
+  Parameters parameters(test_context());
   parameters.add(theta.view());
   Table repeated(2, 2);
   repeated.elements = {2, 0, 2, 0};
@@ -268,7 +268,7 @@ TEST(fisher_matrix, what_is_not_finite_leaves_the_direction) {
     for (double bad : {nan, inf, 1e200}) {
       SCOPED_TRACE(testing::Message() << to_string(form) << ", " << bad);
       Tensor<double> theta(Numbers{0, 0});
-      Parameters parameters(Context::cpu());
+      Parameters parameters(test_context());
       parameters.add(theta.view());
       Table values(2, 2);
       values.elements = {1, bad, 2, 3};
@@ -289,7 +289,7 @@ TEST(fisher_matrix, what_is_not_finite_leaves_the_direction) {
 /// range.
 TEST(fisher_matrix, a_direction_that_overflows_is_not_finite) {
   Tensor<float> theta(Numbers{0, 0});
-  Parameters parameters(Context::cpu());
+  Parameters parameters(test_context());
   parameters.add(theta.view());
   Table values(1, 2);
   values.elements = {1, 0};
@@ -340,12 +340,12 @@ struct Counter {
                 [this](std::size_t size, void*) {
                   ++calls;
                   bytes += static_cast<std::int64_t>(size);
-                  return std::aligned_alloc(64, (size + 63) / 64 * 64);
+                  return allocate_shared(size);
                 },
             .deallocate =
                 [this](void* memory, std::size_t size, void*) {
                   bytes -= static_cast<std::int64_t>(size);
-                  std::free(memory);
+                  free_shared(memory, size);
                 }};
   }
 };
@@ -353,7 +353,7 @@ struct Counter {
 TEST(fisher_matrix, the_primal_form_takes_the_same_memory_for_any_number_of_rows) {
   Counter counter;
   const LayeredBatch<float> batch({.layers = layers, .samples = 100},
-                                  Context::cpu({.allocator = counter.allocator()}));
+                                  test_context({.allocator = counter.allocator()}));
   EXPECT_EQ(counter.calls, 0);
   const LayerScores scores = batch.scores({.batch_samples = 20000});
   const std::int64_t before = counter.bytes;

@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/naive_trainer.hpp"
 
 #include <gtest/gtest.h>
@@ -99,18 +100,18 @@ TEST(golden, the_naive_trainer_has_the_losses) {
 void expect_library_golden(Form form) {
   SCOPED_TRACE(to_string(form));
   const Data data;
-  std::vector<double> points;
+  SharedVector<double> points;
   for (const naive::Numbers& point : data.points)
     points.insert(points.end(), point.begin(), point.end());
-  const std::vector<std::int32_t> labels(data.labels.begin(), data.labels.end());
-  const ConstView point_view(points.data(), {samples, inputs});
-  const ConstView label_view(labels.data(), {samples, 1});
+  const SharedVector<std::int32_t> labels(data.labels.begin(), data.labels.end());
+  const ConstView point_view = shared_view(points, {samples, inputs});
+  const ConstView label_view = shared_view(labels, {samples, 1});
 
-  FullyConnected net(Context::cpu(),
+  FullyConnected net(test_context(),
                      {.sizes = {inputs, hidden, classes}, .type = ElementType::float64});
-  std::vector<double> theta(static_cast<std::size_t>(net.parameters().size()));
+  SharedVector<double> theta(static_cast<std::size_t>(net.parameters().size()));
   for (std::size_t i = 0; i < theta.size(); ++i) theta[i] = initial(i);
-  net.parameters().scatter(ConstView(theta.data(), {net.parameters().size(), 1}));
+  net.parameters().scatter(shared_view(theta, {net.parameters().size(), 1}));
   NaturalGradient optimizer(net.parameters(), {.damping = {.absolute = 0.03},
                                                .step = FixedRate{0.3},
                                                .momentum = Spring{0.9},

@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/direction_bound.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
@@ -139,7 +140,7 @@ TEST(identities, a_weight_is_a_number_of_repetitions) {
     }
   }
   Tensor<double> theta(random.numbers(7));
-  Parameters parameters(Context::cpu());
+  Parameters parameters(test_context());
   parameters.add(theta.view());
   Tensor<double> few(distinct);
   Tensor<double> many(repeated);
@@ -219,9 +220,8 @@ TEST(identities, the_gradient_of_a_mean_loss_with_scale_is_the_scores) {
   scaled.begin({.samples = n, .scale = -static_cast<double>(n)});
   for (LayerScores::Layer layer : batch.layers) {
     Table values(n, static_cast<std::size_t>(layer.output_score.columns()));
-    for (std::size_t i = 0; i < values.elements.size(); ++i) {
-      values.elements[i] = layer.output_score.as<double>()[i] / -static_cast<double>(n);
-    }
+    values.elements = host_copy<double>(batch.parameters.context(), layer.output_score);
+    for (double& value : values.elements) value /= -static_cast<double>(n);
     loss_gradients.emplace_back(values);
     layer.output_score = loss_gradients.back().view();
     scaled.add(layer);

@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/loop.hpp"
 #include "support/plain.hpp"
@@ -252,7 +253,7 @@ TEST(loop, factors_scale_the_final_step_and_its_decay) {
 /// Rows of the tensors that are not frozen, as rows of parameters that have no others.
 struct Remaining {
   LayeredBatch<double> batch{{.layers = layers, .samples = 12, .seed = 30}};
-  Parameters parameters{Context::cpu()};
+  Parameters parameters{test_context()};
   Tensor<double> coefficients{Random(31).numbers(12)};
   std::vector<LayerScores::Layer> moving;
 

@@ -1,6 +1,7 @@
 #include "support/loop.hpp"
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 #include "support/tolerance.hpp"
@@ -196,13 +197,13 @@ void check_eight_parts(Form form, const Momentum& momentum) {
   constexpr std::int64_t part = 512;
   struct Training {
     Training(Form form, const Momentum& momentum)
-        : net(Context::cpu(), {.sizes = {6, 8, 3}, .type = ElementType::float64}),
+        : net(test_context(), {.sizes = {6, 8, 3}, .type = ElementType::float64}),
           scores(net.parameters()),
           optimizer(net.parameters(), {.momentum = momentum, .form = form}) {}
-    void load(Tensor<double>& inputs, std::vector<std::int32_t>& labels, std::int64_t first,
+    void load(Tensor<double>& inputs, SharedVector<std::int32_t>& labels, std::int64_t first,
               std::int64_t count) {
       net.forward(inputs.view().row_range(first, count));
-      net.backward(View(labels.data() + first, {count, 1}));
+      net.backward(shared_view(labels, {samples, 1}).row_range(first, count));
       net.add_to(scores, {.samples = count, .batch_samples = samples});
     }
     Numbers theta() const {
@@ -217,7 +218,7 @@ void check_eight_parts(Form form, const Momentum& momentum) {
   Training whole(form, momentum);
   Training parted(form, momentum);
   Tensor<double> inputs(Random(20).table(samples, 6));
-  std::vector<std::int32_t> labels;
+  SharedVector<std::int32_t> labels;
   for (std::size_t n = 0; n < samples; ++n) {
     labels.push_back(inputs(n, 0) > inputs(n, 1) ? 0 : inputs(n, 2) > 0 ? 1 : 2);
   }

@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 #include "support/tolerance.hpp"
@@ -17,10 +18,10 @@ namespace natgrad::tests {
 
 namespace {
 
-using Labels = std::vector<std::int32_t>;
+using Labels = SharedVector<std::int32_t>;
 
 View view_of(Labels& labels) {
-  return {labels.data(), {static_cast<std::int64_t>(labels.size()), 1}};
+  return shared_view(labels, {static_cast<std::int64_t>(labels.size()), 1});
 }
 
 /// A net at random parameters, biases included, with random inputs and labels.
@@ -30,7 +31,7 @@ struct Trial {
   Labels labels;
 
   Trial(std::vector<std::int64_t> sizes, Activation activation, std::size_t samples)
-      : net(Context::cpu(),
+      : net(test_context(),
             {.sizes = sizes, .activation = activation, .type = ElementType::float64}) {
     Random random(7);
     Tensor<double> theta(random.numbers(static_cast<std::size_t>(net.parameters().size())));
@@ -57,11 +58,12 @@ Numbers gradient_of(const Scores& scores) {
 /// The probabilities of all classes, from the net's outputs.
 Table probabilities(const FullyConnected& net) {
   const ConstView outputs = net.outputs();
+  const Numbers z = host_copy<double>(net.parameters().context(), outputs);
   Table p(static_cast<std::size_t>(outputs.rows()), static_cast<std::size_t>(outputs.columns()));
   for (std::size_t n = 0; n < p.rows; ++n) {
     double total = 0;
     for (std::size_t c = 0; c < p.columns; ++c) {
-      p(n, c) = std::exp(outputs.as<double>()[n * p.columns + c]);
+      p(n, c) = std::exp(z[n * p.columns + c]);
       total += p(n, c);
     }
     for (std::size_t c = 0; c < p.columns; ++c) p(n, c) /= total;
@@ -79,9 +81,8 @@ TEST(model_identities, scores_are_differences_of_the_log_likelihood) {
   for (Activation activation : activations) {
     SCOPED_TRACE(to_string(activation));
     Trial trial({3, 4, 2, 3}, activation, samples);
-    const std::vector<double>& memory = trial.inputs.memory();
     for (std::size_t n = 0; n < samples; ++n) {
-      const ConstView input(memory.data() + 3 * n, {1, 3});
+      const ConstView input = trial.inputs.view().row_range(static_cast<std::int64_t>(n), 1);
       Labels label = {trial.labels[n]};
       const auto log_likelihood = [&] {
         trial.net.forward(input);
@@ -93,17 +94,23 @@ TEST(model_identities, scores_are_differences_of_the_log_likelihood) {
       std::size_t index = 0;
       for (int i = 0; i < trial.net.parameters().segments(); ++i) {
         const View tensor = trial.net.parameters().tensor({i});
-        for (std::int64_t k = 0; k < tensor.size(); ++k, ++index) {
-          double& parameter = tensor.as<double>()[k];
+        const Context& context = trial.net.parameters().context();
+        Numbers values = host_copy<double>(context, tensor);
+        for (double& parameter : values) {
           const double centre = parameter;
-          parameter = centre + h;
+          const auto move_to = [&](double value) {
+            parameter = value;
+            context.write(values.data(), tensor);
+          };
+          move_to(centre + h);
           const double above = log_likelihood();
-          parameter = centre - h;
+          move_to(centre - h);
           const double below = log_likelihood();
-          parameter = centre;
+          move_to(centre);
           // Parameters, inputs and with them all derivatives are of order 1 to 10.
           EXPECT_TRUE(within((above - below) / (2 * h), score[index], 50 * h * h))
               << "parameter " << index << " of sample " << n;
+          ++index;
         }
       }
     }

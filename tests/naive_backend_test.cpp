@@ -165,7 +165,7 @@ TEST_F(naive_backend, cholesky) {
   // L = (2 0 0; 6 1 0; -8 5 3).
   Numbers<double> A = matrix(3, {4, nan, nan, 12, 37, nan, -16, -43, 98});
   Numbers<double> info = vector({nan});
-  naive.potrf(Triangle::lower, A, info);
+  naive.potrf(Triangle::lower, A, info, {});
   EXPECT_EQ(info.elements, (Elements{0}));
   EXPECT_EQ((Elements{A.elements[0], A.elements[3], A.elements[4], A.elements[6], A.elements[7],
                       A.elements[8]}),
@@ -177,7 +177,7 @@ TEST_F(naive_backend, cholesky) {
   EXPECT_EQ(b.elements, (Elements{1, 2, 3}));
 
   Numbers<double> B = matrix(3, {4, 12, -16, nan, 37, -43, nan, nan, 98});
-  naive.potrf(Triangle::upper, B, info);
+  naive.potrf(Triangle::upper, B, info, {});
   EXPECT_EQ((Elements{B.elements[0], B.elements[1], B.elements[2], B.elements[4], B.elements[5],
                       B.elements[8]}),
             (Elements{2, 6, -8, 1, 5, 3}));
@@ -186,7 +186,7 @@ TEST_F(naive_backend, cholesky) {
   EXPECT_EQ(b.elements, (Elements{1, 2, 3}));
 
   Numbers<double> indefinite = matrix(2, {1, 0, 2, 3});
-  naive.potrf(Triangle::lower, indefinite, info);
+  naive.potrf(Triangle::lower, indefinite, info, {});
   EXPECT_EQ(info.elements, (Elements{2})) << "the second pivot is 3 - 2^2";
 }
 

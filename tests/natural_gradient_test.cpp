@@ -1,6 +1,7 @@
 #include "natgrad/natural_gradient.hpp"
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/direction_bound.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
@@ -183,6 +184,7 @@ TEST(natural_gradient, the_ring_keeps_the_last_reports) {
   EXPECT_TRUE(optimizer.reports().empty());
   EXPECT_THROW(optimizer.report(), ArgumentError);
   const auto expect_steps = [&](std::int64_t first, std::int64_t last) {
+    synchronize_device();  // reports() itself does not wait
     const std::vector<StepReport> reports = optimizer.reports();
     ASSERT_EQ(static_cast<std::int64_t>(reports.size()), last - first + 1);
     for (std::size_t i = 0; i < reports.size(); ++i) {
@@ -223,12 +225,12 @@ TEST(natural_gradient, takes_the_form_that_the_matrix_would_take) {
 
 TEST(natural_gradient, small_steps_raise_the_likelihood) {
   Random random(50);
-  FullyConnected net(Context::cpu(), {.sizes = {6, 8, 3}, .seed = 2});
+  FullyConnected net(test_context(), {.sizes = {6, 8, 3}, .seed = 2});
   Tensor<float> inputs(random.table(40, 6));
-  std::vector<std::int32_t> labels;
+  SharedVector<std::int32_t> labels;
   for (std::size_t n = 0; n < 40; ++n)
     labels.push_back(inputs(n, 0) > inputs(n, 1) ? 0 : inputs(n, 2) > 0 ? 1 : 2);
-  const View label_view(labels.data(), {40, 1});
+  const View label_view = shared_view(labels, {40, 1});
   NaturalGradient optimizer(net.parameters());
   LayerScores scores(net.parameters());
   double first = 0;

@@ -103,8 +103,9 @@ void factors_positive_definite(TestDevice& device, Triangle triangle, ElementTyp
       const Operand A = trial.matrix(s.n, s.n, type, Use::both, part_of(triangle));
       const Operand info = trial.scalar_output();
       trial.set(A, positive_definite(trial.given(A), s.n, shift));
-      trial.run(
-          [&](Backend& backend, const Side& of) { backend.potrf(triangle, of(A), of(info)); });
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.potrf(triangle, of(A), of(info), of.factor_scratch(triangle, A));
+      });
       EXPECT_EQ(trial.actual(info).front(), 0);
       expect_factor_of(trial.given(A), as_lower(triangle, trial.actual(A), s.n), s.n, type);
     }
@@ -126,8 +127,9 @@ void finds_bad_pivots(TestDevice& device, Triangle triangle, ElementType type) {
           elements[bad * s.n + i] = elements[i * s.n + bad] = 0;
         elements[bad * s.n + bad] = pivot;
         trial.set(A, elements);
-        trial.run(
-            [&](Backend& backend, const Side& of) { backend.potrf(triangle, of(A), of(info)); });
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.potrf(triangle, of(A), of(info), of.factor_scratch(triangle, A));
+        });
         EXPECT_GT(trial.actual(info).front(), 0);
       }
     }
@@ -164,7 +166,7 @@ void accepts_nothing(TestDevice& device, Triangle triangle, ElementType type, bo
       if (solve)
         backend.potrs(triangle, of(A), of(b));
       else
-        backend.potrf(triangle, of(A), of(info));
+        backend.potrf(triangle, of(A), of(info), of.factor_scratch(triangle, A));
     });
     trial.expect_equal(info);
   }

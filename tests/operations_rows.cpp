@@ -81,7 +81,7 @@ const std::vector<Layout>& layouts() {
         {.d_in = 11, .d_out = 60, .bias = true, .formed = true}},
        0,
        133},
-      {"most_terms", {{.d_in = 3, .d_out = 2, .bias = true, .terms = 64}}, 0, 14},
+      {"most_terms", {{.d_in = 3, .d_out = 2, .bias = true, .terms = 64}}, 0, 70},
       {"shared_inputs",
        {{.d_in = 5, .d_out = 4, .bias = true, .rows_per_input = 3},
         {.d_in = 3, .d_out = 2, .bias = true, .terms = 2, .rows_per_input = 3},
@@ -116,6 +116,12 @@ const std::vector<Layout>& layouts() {
          .shares_bias = 2,
          .begin = 0.7},
         {.d_in = 2, .d_out = 2, .bias = false, .begin = 0.2, .end = 0.9}}},
+      // Tiles of K that begin within the rows of an input.
+      {"tiles_within_inputs",
+       {{.d_in = 2, .d_out = 1, .bias = true, .rows_per_input = 3}},
+       0,
+       1100},
+      {"wider_formed", {{.d_in = 4100, .d_out = 2, .bias = false, .formed = true}}, 0, 13},
   };
   return all;
 }

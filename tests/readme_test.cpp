@@ -13,8 +13,8 @@
 // The README's examples are programs that the build compiles and ctest runs. Every C++ block of the
 // README follows a line
 //   <!-- example: NAME -->
-// and is tests/readme/NAME.cpp: the lines between `// [readme]` and `// [end]`, without their
-// indentation, or the whole file where it has no such lines.
+// and is tests/readme/NAME.cpp, or a file `elsewhere`: the lines between `// [readme]` and `//
+// [end]`, without their indentation, or the whole file where it has no such lines.
 
 namespace natgrad::tests {
 
@@ -23,6 +23,14 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path source = NATGRAD_SOURCE_DIR;
+
+// In tests/ and not in tests/readme/, because g++ alone does not compile them.
+const std::set<std::string> elsewhere = {"outside_cuda/main.cu"};
+
+fs::path program_of(const std::string& name) {
+  if (elsewhere.contains(name)) return source / "tests" / name;
+  return source / "tests/readme" / (name + ".cpp");
+}
 
 std::vector<std::string> lines_of(const fs::path& path) {
   std::ifstream file(path);
@@ -95,9 +103,9 @@ TEST(readme, shows_the_examples_that_are_compiled) {
     SCOPED_TRACE("README.md:" + std::to_string(example.line));
     ASSERT_NE(example.name, "") << "no line \"<!-- example: NAME -->\" precedes the block";
     EXPECT_TRUE(names.insert(example.name).second) << example.name << " is there twice";
-    EXPECT_EQ(example.text, shown(lines_of(source / "tests/readme" / (example.name + ".cpp"))));
+    EXPECT_EQ(example.text, shown(lines_of(program_of(example.name))));
   }
-  std::set<std::string> programs;
+  std::set<std::string> programs = elsewhere;
   for (const fs::directory_entry& file : fs::directory_iterator(source / "tests/readme")) {
     programs.insert(file.path().stem().string());
   }

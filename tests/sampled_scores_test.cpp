@@ -2,6 +2,7 @@
 #include "core/context_state.hpp"
 #include "kernels/categorical.hpp"
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 #include "support/softmax_net.hpp"
@@ -12,7 +13,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <vector>
 
@@ -26,15 +26,16 @@ constexpr std::array activations{Activation::identity, Activation::tanh, Activat
                                  Activation::sigmoid, Activation::gelu};
 
 Labels drawn(const FullyConnected& net) {
-  const ConstView view = net.sampled_labels();
-  const auto* first = view.as<std::int32_t>();
-  return {first, first + view.rows()};
+  const auto labels = host_copy<std::int32_t>(net.parameters().context(), net.sampled_labels());
+  return {labels.begin(), labels.end()};
 }
 
 Labels draw(const ConstView& z, std::uint64_t key, std::int64_t draws, double counter = 0) {
   Labels labels(static_cast<std::size_t>(z.rows() * draws));
-  const View view(&counter, {1, 1});
-  Context::cpu().state().backend().sample_categorical(z, key, draws, view, view_of(labels));
+  Tensor<double> at(Numbers{counter});
+  const Context context = test_context();
+  context.state().backend().sample_categorical(z, key, draws, at.view(), view_of(labels));
+  context.synchronize();
   return labels;
 }
 
@@ -55,7 +56,7 @@ double chi_square(const Numbers& counts, const Numbers& p, double total) {
 
 TEST(sampled_labels, have_the_probabilities_of_the_softmax) {
   constexpr int draws = 200000;
-  Numbers z = {0, 1, -2, 0.5, 3, -1, 2, 0, -0.5, 1.5};
+  SharedVector<double> z = {0, 1, -2, 0.5, 3, -1, 2, 0, -0.5, 1.5};
   Numbers p;
   for (double output : z) p.push_back(std::exp(output));
   double total = 0;
@@ -63,7 +64,7 @@ TEST(sampled_labels, have_the_probabilities_of_the_softmax) {
   for (double& weight : p) weight /= total;
   for (std::uint64_t key : {1, 2, 3}) {
     Numbers counts(p.size(), 0.0);
-    for (std::int32_t label : draw({z.data(), {1, 10}}, key, draws)) ++counts.at(label);
+    for (std::int32_t label : draw(shared_view(z, {1, 10}), key, draws)) ++counts.at(label);
     // 9 degrees of freedom: above 40 once in 100,000 keys.
     EXPECT_LE(chi_square(counts, p, draws), 40) << key;
   }
@@ -73,11 +74,11 @@ TEST(sampled_labels, have_the_probabilities_of_the_softmax) {
 /// classes are as frequent as their probabilities' products say.
 TEST(sampled_labels, of_different_places_are_independent) {
   constexpr std::int64_t rows = 40000;
-  Numbers z;
+  SharedVector<double> z;
   for (std::int64_t n = 0; n < rows; ++n) z.insert(z.end(), {0, 1, -1});
   const double total = std::exp(0.0) + std::exp(1.0) + std::exp(-1.0);
   const std::array p{std::exp(0.0) / total, std::exp(1.0) / total, std::exp(-1.0) / total};
-  const ConstView view(z.data(), {rows, 3});
+  const ConstView view = shared_view(z, {rows, 3});
   const Labels two = draw(view, 5, 2);
   const Labels first = draw(view, 5, 1, 0);
   const Labels next = draw(view, 5, 1, 1);
@@ -142,8 +143,8 @@ TEST(sampled_labels, follow_from_key_and_counter) {
   EXPECT_EQ(drawn(a.net), last);
   EXPECT_EQ(a.net.draw_counter(), 2);
   // The key is that of the weights unless another is given.
-  FullyConnected seeded(Context::cpu(), {.sizes = {4, 5}, .seed = 9});
-  FullyConnected keyed(Context::cpu(), {.sizes = {4, 5}, .seed = 9, .sampling_key = 9});
+  FullyConnected seeded(test_context(), {.sizes = {4, 5}, .seed = 9});
+  FullyConnected keyed(test_context(), {.sizes = {4, 5}, .seed = 9, .sampling_key = 9});
   Tensor<float> inputs(Random(1).table(50, 4));
   for (FullyConnected* net : {&seeded, &keyed}) {
     net->forward(inputs.view());
@@ -264,7 +265,7 @@ TEST(sampled_scores, refuse_what_is_out_of_order) {
   EXPECT_THROW(optimizer.step(scores), ArgumentError) << "their mean is no gradient";
   model.net.forward(model.inputs.view());
   EXPECT_THROW(model.net.add_sampled_to(scores, {.samples = 20}), ArgumentError);
-  FullyConnected fresh(Context::cpu(), {.sizes = {3, 2}});
+  FullyConnected fresh(test_context(), {.sizes = {3, 2}});
   EXPECT_THROW(fresh.sample(), ArgumentError);
 }
 
@@ -275,12 +276,12 @@ struct Held {
     return {.allocate =
                 [this](std::size_t size, void*) {
                   bytes += static_cast<std::int64_t>(size);
-                  return std::aligned_alloc(64, (size + 63) / 64 * 64);
+                  return allocate_shared(size);
                 },
             .deallocate =
                 [this](void* memory, std::size_t size, void*) {
                   bytes -= static_cast<std::int64_t>(size);
-                  std::free(memory);
+                  free_shared(memory, size);
                 }};
   }
 };
@@ -288,7 +289,7 @@ struct Held {
 TEST(sampled_scores, take_the_memory_that_the_net_says) {
   for (Activation activation : {Activation::tanh, Activation::gelu}) {
     Held held;
-    FullyConnected net(Context::cpu({.allocator = held.allocator()}),
+    FullyConnected net(test_context({.allocator = held.allocator()}),
                        {.sizes = {7, 9, 5, 3}, .activation = activation});
     EXPECT_EQ(held.bytes, FullyConnected::bytes(net.options(), 0));
     Tensor<float> inputs(Random(1).table(20, 7));

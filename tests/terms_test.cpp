@@ -2,6 +2,7 @@
 #include "natgrad/natgrad.hpp"
 #include "scores/rows.hpp"
 #include "support/convolution_model.hpp"
+#include "support/device.hpp"
 #include "support/layer_use.hpp"
 #include "support/naive_backend.hpp"
 #include "support/plain.hpp"
@@ -98,13 +99,15 @@ struct Trial {
   Tensor<double> weights;
   Tensor<double> coefficients;
   UseScores layers;
+  Tensor<double> scale;  // of the rows, where the naive backend reads it too
 
   explicit Trial(const Case& c)
       : c(c),
         model(c.tensors, c.theta),
         weights(c.weights()),
         coefficients(c.coefficients()),
-        layers(model.parameters, c.uses, set()) {}
+        layers(model.parameters, c.uses, set()),
+        scale(host_copy<double>(model.parameters.context(), layers.scores.rows().scale())) {}
 
   RowSet set() {
     return {.samples = static_cast<std::int64_t>(c.samples),
@@ -150,8 +153,10 @@ TEST(terms, rows_are_derivatives_of_the_models_values) {
     Tensor<double> formed(Table(c.samples, c.rows.columns), 3);
     NaiveBackend naive;
     Backend* const backends[] = {&t.model.parameters.context().state().backend(), &naive};
+    const RowBlocks rows{t.layers.scores.rows().blocks().blocks, t.scale.view()};
     for (Backend* backend : backends) {
-      backend->materialize(t.layers.scores.rows().blocks(), 0, formed.view());
+      synchronize_device();
+      backend->materialize(rows, 0, formed.view());
       EXPECT_TRUE(agree(formed.table(), c.S(), c.tensors));
     }
   });
@@ -174,7 +179,8 @@ void for_backends(Trial& t, const Body& body) {
   }
   SCOPED_TRACE("naive");
   NaiveBackend naive;
-  body(naive, RowBlocks{blocks, rows.scale()});
+  synchronize_device();
+  body(naive, RowBlocks{blocks, t.scale.view()});
 }
 
 TEST(terms, products_are_those_of_the_derivatives) {
@@ -185,7 +191,7 @@ TEST(terms, products_are_those_of_the_derivatives) {
     Tensor<double> v(Random(9).numbers(S.columns));
     Tensor<double> y(Random(10).numbers(S.rows));
     for_backends(t, [&](Backend& backend, const RowBlocks& rows) {
-      std::vector<double> memory(
+      SharedVector<double> memory(
           static_cast<std::size_t>(backend.rows_scratch(
               rows.blocks, rows.rows(), ElementType::float64, ElementType::float64)) /
               8 +
@@ -271,7 +277,7 @@ TEST(terms, check_scores_agrees) {
     Trial t(c);
     const LikelihoodCheck check = check_scores(t.layers.scores, [&](const View& values) {
       const Numbers now = c.values(t.model.numbers());
-      std::copy(now.begin(), now.end(), values.as<double>());
+      t.model.parameters.context().write(now.data(), values);
     });
     EXPECT_EQ(check.rows_off, 0) << check.text;
     EXPECT_LE(check.distance, 1e-7) << check.text;  // the central differences' own error

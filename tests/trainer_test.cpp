@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <cstdlib>
+#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -105,6 +107,29 @@ TEST_F(trainer, refuses_an_unwritable_metrics_file_before_it_trains) {
 TEST_F(trainer, says_that_the_disk_is_full) {
   expect_one_line_error("digits --steps 2 --metrics /dev/full", 2,
                         "/dev/full: cannot write metrics: No space left");
+}
+
+TEST_F(trainer, says_why_there_is_no_cuda_device) {
+  const Result result = run("digits --device cuda --steps 1");
+  if (result.code == 0) GTEST_SKIP() << "there is a device";
+  EXPECT_EQ(result.code, 2);
+  if (result.errors.find("this build of natgrad has no CUDA backend") != std::string::npos) {
+    GTEST_SKIP() << "there is no CUDA in this build";
+  }
+  expect_one_line_error("digits --device cuda", 2, "natgrad-train: context: ");
+  EXPECT_TRUE(std::regex_search(result.errors, std::regex("CUDA (driver|device)")))
+      << result.errors;
+}
+
+TEST_F(trainer, falls_back_to_the_cpu_with_one_line) {
+  const std::string errors = directory_.file("errors of auto");
+  const std::string command =
+      std::string(NATGRAD_TRAIN) + " digits --steps 1 --quiet 2>'" + errors + "'";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  const std::string text = read_file(errors);
+  EXPECT_TRUE(text.empty() ||
+              std::regex_match(text, std::regex("natgrad-train: [^\n]*; the CPU is used\n")))
+      << text;
 }
 
 TEST_F(trainer, says_at_which_step_it_diverged) {

@@ -125,7 +125,8 @@ struct Allocator {
 class NATGRAD_EXPORT Array {
  public:
   Array() = default;
-  Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementType type, Device device);
+  Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementType type, Device device,
+        void* stream);
   Array(Array&& other) noexcept;
   Array& operator=(Array&& other) noexcept;
   Array(const Array&) = delete;
@@ -141,6 +142,7 @@ class NATGRAD_EXPORT Array {
   void release() noexcept;
 
   std::shared_ptr<const Allocator> allocator_;
+  void* stream_ = nullptr;
   View view_;
 };
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "core/operands.hpp"
 #include "kernels/step_scalars.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 namespace natgrad {
@@ -83,11 +85,13 @@ struct Scratch {
 /// same bits with the same number of threads.
 ///
 /// Every operation has a naive twin in tests/support and a case in the operation table.
-class Backend {
+class Backend : public detail::Home {
  public:
-  virtual ~Backend() = default;
-
-  virtual Device device() const = 0;
+  /// The CUDA stream that work is ordered on, null on the CPU.
+  virtual void* stream() const { return nullptr; }
+  /// Where arrays lie that queued work writes and the host reads without a call; null: where all
+  /// others lie.
+  virtual std::shared_ptr<const Allocator> visible_memory() const { return nullptr; }
 
   // Memory.
   virtual void synchronize() = 0;
@@ -130,7 +134,9 @@ class Backend {
   /// Cholesky factor of one triangle of symmetric A in its place (lower: A = L L^T, upper: A = U^T
   /// U); info = 0, or > 0 when a pivot is not positive. What NaN gives is unspecified: check
   /// before.
-  virtual void potrf(Triangle triangle, const View& A, const View& info) = 0;
+  virtual void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) = 0;
+  /// Bytes of scratch that it takes for n x n numbers of this type.
+  virtual std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const = 0;
   /// b = A^-1 b with the factor that `potrf` left in that triangle; b (n).
   virtual void potrs(Triangle triangle, const ConstView& factor, const View& b) = 0;
   /// A_ii += value.

@@ -79,8 +79,8 @@ class Carver {
 /// work of a context is ordered, so whoever enqueues next may have the whole block.
 class Arena {
  public:
-  Arena(std::shared_ptr<const Allocator> allocator, Device device)
-      : allocator_(std::move(allocator)), device_(device) {}
+  Arena(std::shared_ptr<const Allocator> allocator, Device device, void* stream)
+      : allocator_(std::move(allocator)), device_(device), stream_(stream) {}
 
   /// The block, grown to at least `bytes` if need be.
   Carver carve(std::int64_t bytes) {
@@ -90,7 +90,7 @@ class Arena {
       }
       block_ = {};
       bytes_ = 0;
-      block_ = Array(allocator_, {(bytes + 7) / 8, 1}, ElementType::float64, device_);
+      block_ = Array(allocator_, {(bytes + 7) / 8, 1}, ElementType::float64, device_, stream_);
       bytes_ = bytes;
     }
     return {block_.view().data(), device_};
@@ -110,6 +110,7 @@ class Arena {
  private:
   std::shared_ptr<const Allocator> allocator_;
   Device device_;
+  void* stream_;
   Array block_;
   std::int64_t bytes_ = 0;
 };

@@ -73,13 +73,13 @@ View View::row_range(std::int64_t first, std::int64_t count) const {
 }
 
 Array::Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementType type,
-             Device device)
-    : allocator_(std::move(allocator)) {
+             Device device, void* stream)
+    : allocator_(std::move(allocator)), stream_(stream) {
   // A view checks the shape before any memory is asked for.
   const ConstView checked(this, type, shape, {.device = device});
   const std::int64_t bytes = checked.size() * size_of(type);
   if (bytes == 0) return;
-  void* memory = allocator_->allocate(static_cast<std::size_t>(bytes), nullptr);
+  void* memory = allocator_->allocate(static_cast<std::size_t>(bytes), stream);
   if (memory == nullptr) {
     throw MemoryError(message("no memory for ", checked.description(), ", ", bytes, " bytes"));
   }
@@ -87,12 +87,15 @@ Array::Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementTyp
 }
 
 Array::Array(Array&& other) noexcept
-    : allocator_(std::move(other.allocator_)), view_(std::exchange(other.view_, {})) {}
+    : allocator_(std::move(other.allocator_)),
+      stream_(other.stream_),
+      view_(std::exchange(other.view_, {})) {}
 
 Array& Array::operator=(Array&& other) noexcept {
   if (this != &other) {
     release();
     allocator_ = std::move(other.allocator_);
+    stream_ = other.stream_;
     view_ = std::exchange(other.view_, {});
   }
   return *this;
@@ -103,7 +106,7 @@ Array::~Array() { release(); }
 void Array::release() noexcept {
   if (view_.empty()) return;
   allocator_->deallocate(view_.data(),
-                         static_cast<std::size_t>(view_.size() * size_of(view_.type())), nullptr);
+                         static_cast<std::size_t>(view_.size() * size_of(view_.type())), stream_);
   view_ = {};
 }
 

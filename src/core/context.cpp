@@ -23,7 +23,11 @@ Allocator host_allocator() {
       .deallocate = [](void* memory, std::size_t, void*) { operator delete(memory, alignment); }};
 }
 
-std::shared_ptr<const Allocator> make_allocator(Allocator given) {
+}  // namespace
+
+namespace detail {
+
+std::shared_ptr<const Allocator> checked_allocator(Allocator given) {
   if (!given.allocate && !given.deallocate) given = host_allocator();
   if (!given.allocate || !given.deallocate) {
     throw OptionError("context: an allocator needs both allocate and deallocate");
@@ -31,15 +35,16 @@ std::shared_ptr<const Allocator> make_allocator(Allocator given) {
   return std::make_shared<const Allocator>(std::move(given));
 }
 
-}  // namespace
-
-namespace detail {
-
 ContextState::ContextState(Context::Options options, std::unique_ptr<Backend> backend)
     : on_warning_(std::move(options.on_warning)),
       backend_(std::move(backend)),
-      allocator_(make_allocator(std::move(options.allocator))),
-      arena_(allocator_, backend_->device()) {}
+      allocator_(checked_allocator(std::move(options.allocator))),
+      arena_(allocator_, backend_->device(), backend_->stream()) {}
+
+Array ContextState::visible_array(Shape shape, ElementType type) const {
+  const auto memory = backend_->visible_memory();
+  return {memory == nullptr ? allocator_ : memory, shape, type, device(), backend_->stream()};
+}
 
 void ContextState::warn(std::string_view text) const {
   if (on_warning_) on_warning_(text);
@@ -59,12 +64,6 @@ Context Context::cpu(Options options) {
   return context;
 }
 
-Context Context::cuda(Options) {
-  throw DeviceError("context: this build of natgrad has no CUDA backend");
-}
-
-Context Context::best(Options options) { return cpu(std::move(options)); }
-
 Context Context::cpu() { return cpu(Options{}); }
 Context Context::cuda() { return cuda(Options{}); }
 Context Context::best() { return best(Options{}); }
@@ -74,14 +73,14 @@ Device Context::device() const { return state_->device(); }
 Array Context::array(Shape shape, ElementType type) const { return state_->array(shape, type); }
 
 void Context::write(const void* host, const View& array) const {
-  detail::require_contiguous("write: array", array, device());
-  if (host == nullptr) throw ArgumentError("write: host memory is null");
+  detail::require_contiguous("write: array", array, state_->home());
+  detail::require_host("write: host memory", host, state_->backend());
   state_->backend().upload(host, array);
 }
 
 void Context::read(const ConstView& array, void* host) const {
-  detail::require_contiguous("read: array", array, device());
-  if (host == nullptr) throw ArgumentError("read: host memory is null");
+  detail::require_contiguous("read: array", array, state_->home());
+  detail::require_host("read: host memory", host, state_->backend());
   state_->backend().download(array, host);
 }
 

@@ -10,15 +10,23 @@
 
 namespace natgrad::detail {
 
+/// Both functions of an allocator, by default the host's. Throws `OptionError` for one alone.
+std::shared_ptr<const Allocator> checked_allocator(Allocator given);
+
 /// What a `Context` is a handle of.
 class ContextState {
  public:
   ContextState(Context::Options options, std::unique_ptr<Backend> backend);
 
   Backend& backend() { return *backend_; }
+  const Backend& home() const { return *backend_; }
   Device device() const { return backend_->device(); }
   Arena& arena() { return arena_; }
-  Array array(Shape shape, ElementType type) const { return {allocator_, shape, type, device()}; }
+  Array array(Shape shape, ElementType type) const {
+    return {allocator_, shape, type, device(), backend_->stream()};
+  }
+  /// One that queued work writes and the host reads without a call.
+  Array visible_array(Shape shape, ElementType type) const;
   void warn(std::string_view text) const;
 
  private:

@@ -12,6 +12,18 @@
 
 namespace natgrad::detail {
 
+/// Where operands must lie, as a context's backend knows it.
+class Home {
+ public:
+  virtual ~Home() = default;
+  virtual Device device() const = 0;
+  /// What memory given as this device's really is, where that is something else ("memory of the
+  /// host"); empty: nothing is known against it.
+  virtual std::string misplaced(const void*) const { return {}; }
+  /// Whether the host can read and write this memory itself, as far as is known.
+  virtual bool is_host_memory(const void*) const { return true; }
+};
+
 /// What an operand is called, in two parts that are put together only when there is an error:
 /// checks on the way of every step must not allocate.
 struct Operand {
@@ -28,17 +40,30 @@ inline std::ostream& operator<<(std::ostream& out, const Operand& operand) {
   return out << operand.name;
 }
 
-inline void require_given(const Operand& name, const ConstView& view, Device device) {
+inline void require_given(const Operand& name, const ConstView& view, const Home& home) {
   if (view.empty()) throw ArgumentError(message(name, " is missing"));
+  const Device device = home.device();
   if (view.device() != device) {
     throw DeviceError(message(name, " is ", view.description(), " ", view.device().index,
                               ", but the context is on ", to_string(device.kind), " ",
                               device.index));
   }
+  const std::string elsewhere = home.misplaced(view.data());
+  if (!elsewhere.empty()) {
+    throw DeviceError(message(name, " is ", view.description(), " ", device.index,
+                              " by its view, but its data is ", elsewhere));
+  }
 }
 
-inline void require_contiguous(const Operand& name, const ConstView& view, Device device) {
-  require_given(name, view, device);
+inline void require_host(const Operand& name, const void* data, const Home& home) {
+  if (data == nullptr) throw ArgumentError(message(name, " is null"));
+  if (!home.is_host_memory(data)) {
+    throw DeviceError(message(name, " is memory of the device, which the host cannot reach"));
+  }
+}
+
+inline void require_contiguous(const Operand& name, const ConstView& view, const Home& home) {
+  require_given(name, view, home);
   if (!view.contiguous()) {
     throw ShapeError(message(name, " is ", view.description(), " with leading dimension ",
                              view.leading_dimension(), ", but must be contiguous"));
@@ -60,8 +85,8 @@ inline void require_type(const Operand& name, const ConstView& view, ElementType
 
 /// A contiguous vector or matrix of one type and shape on the context's device.
 inline void require_operand(const Operand& name, const ConstView& view, Shape shape,
-                            ElementType type, Device device) {
-  require_contiguous(name, view, device);
+                            ElementType type, const Home& home) {
+  require_contiguous(name, view, home);
   require_type(name, view, type);
   require_shape(name, view, shape);
 }

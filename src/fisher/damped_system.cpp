@@ -2,7 +2,8 @@
 
 namespace natgrad::detail {
 
-SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type) {
+SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type,
+                             std::int64_t work_bytes) {
   // Sixteen columns keep both diagonals, and rows at multiples of 64 bytes from each other's.
   constexpr std::int64_t shift = 16;
   const View both = carver.take({n, n + shift}, type);
@@ -10,6 +11,7 @@ SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type) {
   solution = carver.take({n, 1}, type);
   product = carver.take({n, 1}, type);
   residual = carver.take({n, 1}, type);
+  work = {.data = carver.take_bytes(work_bytes), .bytes = work_bytes};
   if (both.empty()) return;
   const Placement placement{.leading_dimension = n + shift, .device = both.device()};
   matrix = View(both.data(), type, {n, n}, placement);
@@ -26,7 +28,7 @@ void DampedSystem::factorize(std::int64_t rank, MeanRule mean) const {
   backend_.add_to_diagonal(scalar(scalars_, &StepScalars::shift), b_.factor);
   backend_.identity_unless(scalar(scalars_, &StepScalars::matrix_finite), Triangle::upper,
                            b_.factor);
-  backend_.potrf(Triangle::upper, b_.factor, scalar(scalars_, &StepScalars::info));
+  backend_.potrf(Triangle::upper, b_.factor, scalar(scalars_, &StepScalars::info), b_.work);
 }
 
 void DampedSystem::substitute() const {

@@ -24,9 +24,10 @@ struct SystemBuffers {
   View solution;  // x (n)
   View product;   // A x (n)
   View residual;  // (n)
+  Scratch work;   // of the factorization
 
   SystemBuffers() = default;
-  SystemBuffers(Carver& carver, std::int64_t n, ElementType type);
+  SystemBuffers(Carver& carver, std::int64_t n, ElementType type, std::int64_t work_bytes);
 };
 
 /// Damps, factorizes and solves such a system, in the order of the calls below. Everything is

@@ -1,5 +1,6 @@
 #include "natgrad/fisher_matrix.hpp"
 
+#include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
@@ -69,7 +70,7 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
           "scores, or solve for a gradient");
     }
     detail::require_operand("solve: coefficients", coefficients.view, {s.samples, 1},
-                            s.parameters.type(), s.parameters.context().device());
+                            s.parameters.type(), s.parameters.context().state().home());
   }
   s.require_gradient(coefficients);
   s.factorize();
@@ -98,7 +99,7 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
   s.require_rows("solve");
   s.require_direction("solve: direction", direction);
   detail::require_operand("solve: gradient", gradient.view, {s.size, 1}, s.parameters.type(),
-                          s.parameters.context().device());
+                          s.parameters.context().state().home());
   if (!std::isfinite(gradient.scale)) {
     throw OptionError(message("solve: gradient .scale = ", gradient.scale, ", must be finite"));
   }
@@ -137,7 +138,7 @@ void FisherMatrix::apply(const ConstView& v, const View& product) const {
   State& s = *state_;
   s.require_rows("apply");
   detail::require_operand("apply: v", v, {s.size, 1}, s.parameters.type(),
-                          s.parameters.context().device());
+                          s.parameters.context().state().home());
   s.require_direction("apply: product", product);
   detail::require_disjoint("apply: product", product, "v", v);
   const State::Buffers b = s.buffers(false);
@@ -161,7 +162,7 @@ double FisherMatrix::quadratic_form(const ConstView& v) const {
   State& s = *state_;
   s.require_rows("quadratic form");
   detail::require_operand("quadratic form: v", v, {s.size, 1}, s.parameters.type(),
-                          s.parameters.context().device());
+                          s.parameters.context().state().home());
   const State::Buffers b = s.buffers(false);
   const View result = s.field(&StepScalars::scratch);
   if (s.primal()) {
@@ -222,7 +223,7 @@ double FisherMatrix::trace() const {
 void FisherMatrix::to_dense(const View& matrix) const {
   State& s = *state_;
   s.require_rows("to dense");
-  detail::require_given("to dense: matrix", matrix, s.parameters.context().device());
+  detail::require_given("to dense: matrix", matrix, s.parameters.context().state().home());
   detail::require_shape("to dense: matrix", matrix, {s.size, s.size});
   if (matrix.type() != ElementType::float64) {
     detail::require_type("to dense: matrix", matrix, s.parameters.type());

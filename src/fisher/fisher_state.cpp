@@ -13,7 +13,7 @@ namespace natgrad {
 using detail::message;
 
 FisherMatrix::State::Storage::Storage(detail::Carver& carver, const detail::SolveShape& shape)
-    : system(carver, shape.unknowns(), shape.factorized()) {
+    : system(carver, shape.unknowns(), shape.factorized(), shape.factor_work) {
   if (!shape.dual()) sums = detail::PrimalSums(carver, shape.parameters, shape.centre);
 }
 
@@ -51,6 +51,7 @@ FisherMatrix::State::State(Parameters given, const Options& wanted)
 }
 
 void FisherMatrix::State::store() {
+  shape.ask_factor_work(backend);
   detail::Carver count;
   const Storage counted(count, shape);
   if (memory.empty() || memory.view().size() * 8 < count.bytes()) {
@@ -150,7 +151,7 @@ void FisherMatrix::State::require_rows(const char* caller) const {
 
 void FisherMatrix::State::require_direction(const char* name, const View& view) const {
   detail::require_operand(name, view, {parameters.size(), 1}, parameters.type(),
-                          parameters.context().device());
+                          parameters.context().state().home());
 }
 
 void FisherMatrix::State::require_gradient(const Coefficients& coefficients) const {

@@ -21,8 +21,9 @@ struct SolveShape {
   ElementType gram = ElementType::float32;  // of K and its factor; F is float64
   int refinement = 0;                       // of the dual form
   Centre centre = Centre::none;
-  bool general = false;  // g is P numbers, not S^T r
-  bool based = false;    // d starts from some m
+  bool general = false;          // g is P numbers, not S^T r
+  bool based = false;            // d starts from some m
+  std::int64_t factor_work = 0;  // bytes of scratch of the factorization
 
   bool dual() const { return form == Form::dual; }
   bool centred() const { return centre == Centre::rows; }
@@ -32,6 +33,9 @@ struct SolveShape {
   }
   bool refined() const { return dual() && refinement > 0; }
   std::int64_t unknowns() const { return dual() ? rows : parameters; }
+  void ask_factor_work(const Backend& backend) {
+    factor_work = backend.potrf_scratch(Triangle::upper, unknowns(), factorized());
+  }
   ElementType factorized() const { return dual() ? gram : ElementType::float64; }
   /// Of r, y, d and g while they are computed.
   ElementType vectors() const { return refined() ? ElementType::float64 : factorized(); }

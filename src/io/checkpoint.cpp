@@ -1,5 +1,6 @@
 #include "io/checkpoint.hpp"
 
+#include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "io/bytes.hpp"
 #include "natgrad/error.hpp"
@@ -120,7 +121,7 @@ void put(const OptimizerState& state, const CheckpointFile& file) {
     if (part.host != nullptr) {
       std::memcpy(part.host, content.data(), content.size());
     } else {
-      context.write(content.data(), part.device);
+      context.state().backend().upload(content.data(), part.device);
     }
   }
   context.synchronize();
@@ -134,7 +135,7 @@ void save_state(const std::string& path, const OptimizerState& state, const Blob
   const auto fetch = [&](const std::string& name, const View& array) {
     auto& content = contents[name];
     content.resize(static_cast<std::size_t>(array.size() * size_of(array.type())));
-    context.read(array, content.data());
+    context.state().backend().download(array, content.data());
   };
   {
     const Array theta = staging(state.parameters);

@@ -25,7 +25,7 @@ using detail::message;
 constexpr std::string_view magic = "\x89NATGRAD";
 constexpr std::uint32_t byte_order = 0x01020304;
 constexpr std::uint32_t swapped_byte_order = 0x04030201;
-constexpr std::uint32_t format = 1;
+constexpr std::uint32_t format = 2;
 constexpr std::size_t header_bytes = 32;
 constexpr std::size_t checksum_bytes = sizeof(std::uint64_t);
 

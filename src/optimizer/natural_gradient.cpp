@@ -69,19 +69,22 @@ void NaturalGradient::set_damping(const Damping& damping) {
 }
 
 StepReport NaturalGradient::report() {
-  if (state_->steps == 0) throw ArgumentError("report: no step was taken yet");
-  state_->backend.synchronize();
-  return state_->report_of(state_->steps);
+  State& s = *state_;
+  if (!s.ring.empty()) s.backend.synchronize();
+  const std::int64_t last = s.newest();
+  if (last == 0) throw ArgumentError("report: no step was taken yet");
+  return *s.report_of(last);
 }
 
 std::vector<StepReport> NaturalGradient::reports() {
   State& s = *state_;
   s.throw_after_failures();
   std::vector<StepReport> reports;
-  s.reported = std::max(s.reported, s.steps - State::ring_slots);
-  while (s.reported < s.steps && s.finished(s.reported + 1)) {
-    reports.push_back(s.report_of(++s.reported));
+  const std::int64_t last = s.newest();
+  for (std::int64_t step = std::max(s.reported, last - State::ring_slots); step < last;) {
+    if (const std::optional<StepReport> report = s.report_of(++step)) reports.push_back(*report);
   }
+  s.reported = std::max(s.reported, last);
   return reports;
 }
 

@@ -7,7 +7,6 @@
 #include "optimizer/step_buffers.hpp"
 #include "scores/rows.hpp"
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -42,11 +41,6 @@ struct NaturalGradient::State {
     View scalars;
     GradientSource gradient = {};  // general
     bool with_momentum = true;
-  };
-  /// What the host knows of the steps in the ring.
-  struct Enqueued {
-    Form form;
-    Kind kind;
   };
 
   State(Parameters given, Options wanted);
@@ -99,12 +93,12 @@ struct NaturalGradient::State {
                     const Scratch& work) const;
   void finish(const detail::Solver& solver, const Work& work) const;
   View scaled_step(const Work& work) const;
-  void move(const View& step, const View& direction) const;
+  void move(const View& step, const View& direction, const ScalarArguments& of) const;
 
   // reports.cpp
-  StepReport report_of(std::int64_t step) const;
-  bool finished(std::int64_t step) const;
   const StepScalars& slot(std::int64_t step) const;
+  std::optional<StepReport> report_of(std::int64_t step) const;
+  std::int64_t newest() const;
   void throw_after_failures();
 
   Parameters parameters;
@@ -112,13 +106,11 @@ struct NaturalGradient::State {
   Backend& backend;
   detail::Active active;
   // Allocated by the first step.
-  Array scalars;            // a StepScalars
-  Array direction_scalars;  // another, of `direction`
-  Array ring;               // (64) of them: the last reports
-  Array momentum;           // (P)
-  Array decays;             // (tensors): the shrinking of each, where their decays differ
-  std::array<Enqueued, ring_slots> enqueued{};
-  std::int64_t steps = 0;
+  Array scalars;                     // a StepScalars
+  Array direction_scalars;           // another, of `direction`
+  Array ring;                        // (64) of them: the last reports
+  Array momentum;                    // (P)
+  Array decays;                      // (tensors): the shrinking of each, where their decays differ
   std::int64_t reported = 0;         // by reports()
   std::int64_t failures_thrown = 0;  // failures in a row when StepFailed was last thrown
   Gathered gathered;

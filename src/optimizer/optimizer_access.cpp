@@ -6,30 +6,19 @@
 #include "optimizer/optimizer_state.hpp"
 #include "optimizer/options.hpp"
 
-#include <algorithm>
 #include <cstring>
 
 namespace natgrad::detail {
 
 OptimizerState OptimizerAccess::state(const NaturalGradient& optimizer) {
   NaturalGradient::State& s = *optimizer.state_;
-  using Enqueued = decltype(s.enqueued);
-  const auto sound_enqueued = [](std::span<const std::byte> content) {
-    Enqueued enqueued;
-    std::memcpy(&enqueued, content.data(), sizeof enqueued);
-    return std::ranges::all_of(enqueued, [](const auto& step) {
-      return step.form <= Form::dual && step.kind <= Kind::residual;
-    });
-  };
   std::string frozen;  // the tensors that momentum has no numbers of, in words
   constexpr auto scalar_bytes = static_cast<std::int64_t>(sizeof(StepScalars));
   OptimizerState state{
       s.parameters,
       "natural gradient without momentum",
-      {{"steps", sizeof s.steps, &s.steps, {}, sound_counter},
-       {"reported", sizeof s.reported, &s.reported, {}, sound_counter},
+      {{"reported", sizeof s.reported, &s.reported, {}, sound_counter},
        {"failures thrown", sizeof s.failures_thrown, &s.failures_thrown, {}, sound_counter},
-       {"forms and kinds", sizeof s.enqueued, s.enqueued.data(), {}, sound_enqueued},
        {"scalars", scalar_bytes, nullptr, s.scalars, sound_scalars},
        {"reports", NaturalGradient::State::ring_slots * scalar_bytes, nullptr, s.ring,
         sound_scalars}}};

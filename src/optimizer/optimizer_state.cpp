@@ -24,7 +24,9 @@ bool sound_scalars(std::span<const std::byte> content) {
   for (; !content.empty(); content = content.subspan(sizeof scalars)) {
     std::memcpy(&scalars, content.data(), sizeof scalars);
     if (!is_count(scalars.step) || !is_count(scalars.failures) || !is_count(scalars.outcome) ||
-        scalars.outcome > formulas::outcome_not_positive_definite) {
+        scalars.outcome > formulas::outcome_not_positive_definite || !is_count(scalars.form) ||
+        scalars.form > static_cast<double>(Form::dual) || !is_count(scalars.kind) ||
+        scalars.kind > static_cast<double>(Kind::residual)) {
       return false;
     }
   }

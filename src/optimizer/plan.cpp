@@ -194,8 +194,9 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::BatchShape& batch) cons
     add("momentum", active.size() * size_of(parameters.type()));
   }
   const auto tensors = static_cast<std::int64_t>(active.tensors().size());
-  add("scalars and reports",
-      (ring_slots + 2) * width + (options.weight_decay_factors.empty() ? 0 : tensors * 8));
+  const bool ring_is_apart = backend.visible_memory() != nullptr;
+  add("scalars and reports", ((ring_is_apart ? 0 : ring_slots) + 2) * width +
+                                 (options.weight_decay_factors.empty() ? 0 : tensors * 8));
   add("the scores' weights and coefficients",
       2 * (batch.rows + batch.gradient_rows) * size_of(ElementType::float64));
   return plan;

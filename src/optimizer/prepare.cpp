@@ -92,7 +92,7 @@ void NaturalGradient::State::prepare() {
   if (!scalars.empty()) return;
   const Context& context = parameters.context();
   const std::int64_t width = step_scalars_count;
-  Array new_ring = context.array({ring_slots, width}, ElementType::float64);
+  Array new_ring = context.state().visible_array({ring_slots, width}, ElementType::float64);
   Array new_direction_scalars = context.array({width, 1}, ElementType::float64);
   Array new_momentum;
   if (!std::holds_alternative<NoMomentum>(options.momentum)) {
@@ -163,7 +163,7 @@ void NaturalGradient::State::check_gradient(const char* caller, const detail::Ro
   }
   const Gradient& numbers = *gradient.numbers();
   detail::require_operand({caller, "gradient"}, numbers.view, {parameters.size(), 1},
-                          parameters.type(), parameters.context().device());
+                          parameters.type(), parameters.context().state().home());
   if (!std::isfinite(numbers.scale)) {
     throw OptionError(message(caller, ": gradient .scale = ", numbers.scale, ", must be finite"));
   }
@@ -238,6 +238,7 @@ detail::StepShape NaturalGradient::State::step_shape(const detail::BatchShape& b
                  .centre = batch.centre,
                  .general = batch.general,
                  .based = (with_momentum && spring() > 0) || options.penalty > 0};
+  shape.solve.ask_factor_work(backend);
   const auto scratch = [&](std::span<const RowBlock> blocks, std::int64_t rows,
                            ElementType result) {
     return backend.rows_scratch(blocks, rows, type, result);

@@ -3,6 +3,7 @@
 #include "optimizer/natural_gradient_state.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace natgrad {
 
@@ -19,16 +20,36 @@ const StepScalars& NaturalGradient::State::slot(std::int64_t step) const {
   return reinterpret_cast<const StepScalars*>(slots.as<double>())[(step - 1) % slots.rows()];
 }
 
-bool NaturalGradient::State::finished(std::int64_t step) const {
-  return slot(step).step == static_cast<double>(step);
+namespace {
+
+/// The number of the step in a slot, 0 for none: the device writes it last, and the host may look
+/// at any time.
+std::int64_t step_in(const StepScalars& slot) {
+  double step = 0;
+  __atomic_load(&slot.step, &step, __ATOMIC_ACQUIRE);
+  return static_cast<std::int64_t>(step);
 }
 
-StepReport NaturalGradient::State::report_of(std::int64_t step) const {
-  const StepScalars& s = slot(step);
-  const Enqueued& host = enqueued[static_cast<std::size_t>((step - 1) % ring_slots)];
+}  // namespace
+
+/// The newest step that is known to have ended; 0 for none. It is read from the ring, for a step
+/// that was captured in a graph runs as often as the graph does.
+std::int64_t NaturalGradient::State::newest() const {
+  std::int64_t newest = 0;
+  for (std::int64_t i = 1; !ring.empty() && i <= ring_slots; ++i) {
+    newest = std::max(newest, step_in(slot(i)));
+  }
+  return newest;
+}
+
+/// None where the slot has gone to a later step.
+std::optional<StepReport> NaturalGradient::State::report_of(std::int64_t step) const {
+  if (step_in(slot(step)) != step) return std::nullopt;
+  const StepScalars s = slot(step);
+  if (step_in(slot(step)) != step) return std::nullopt;
   StepReport report{.step = step,
                     .outcome = static_cast<Outcome>(static_cast<int>(s.outcome)),
-                    .form = host.form,
+                    .form = static_cast<Form>(static_cast<int>(s.form)),
                     .rate = s.step_rate,
                     .damping = s.damping,
                     .quadratic_form = s.quadratic_form,
@@ -36,25 +57,25 @@ StepReport NaturalGradient::State::report_of(std::int64_t step) const {
                     .residual = s.residual,
                     .error_bound = s.error_bound,
                     .failures_in_a_row = static_cast<std::int64_t>(s.failures)};
-  if (host.kind == Kind::sampled || host.kind == Kind::exact) {
+  const auto kind = static_cast<Kind>(static_cast<int>(s.kind));
+  if (kind == Kind::sampled || kind == Kind::exact) {
     report.predicted_kl = 0.5 * s.step_rate * s.step_rate * s.quadratic_form;
   }
   return report;
 }
 
 void NaturalGradient::State::throw_after_failures() {
-  if (steps == 0) return;
-  // The newest step that is known to have ended.
-  std::int64_t last = steps;
-  while (last > 0 && last > steps - ring_slots && !finished(last)) --last;
-  if (last == 0 || last == steps - ring_slots) return;
-  const auto failures = static_cast<std::int64_t>(slot(last).failures);
+  const std::int64_t last = newest();
+  if (last == 0) return;
+  const std::optional<StepReport> report = report_of(last);
+  if (!report) return;
+  const std::int64_t failures = report->failures_in_a_row;
   failures_thrown = std::min(failures_thrown, failures);
   if (failures - failures_thrown < most_failures) return;
   failures_thrown = failures;
   throw StepFailed(
       message("step ", last, ": ", failures, " attempts in a row have failed, the last as ",
-              to_string(report_of(last).outcome), "; the parameters are those of before them"));
+              to_string(report->outcome), "; the parameters are those of before them"));
 }
 
 }  // namespace natgrad

@@ -91,10 +91,9 @@ void NaturalGradient::State::add_gradient(const GradientSource& source, double b
 
 void NaturalGradient::State::take_step(const Work& work, Kind kind) {
   solve(work);
-  enqueued[static_cast<std::size_t>(steps % ring_slots)] = {work.shape.solve.form, kind};
-  ++steps;
   const View& direction = work.buffers.solve.narrow;
-  move(work.shape.scaled > 0 ? work.buffers.scaled : direction, direction);
+  move(work.shape.scaled > 0 ? work.buffers.scaled : direction, direction,
+       {.form = static_cast<double>(work.shape.solve.form), .kind = static_cast<double>(kind)});
 }
 
 /// From rows to the step before its rate, and all that the scalars say of it.
@@ -192,8 +191,9 @@ View NaturalGradient::State::scaled_step(const Work& work) const {
 }
 
 /// Counts and judges the step, and moves parameters and momentum where it is accepted.
-void NaturalGradient::State::move(const View& step, const View& direction) const {
-  backend.update_scalars(ScalarRule::begin_step, {}, scalars);
+void NaturalGradient::State::move(const View& step, const View& direction,
+                                  const ScalarArguments& of) const {
+  backend.update_scalars(ScalarRule::begin_step, of, scalars);
   const Scalar rate = field(&StepScalars::step_rate);
   const auto shrink = [&](std::size_t tensor) -> View {
     if (decays.empty()) return field(&StepScalars::shrink);
@@ -225,7 +225,7 @@ void NaturalGradient::State::direction(const Batch& batch, const View& out) {
                                 rows.batch_samples(), " samples; it takes the whole batch"));
   }
   detail::require_operand("direction", out, {parameters.size(), 1}, parameters.type(),
-                          parameters.context().device());
+                          parameters.context().state().home());
   for (int i = 0; i < parameters.segments(); ++i) {
     detail::require_disjoint("direction", out, parameters.name({i}), parameters.tensor({i}));
   }

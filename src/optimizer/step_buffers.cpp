@@ -6,7 +6,7 @@ StepBuffers::StepBuffers(Carver& carver, const StepShape& shape, const SystemBuf
   const SolveShape& own = shape.solve;
   const bool forms_fisher = !own.dual() && !shape.accumulated;
   if (own.dual() || forms_fisher) {
-    system = SystemBuffers(carver, own.unknowns(), own.factorized());
+    system = SystemBuffers(carver, own.unknowns(), own.factorized(), own.factor_work);
     carver.item(own.dual() ? "K (N, N) and its factor" : "F (P, P) and its factor");
   } else {
     system = kept_system;
@@ -37,7 +37,7 @@ GatherBuffers::GatherBuffers(Carver& carver, const StepShape& shape) {
 
 GatheredBuffers::GatheredBuffers(Carver& carver, const SolveShape& shape) {
   if (!shape.dual()) {
-    system = SystemBuffers(carver, shape.unknowns(), shape.factorized());
+    system = SystemBuffers(carver, shape.unknowns(), shape.factorized(), shape.factor_work);
     sums = PrimalSums(carver, shape.parameters, shape.centre);
     carver.item("F (P, P) and its factor, accumulated");
   }

@@ -49,7 +49,7 @@ void Rows::require_gradient(const char* caller) const {
 void Rows::check_column(const char* name, const ConstView& column, std::int64_t samples) const {
   if (column.empty()) return;
   require_operand({"scores", name}, column, {samples, 1}, parameters_.type(),
-                  parameters_.context().device());
+                  parameters_.context().state().home());
 }
 
 void Rows::check(const RowSet& set) const {
@@ -110,7 +110,7 @@ void Rows::check_segment(Segment segment, const char* role) const {
 
 void Rows::check_factor(const Operand& name, const ConstView& factor, Shape shape,
                         const RowBlock& block) const {
-  require_given(name, factor, parameters_.context().device());
+  require_given(name, factor, parameters_.context().state().home());
   require_type(name, factor, parameters_.type());
   // Strides of whole rows go through BLAS interfaces of 32 bits.
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();

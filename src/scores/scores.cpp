@@ -91,7 +91,8 @@ void Scores::gradient(const View& gradient) const {
     throw ArgumentError(message("gradient: centred rows need the whole batch, these are ",
                                 samples(), " of ", batch_samples()));
   }
-  detail::require_operand("gradient", gradient, {p.size(), 1}, p.type(), p.context().device());
+  detail::require_operand("gradient", gradient, {p.size(), 1}, p.type(),
+                          p.context().state().home());
   for (const RowBlock& block : rows_->blocks().blocks) {
     detail::require_disjoint("gradient", gradient, "a layer's input", block.input);
     detail::require_disjoint("gradient", gradient, "a layer's output score", block.output_score);
@@ -112,7 +113,7 @@ void Scores::gradient(const View& gradient) const {
 ScoresCheck Scores::check(const ConstView& gradient) const {
   const Parameters& p = parameters();
   detail::require_operand("check: gradient", gradient, {p.size(), 1}, p.type(),
-                          p.context().device());
+                          p.context().state().home());
   const Array own = p.context().array({p.size(), 1}, p.type());
   this->gradient(own);
   const Array products = p.context().array({3, 1}, ElementType::float64);
@@ -157,7 +158,7 @@ ScoresCheck Scores::check(std::span<const ConstView> gradient) const {
   for (int i = 0; i < p.segments(); ++i) {
     const ConstView& part = gradient[static_cast<std::size_t>(i)];
     const std::string name = message("check: gradient of ", p.name({i}));
-    detail::require_given(name, part, p.context().device());
+    detail::require_given(name, part, p.context().state().home());
     detail::require_type(name, part, p.type());
     detail::require_shape(name, part, p.tensor({i}).shape());
     p.context().state().backend().copy(part, p.part({i}, whole.view()));
@@ -171,7 +172,7 @@ DenseScores::DenseScores(Parameters parameters, Options options)
 
 void DenseScores::begin(const ConstView& rows, RowSet set) {
   const Parameters& p = parameters();
-  detail::require_given("dense scores: rows", rows, p.context().device());
+  detail::require_given("dense scores: rows", rows, p.context().state().home());
   detail::require_type("dense scores: rows", rows, p.type());
   if (set.samples == 0) set.samples = rows.rows();
   mutable_rows().check(set);

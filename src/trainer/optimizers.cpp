@@ -1,9 +1,14 @@
 #include "trainer/optimizers.hpp"
 
+#include "core/message.hpp"
 #include "io/checkpoint.hpp"
+#include "natgrad/error.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/scores.hpp"
 #include "optimizer/first_order.hpp"
+
+#include <deque>
+#include <vector>
 
 namespace natgrad::trainer {
 
@@ -17,7 +22,7 @@ class Natural : public Optimizer {
         sampled_(parameters, {.kind = Kind::sampled}),
         optimizer_(parameters, method.optimizer) {}
 
-  void step(FullyConnected& net, std::int64_t samples, Record& record) override {
+  void step(FullyConnected& net, std::int64_t samples) override {
     net.add_to(data_, {.samples = samples});
     if (method_.fisher == Kind::sampled) {
       net.sample(method_.draws);
@@ -27,8 +32,12 @@ class Natural : public Optimizer {
     } else {
       optimizer_.step(data_);
     }
-    // Not `report`: this throws at the tenth failure in a row.
-    const StepReport report = optimizer_.reports().back();
+  }
+  void report(Record& record) override {
+    if (reports_.empty()) fetch();
+    const StepReport report = reports_.front();
+    reports_.pop_front();
+    if (report.failures_in_a_row >= most_failures) throw_failed(report);
     record.damping = report.damping;
     record.rate = report.rate;
     record.predicted_kl = report.predicted_kl;
@@ -43,10 +52,34 @@ class Natural : public Optimizer {
   void restore(const io::CheckpointFile& file) override { io::restore(file, optimizer_); }
 
  private:
+  static constexpr std::int64_t most_failures = 10;  // as of the library
+
+  [[noreturn]] static void throw_failed(const StepReport& report) {
+    throw StepFailed(detail::message("step ", report.step, ": ", report.failures_in_a_row,
+                                     " attempts in a row have failed, the last as ",
+                                     to_string(report.outcome),
+                                     "; the parameters are those of before them"));
+  }
+
+  void fetch() {
+    const auto append = [&] {
+      const std::vector<StepReport> reports = optimizer_.reports();
+      reports_.insert(reports_.end(), reports.begin(), reports.end());
+    };
+    try {
+      append();
+    } catch (const StepFailed&) {
+      // It speaks of the newest step. `report` throws when it comes to the one that it was too many
+      // with, and the steps before are still to be reported: a second call hands them out.
+      append();
+    }
+  }
+
   NaturalMethod method_;
   LayerScores data_;
   LayerScores sampled_;
   NaturalGradient optimizer_;
+  std::deque<StepReport> reports_;  // of steps that have run, oldest first
 };
 
 class Plain : public Optimizer {
@@ -56,11 +89,11 @@ class Plain : public Optimizer {
         rate_(options.rate),
         optimizer_(parameters, options) {}
 
-  void step(FullyConnected& net, std::int64_t, Record& record) override {
+  void step(FullyConnected& net, std::int64_t) override {
     net.gradient(gradient_);
     optimizer_.step(gradient_);
-    record.rate = rate_;
   }
+  void report(Record& record) override { record.rate = rate_; }
   void save(const std::string& path, const Blobs& blobs) override {
     io::save(path, optimizer_, blobs);
   }

@@ -17,9 +17,13 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  /// Moves the parameters of `net`, whose `forward` and `backward` have seen a batch of `samples`,
-  /// and enters the step's figures in `record`. Throws `StepFailed`.
-  virtual void step(FullyConnected& net, std::int64_t samples, Record& record) = 0;
+  /// Moves the parameters of `net`, whose `forward` and `backward` have seen a batch of `samples`.
+  /// Does not wait. Throws `StepFailed` where earlier steps that were not reported yet have failed.
+  virtual void step(FullyConnected& net, std::int64_t samples) = 0;
+
+  /// Enters the figures of the oldest step that was not reported yet, which must have run. No more
+  /// than 64 may wait for it. Throws `StepFailed` where the step is the tenth failure in a row.
+  virtual void report(Record& record) = 0;
 
   /// Writes itself and the parameters to a checkpoint, and takes them from one.
   virtual void save(const std::string& path, const Blobs& blobs) = 0;

@@ -231,7 +231,8 @@ every sample and step, and takes the gradient from the data. --step-rule kl shor
 predicted KL divergence (predicted_kl, of sampled rows only) would be more than --kl-radius. A rate
 that falls is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
 falls over these.
---plan prints the memory that the optimizer, the net and the data take, and ends.
+--plan prints the memory that the optimizer, the net and the data take, and ends. It goes with the
+natural optimizer and without --quiet.
 An epoch is cut into the fewest batches that are no larger than --batch and differ by at most one
 sample. --steps without --epochs takes as many epochs as it needs.
 --metrics writes one JSON object a line, for every step (loss and accuracy are the batch's, before the

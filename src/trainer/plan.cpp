@@ -26,16 +26,32 @@ ScoresShape shape_of(const NaturalMethod& method, const std::vector<std::int64_t
   return shape;
 }
 
-/// The net's parameters without their memory: a plan reads shapes alone, and a net that does not
-/// fit is what it is asked about.
-Parameters outline(const Context& context, const FullyConnected::Options& net) {
-  FullyConnected::bytes(net, 0);  // refuses what no address can count
+/// Where the parameters of an outline begin. A plan reads shapes alone, and a net that does not fit
+/// is what it is asked about: on the CPU they have no memory. A device is asked what lies at an
+/// address, so there they have.
+class Place {
+ public:
+  Place(const Context& context, const FullyConnected::Options& net) {
+    const std::int64_t bytes = FullyConnected::bytes(net, 0);  // refuses what no address can count
+    if (context.device().kind == DeviceKind::cpu) return;
+    memory_ = context.array({bytes / 8 + 1, 1}, ElementType::float64);
+    address_ = reinterpret_cast<std::uintptr_t>(memory_.view().data());
+  }
+  std::uintptr_t address() const { return address_; }
+
+ private:
+  Array memory_;
+  std::uintptr_t address_ = 64;
+};
+
+/// The net's parameters, by their shapes alone.
+Parameters outline(const Context& context, const FullyConnected::Options& net,
+                   std::uintptr_t address) {
   Parameters parameters(context);
-  std::uintptr_t address = 64;
   const auto add = [&](Shape shape) {
     // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    void* const nowhere = reinterpret_cast<void*>(address);
-    parameters.add(View(nowhere, net.type, shape, {.device = context.device()}));
+    void* const data = reinterpret_cast<void*>(address);
+    parameters.add(View(data, net.type, shape, {.device = context.device()}));
     address += static_cast<std::uintptr_t>(shape.size() * size_of(net.type));
   };
   for (std::size_t i = 0; i + 1 < net.sizes.size(); ++i) {
@@ -53,7 +69,8 @@ std::string plan(const Options& options, const io::Dataset& data, const Context&
   const Batches batches(context, train, options.batch, options.seed);
   const FullyConnected::Options net = net_options(options, data);
   const auto& method = std::get<NaturalMethod>(options.method);
-  const NaturalGradient optimizer(outline(context, net), method.optimizer);
+  const Place place(context, net);
+  const NaturalGradient optimizer(outline(context, net, place.address()), method.optimizer);
 
   const std::int64_t draws = method.fisher == Kind::sampled ? method.draws : 0;
   const std::int64_t evaluated = std::min(evaluation_part, test.count());

@@ -2,6 +2,7 @@
 
 #include "trainer/batches.hpp"
 #include "trainer/optimizers.hpp"
+#include "trainer/step_queue.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -27,7 +28,8 @@ class Training {
   void finish();
   std::int64_t total_steps() const;
   std::string headline(std::string_view name) const;
-  Record take_step(const Batch& batch, std::int64_t step);
+  void take_step(const Batch& batch, std::int64_t step);
+  void collect();
   Record evaluate(const Record& after);
   FullyConnected::Evaluation evaluate_test_set();
   bool evaluation_is_due(const Batch& batch, std::int64_t step) const;
@@ -41,6 +43,7 @@ class Training {
   Batches batches_;
   FullyConnected net_;
   std::unique_ptr<Optimizer> optimizer_;
+  StepQueue queue_;
   Record last_;  // of the last step, with the figures of the last evaluation
 };
 
@@ -52,7 +55,8 @@ Training::Training(const Options& options, const io::Dataset& data, const Contex
       test_(context, data.test, data.inputs, options.precision),
       batches_(context, train_, options.batch, options.seed),
       net_(context, net_options(options, data)),
-      optimizer_(make_optimizer(options.method, net_.parameters(), total_steps())) {
+      optimizer_(make_optimizer(options.method, net_.parameters(), total_steps())),
+      queue_(context) {
   stamp(last_);
   if (saved != nullptr) resume(*saved);
   outputs_.metrics.begin();
@@ -71,10 +75,12 @@ void Training::resume(const SavedRun& saved) {
 
 void Training::run() {
   const std::int64_t total = total_steps();
-  while (last_.step < total) {
+  for (std::int64_t step = last_.step + 1; step <= total; ++step) {
     const Batch batch = batches_.next();
-    last_ = take_step(batch, last_.step + 1);
-    if (last_.step != total && !evaluation_is_due(batch, last_.step)) continue;
+    take_step(batch, step);
+    const bool evaluates = step == total || evaluation_is_due(batch, step);
+    if (evaluates || queue_.is_due()) collect();
+    if (!evaluates) continue;
     const Record evaluation = evaluate(last_);
     last_.test_loss = evaluation.test_loss;
     last_.test_accuracy = evaluation.test_accuracy;
@@ -106,19 +112,32 @@ void Training::finish() {
   }
 }
 
-Record Training::take_step(const Batch& batch, std::int64_t step) {
-  Record record = {.step = step, .epoch = batch.epoch};
+void Training::take_step(const Batch& batch, std::int64_t step) {
   net_.forward(batch.images);
-  const FullyConnected::Evaluation before = net_.evaluate(batch.labels);
-  record.loss = before.loss;
-  record.accuracy = before.accuracy;
-  require_finite(before.loss, "loss", record);
+  net_.evaluate_to(batch.labels, queue_.sums());
   net_.backward(batch.labels);
-  optimizer_->step(net_, batch.samples(), record);
-  stamp(record);
-  outputs_.metrics.write(record);
-  outputs_.progress.step(record);
-  return record;
+  try {
+    optimizer_->step(net_, batch.samples());
+  } catch (const StepFailed&) {
+    // Of steps in the queue: their lines come first, and `collect` throws at the right one.
+    collect();
+    throw;
+  }
+  queue_.push({.step = step, .epoch = batch.epoch}, batch.samples());
+}
+
+/// Writes the lines of the steps in the queue. On a device this comes some steps later than what it
+/// may find, a loss that is not finite or a tenth failure: the lines end and the error names the
+/// step as if it had been seen at once.
+void Training::collect() {
+  for (Record& record : queue_.take()) {
+    require_finite(record.loss.value_or(0), "loss", record);
+    optimizer_->report(record);
+    stamp(record);
+    outputs_.metrics.write(record);
+    last_ = record;
+  }
+  outputs_.progress.step(last_);
 }
 
 Record Training::evaluate(const Record& after) {

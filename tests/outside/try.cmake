@@ -1,5 +1,6 @@
 # cmake -DWAY=... -DSHARED=... -DSOURCE=... -DWORK=... -DGENERATOR=... -DPKG_CONFIG=... -P try.cmake:
-# installs the library (WAY=install), or builds and runs the outside program against it.
+# installs the library (WAY=install), or builds and runs the outside program against it. What the
+# build in the folder BUILD has made is installed by WAY=install_build.
 cmake_minimum_required(VERSION 3.24)
 unset(ENV{DESTDIR})
 set(library_ON shared)
@@ -34,14 +35,10 @@ function(check_relocatable prefix)
   endforeach()
 endfunction()
 
-# Builds the library alone and installs it; then the prefix moves.
-function(install_library)
-  set(folder ${WORK}/${library_${SHARED}})
+# Installs what was built; then the prefix moves.
+function(install_build build folder)
   file(REMOVE_RECURSE ${folder}/first ${folder}/moved)
-  build(${SOURCE} ${folder}/build -DBUILD_SHARED_LIBS=${SHARED} -DCMAKE_BUILD_TYPE=Release
-    -DCMAKE_INSTALL_LIBDIR=lib -DNATGRAD_BUILD_TRAINER=OFF -DNATGRAD_BUILD_BENCH=OFF
-    -DNATGRAD_BUILD_TESTS=OFF)
-  run(${CMAKE_COMMAND} --install ${folder}/build --prefix ${folder}/first)
+  run(${CMAKE_COMMAND} --install ${build} --prefix ${folder}/first)
   file(RENAME ${folder}/first ${folder}/moved)
   check_relocatable(${folder}/moved)
   foreach(file LICENSE NOTICE THIRD_PARTY.md)
@@ -49,6 +46,15 @@ function(install_library)
       message(FATAL_ERROR "${file} was not installed")
     endif()
   endforeach()
+endfunction()
+
+# The library alone.
+function(install_library)
+  set(folder ${WORK}/${library_${SHARED}})
+  build(${SOURCE} ${folder}/build -DBUILD_SHARED_LIBS=${SHARED} -DCMAKE_BUILD_TYPE=Release
+    -DCMAKE_INSTALL_LIBDIR=lib -DNATGRAD_BUILD_TRAINER=OFF -DNATGRAD_BUILD_BENCH=OFF
+    -DNATGRAD_BUILD_TESTS=OFF)
+  install_build(${folder}/build ${folder})
 endfunction()
 
 function(use_package)
@@ -62,6 +68,11 @@ function(use_package)
   endif()
   build(${SOURCE}/tests/outside ${WORK}/find_package_${library} -DWAY=find_package ${arguments})
   run(${WORK}/find_package_${library}/outside)
+endfunction()
+
+function(use_package_cuda)
+  build(${SOURCE}/tests/outside_cuda ${WORK}/build -Dnatgrad_ROOT=${WORK}/moved)
+  run(${WORK}/build/outside)
 endfunction()
 
 function(use_sources)
@@ -105,8 +116,12 @@ endfunction()
 
 if(WAY STREQUAL "install")
   install_library()
+elseif(WAY STREQUAL "install_build")
+  install_build(${BUILD} ${WORK})
 elseif(WAY STREQUAL "find_package")
   use_package()
+elseif(WAY STREQUAL "find_package_cuda")
+  use_package_cuda()
 elseif(WAY STREQUAL "pkg_config")
   if(NOT PKG_CONFIG)
     message("SKIPPED: no pkg-config was found when this was configured")

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 
@@ -109,7 +110,7 @@ class CentredBatch {
     return all;
   }
 
-  Parameters parameters{Context::cpu()};
+  Parameters parameters{test_context()};
   std::vector<Tensor<T>> theta;
   Tensor<T> weights;
   Tensor<T> coefficients;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 
@@ -85,7 +86,7 @@ class ExactDirection {
 
  private:
   static DenseScores with(Tensor<double>& theta) {
-    Parameters parameters(Context::cpu());
+    Parameters parameters(test_context());
     parameters.add(theta.view());
     return DenseScores(parameters);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/plain.hpp"
 
 #include <cstddef>
@@ -11,8 +12,8 @@
 
 namespace natgrad::tests {
 
-/// A caller's array on the host. Between its rows lie `padding` elements that are NaN, so that
-/// reading one shows.
+/// A caller's array in memory that host and device both reach; what the host does with it waits for
+/// the device. Between its rows lie `padding` elements that are NaN, so that reading one shows.
 template <class T>
 class Tensor {
  public:
@@ -23,18 +24,35 @@ class Tensor {
         stride_(values.columns + padding),
         elements_(values.rows * stride_, std::numeric_limits<T>::quiet_NaN()) {
     for (std::size_t i = 0; i < rows_; ++i) {
-      for (std::size_t j = 0; j < columns_; ++j) (*this)(i, j) = static_cast<T>(values(i, j));
+      for (std::size_t j = 0; j < columns_; ++j) {
+        elements_[i * stride_ + j] = static_cast<T>(values(i, j));
+      }
     }
   }
   explicit Tensor(const Numbers& values) : Tensor(column(values)) {}
+  Tensor(const Tensor& other) { *this = other; }
+  Tensor& operator=(const Tensor& other) {
+    synchronize_device();
+    rows_ = other.rows_;
+    columns_ = other.columns_;
+    stride_ = other.stride_;
+    elements_ = other.elements_;
+    return *this;
+  }
+  Tensor(Tensor&&) noexcept = default;
+  Tensor& operator=(Tensor&&) noexcept = default;
 
-  T& operator()(std::size_t i, std::size_t j = 0) { return elements_[i * stride_ + j]; }
+  T& operator()(std::size_t i, std::size_t j = 0) {
+    synchronize_device();
+    return elements_[i * stride_ + j];
+  }
   View view() {
     return {elements_.data(),
             {static_cast<std::int64_t>(rows_), static_cast<std::int64_t>(columns_)},
-            {.leading_dimension = static_cast<std::int64_t>(stride_)}};
+            {.leading_dimension = static_cast<std::int64_t>(stride_), .device = test_device()}};
   }
   Table table() const {
+    synchronize_device();
     Table values(rows_, columns_);
     for (std::size_t i = 0; i < rows_; ++i) {
       for (std::size_t j = 0; j < columns_; ++j) {
@@ -45,7 +63,10 @@ class Tensor {
   }
   Numbers numbers() const { return table().elements; }
   /// All memory, padding included.
-  const std::vector<T>& memory() const { return elements_; }
+  std::vector<T> memory() const {
+    synchronize_device();
+    return {elements_.begin(), elements_.end()};
+  }
 
  private:
   static Table column(const Numbers& values) {
@@ -56,7 +77,7 @@ class Tensor {
   std::size_t rows_ = 0;
   std::size_t columns_ = 0;
   std::size_t stride_ = 0;
-  std::vector<T> elements_;
+  SharedVector<T> elements_;
 };
 
 template <class T>
@@ -89,7 +110,7 @@ struct BatchShape {
 template <class T>
 class LayeredBatch {
  public:
-  explicit LayeredBatch(const BatchShape& shape, Context context = Context::cpu())
+  explicit LayeredBatch(const BatchShape& shape, Context context = test_context())
       : parameters(std::move(context)), samples(shape.samples) {
     Random random(shape.seed);
     // Views point into the tensors, which therefore must not move.

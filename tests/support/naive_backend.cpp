@@ -141,7 +141,9 @@ void NaiveBackend::symv(Triangle triangle, const ConstView& A, const ConstView& 
   }
 }
 
-void NaiveBackend::potrf(Triangle triangle, const View& A, const View& info) {
+std::int64_t NaiveBackend::potrf_scratch(Triangle, std::int64_t, ElementType) const { return 0; }
+
+void NaiveBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch) {
   const std::int64_t n = A.rows();
   std::vector<Vector> L(n, Vector(n));
   for (std::int64_t j = 0; j < n; ++j) {

@@ -307,6 +307,8 @@ void NaiveBackend::update_scalars(ScalarRule rule, const ScalarArguments& argume
       break;
     }
     case ScalarRule::begin_step: {
+      s.form = arguments.form;
+      s.kind = arguments.kind;
       s.step = s.step + 1;
       const Real left = 1 - std::min(Real{1}, Real{s.taken} / s.schedule_steps);
       const Real pi = 4 * std::atan(Real{1});

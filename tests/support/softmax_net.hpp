@@ -2,6 +2,7 @@
 
 #include "natgrad/natgrad.hpp"
 #include "scores/rows.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 
@@ -12,19 +13,20 @@
 
 namespace natgrad::tests {
 
-using Labels = std::vector<std::int32_t>;
+using Labels = SharedVector<std::int32_t>;
 
 inline View view_of(Labels& labels) {
-  return {labels.data(), {static_cast<std::int64_t>(labels.size()), 1}};
+  return shared_view(labels, {static_cast<std::int64_t>(labels.size()), 1});
 }
 
 /// log p of all classes, from the net's outputs.
 inline Table log_probabilities(const FullyConnected& net) {
   const ConstView outputs = net.outputs();
+  const Numbers elements = host_copy<double>(net.parameters().context(), outputs);
   Table log_p(static_cast<std::size_t>(outputs.rows()),
               static_cast<std::size_t>(outputs.columns()));
   for (std::size_t n = 0; n < log_p.rows; ++n) {
-    const double* z = outputs.as<double>() + n * log_p.columns;
+    const double* z = elements.data() + n * log_p.columns;
     double total = 0;
     for (std::size_t c = 0; c < log_p.columns; ++c) total += std::exp(z[c]);
     for (std::size_t c = 0; c < log_p.columns; ++c) log_p(n, c) = z[c] - std::log(total);
@@ -42,7 +44,7 @@ struct SoftmaxNet {
 
   SoftmaxNet(std::vector<std::int64_t> sizes, std::size_t samples_wanted,
              Activation activation = Activation::tanh, std::uint64_t key = 3)
-      : net(Context::cpu(), {.sizes = sizes,
+      : net(test_context(), {.sizes = sizes,
                              .activation = activation,
                              .type = ElementType::float64,
                              .sampling_key = key}),
@@ -96,7 +98,8 @@ class ExactRows {
       for (const RowBlock& block : of_class.rows().blocks().blocks) {
         const auto outputs = static_cast<std::size_t>(block.outputs);
         if (c == 0) factors_.emplace_back(Table(model.samples * classes, outputs));
-        const double* score = block.output_score.as<double>();
+        const Numbers score =
+            host_copy<double>(model.net.parameters().context(), block.output_score);
         for (std::size_t n = 0; n < model.samples; ++n) {
           for (std::size_t o = 0; o < outputs; ++o) {
             factors_[inputs.size()](n * classes + c, o) = score[n * outputs + o];

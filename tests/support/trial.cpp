@@ -71,10 +71,18 @@ RowBlocks Side::operator()(const TrialRows& rows) const {
 Scratch Side::scratch(const TrialRows& rows, ElementType type) const {
   Backend& backend = trial_.backend(place_);
   const RowBlocks blocks = (*this)(rows);
-  const std::int64_t bytes = backend.rows_scratch(blocks.blocks, blocks.rows(), rows.type, type);
+  return fenced_scratch(backend.rows_scratch(blocks.blocks, blocks.rows(), rows.type, type));
+}
+
+Scratch Side::factor_scratch(Triangle triangle, Operand matrix) const {
+  const View A = (*this)(matrix);
+  return fenced_scratch(trial_.backend(place_).potrf_scratch(triangle, A.rows(), A.type()));
+}
+
+Scratch Side::fenced_scratch(std::int64_t bytes) const {
   EXPECT_EQ(bytes % 4, 0) << "scratch is a whole number of elements";
   FencedArray& array = trial_.scratches_.emplace_back(
-      backend, trial_.memory(place_),
+      trial_.backend(place_), trial_.memory(place_),
       FencedShape{.shape = {bytes / 4, 1}, .type = ElementType::int32});
   array.poison();
   return {.data = array.view().data(), .bytes = bytes};

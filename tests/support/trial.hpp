@@ -59,11 +59,14 @@ class Side {
   RowBlocks operator()(const TrialRows& rows) const;
   /// Exactly the scratch that these rows ask for.
   Scratch scratch(const TrialRows& rows, ElementType type) const;
+  /// Exactly the scratch that the factorization of a matrix asks for.
+  Scratch factor_scratch(Triangle triangle, Operand matrix) const;
   Place place() const { return place_; }
 
  private:
   friend class Trial;
   Side(Trial& trial, Place place) : trial_(trial), place_(place) {}
+  Scratch fenced_scratch(std::int64_t bytes) const;
 
   Trial& trial_;
   Place place_;

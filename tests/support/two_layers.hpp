@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 
@@ -42,11 +43,13 @@ class TwoLayers {
   }
   LogLikelihood log_likelihood() {
     return [this](const View& log_p) {
+      Numbers values(samples);
       for (std::size_t n = 0; n < samples; ++n) {
         double sum = 0;
         for (double residual : residuals(n, hidden_of(n))) sum += residual * residual;
-        log_p.as<double>()[n] = -sum / 2;
+        values[n] = -sum / 2;
       }
+      parameters.context().write(values.data(), log_p);
     };
   }
   void scale_scores(double factor) {
@@ -75,7 +78,7 @@ class TwoLayers {
   Tensor<T> score1{Table(samples, width)};
   Tensor<T> score2{Table(samples, outputs), 1};
   Tensor<T> weights{Numbers(samples, 1.0)};
-  Parameters parameters{Context::cpu()};
+  Parameters parameters{test_context()};
   std::vector<LayerScores::Layer> layers;
 
  private:

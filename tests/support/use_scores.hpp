@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layer_use.hpp"
 #include "support/layered_batch.hpp"
 
@@ -17,7 +18,7 @@ struct ModelParameters {
   Parameters parameters;
 
   ModelParameters(const std::vector<TensorShape>& tensors, const Numbers& numbers)
-      : parameters(Context::cpu()) {
+      : parameters(test_context()) {
     const std::vector<std::size_t> at = offsets_of(tensors);
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       Table values(tensors[i].rows, tensors[i].columns);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 
@@ -22,12 +23,12 @@ struct Use {
 };
 
 /// Random parameters and rows of such layers, N of them, of which sets take any part. All memory is
-/// the host's own: of a context's allocator it takes nothing.
+/// the caller's own: of a context's allocator it takes nothing.
 template <class T>
 class UsedRows {
  public:
   UsedRows(std::vector<Use> uses, std::int64_t samples, std::uint64_t seed = 1,
-           Context context = Context::cpu())
+           Context context = test_context())
       : parameters(std::move(context)), uses_(std::move(uses)) {
     Random random(seed);
     theta.reserve(2 * uses_.size());

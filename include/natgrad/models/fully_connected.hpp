@@ -118,6 +118,12 @@ class NATGRAD_EXPORT FullyConnected {
   /// range. Waits. Throws like `backward`.
   Evaluation evaluate(const ConstView& labels);
 
+  /// What `evaluate` is made from, without waiting: writes the sum of log p(y_n | x_n), in nats,
+  /// and the number of rows whose largest output is the label. `sums` is float64 (2) on the
+  /// context's device. Throws like `backward`, and `ArgumentError` for `sums` that overlap an array
+  /// of the net or the labels.
+  void evaluate_to(const ConstView& labels, const View& sums) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -35,7 +35,8 @@ class CpuBackend final : public Backend {
   void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
             const View& C) override;
   void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) override;
-  void potrf(Triangle triangle, const View& A, const View& info) override;
+  void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) override;
+  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
   void add_to_diagonal(Scalar value, const View& A) override;
   void diagonal(const ConstView& A, const View& d) override;

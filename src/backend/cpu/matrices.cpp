@@ -93,7 +93,9 @@ void CpuBackend::symv(Triangle triangle, const ConstView& A, const ConstView& x,
   });
 }
 
-void CpuBackend::potrf(Triangle triangle, const View& A, const View& info) {
+std::int64_t CpuBackend::potrf_scratch(Triangle, std::int64_t, ElementType) const { return 0; }
+
+void CpuBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch) {
   with_float_type(A.type(), [&]<class T>(T) {
     *info.as<double>() =
         static_cast<double>(blas::potrf<T>(triangle, A.rows(), A.as<T>(), A.leading_dimension()));

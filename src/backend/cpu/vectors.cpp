@@ -162,7 +162,7 @@ void CpuBackend::update_scalars(ScalarRule rule, const ScalarArguments& argument
     case ScalarRule::judge_solve:
       return formulas::judge_solve(s, arguments);
     case ScalarRule::begin_step:
-      return formulas::begin_step(s);
+      return formulas::begin_step(s, arguments);
     case ScalarRule::judge_step:
       return formulas::judge_step(s);
   }

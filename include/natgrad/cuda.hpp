@@ -1,0 +1,21 @@
+#pragma once
+
+#include "natgrad/context.hpp"
+#include "natgrad/export.hpp"
+
+#include <cuda_runtime_api.h>
+
+// The one public header that names CUDA: for programs that have streams of their own.
+
+namespace natgrad {
+
+/// A context whose work is ordered on the caller's stream, on that stream's device: kernels that
+/// the caller enqueues there before and after need no synchronization with it. The stream must
+/// outlive everything that is made from the context. Throws `DeviceError` where there is no driver,
+/// no device, or no such stream, `MemoryError` where there is no room for the handles' workspace.
+NATGRAD_EXPORT Context cuda_context(cudaStream_t stream, Context::Options options = {});
+
+/// The stream that a context's work is ordered on. Throws `DeviceError` for one of the CPU.
+NATGRAD_EXPORT cudaStream_t cuda_stream(const Context& context);
+
+}  // namespace natgrad

@@ -1,0 +1,93 @@
+#pragma once
+
+#include "kernels/elementwise.hpp"
+
+#include <cstdint>
+
+// Sums in double whose order depends on sizes alone: a tree within a block, then the blocks in
+// turn.
+
+namespace natgrad::kernels {
+
+struct Plus {
+  NATGRAD_DEVICE double operator()(double a, double b) const { return a + b; }
+};
+struct Larger {
+  NATGRAD_DEVICE double operator()(double a, double b) const { return a > b ? a : b; }
+};
+
+/// Combines the values of a block's `block_threads` threads, `width` of which, neighbours in a row
+/// of the block, make one result each; every one of them gets it, and every thread must come here.
+template <unsigned width = block_threads, class Combine>
+NATGRAD_DEVICE double combine_threads(const Thread& thread, double value, const Combine& combine) {
+  double* values = shared_array<double, block_threads>() + thread.index.y * width;
+  const unsigned i = thread.index.x;
+  values[i] = value;
+  barrier();
+  for (unsigned half = width / 2; half > 0; half /= 2) {
+    if (i < half) values[i] = combine(values[i], values[i + half]);
+    barrier();
+  }
+  const double result = values[0];
+  barrier();
+  return result;
+}
+
+/// Combines what the blocks of an earlier launch left, by one block.
+template <class Combine>
+NATGRAD_DEVICE double combine_blocks(const Thread& thread, const double* partials,
+                                     std::int64_t count, const Combine& combine) {
+  double value = 0;
+  for (std::int64_t i = thread.index.x; i < count; i += thread.threads.x) {
+    value = combine(value, partials[i]);
+  }
+  return combine_threads(thread, value, combine);
+}
+
+/// Blocks of a first pass; the partials of sum k stand at k times as much.
+inline constexpr std::int64_t sum_blocks = 1024;
+/// Where results stand that only later kernels read.
+inline constexpr std::int64_t sum_results = 3 * sum_blocks;
+static_assert(sum_results < partial_count);
+
+template <class Terms>
+struct SumPartials {
+  static constexpr bool synchronizes = true;
+  Terms terms;
+  std::int64_t count;
+  double* partials;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    double sums[Terms::sums] = {};
+    for (std::int64_t i = thread.column(); i < count; i += thread.columns()) terms.add(i, sums);
+    for (int k = 0; k < Terms::sums; ++k) {
+      const double sum = combine_threads(thread, sums[k], Plus{});
+      if (thread.index.x == 0) partials[k * sum_blocks + thread.block.x] = sum;
+    }
+  }
+};
+
+/// One block for each sum.
+struct SumBlocks {
+  static constexpr bool synchronizes = true;
+  const double* partials;
+  std::int64_t count;
+  double* results;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const std::int64_t k = thread.block.x;
+    const double sum = combine_blocks(thread, partials + k * sum_blocks, count, Plus{});
+    if (thread.index.x == 0) results[k] = sum;
+  }
+};
+
+/// results[k] = sum over i < count of what `terms.add(i, sums)` adds to sums[k], k < Terms::sums.
+template <class Terms>
+void sum(Stream stream, std::int64_t count, const Terms& terms, double* partials, double* results) {
+  static_assert(Terms::sums <= 3);
+  const unsigned blocks = blocks_for(count, block_threads, sum_blocks);
+  launch(stream, {blocks}, {block_threads}, SumPartials<Terms>{terms, count, partials});
+  launch(stream, {Terms::sums}, {block_threads}, SumBlocks{partials, blocks, results});
+}
+
+}  // namespace natgrad::kernels

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "kernels/launch.hpp"
+#include "kernels/step_scalars.hpp"
+#include "natgrad/array.hpp"
+
+#include <cstdint>
+
+// Memory, vectors and scalars of the seam (src/backend/backend.hpp says what each does), enqueued
+// on a stream. Views are of that stream's device. `partials`: `partial_count` doubles of scratch.
+
+namespace natgrad::kernels {
+
+void copy(Stream stream, const ConstView& from, const View& to);
+void fill(Stream stream, double value, const View& to);
+void gather_rows(Stream stream, const ConstView& from, const ConstView& rows, const View& to);
+void commit(Stream stream, const ConstView& flag, const ConstView& from, const View& to);
+
+void axpby(Stream stream, DeviceScalar a, const ConstView& x, DeviceScalar b, const View& y);
+void dot(Stream stream, const ConstView& x, const ConstView& y, const View& result,
+         double* partials);
+void check_update(Stream stream, const ConstView& theta, const ConstView& d, DeviceScalar rate,
+                  DeviceScalar shrink, const View& finite);
+void update(Stream stream, const ConstView& accept, const ConstView& d, DeviceScalar rate,
+            DeviceScalar shrink, const View& theta);
+void adam(Stream stream, const ConstView& g, double rate, double beta1, double beta2,
+          double epsilon, std::int64_t step, const View& mean, const View& square,
+          const View& theta);
+
+void update_scalars(Stream stream, ScalarRule rule, const ScalarArguments& arguments,
+                    const View& scalars);
+/// The step's number is written last, for the host reads the slot while the stream goes on.
+void publish(Stream stream, const ConstView& scalars, const View& slots);
+
+}  // namespace natgrad::kernels

@@ -1,0 +1,164 @@
+#include "backend/cuda/blas.hpp"
+
+#include "kernels/matrices.hpp"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace natgrad::cuda {
+
+namespace {
+
+template <class T>
+constexpr cudaDataType type_of = std::is_same_v<T, double> ? CUDA_R_64F : CUDA_R_32F;
+
+// Strict: products of float are products of float, not of their first eleven bits.
+template <class T>
+constexpr cublasComputeType_t arithmetic_of =
+    std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+
+/// The function for T of a pair.
+template <class T, class Single, class Double>
+constexpr auto select(Single single, Double twice) {
+  if constexpr (std::is_same_v<T, float>)
+    return single;
+  else
+    return twice;
+}
+
+cublasOperation_t operation(bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
+
+cublasFillMode_t by_columns(Triangle triangle) {
+  return triangle == Triangle::lower ? CUBLAS_FILL_MODE_UPPER : CUBLAS_FILL_MODE_LOWER;
+}
+
+/// A leading dimension: the libraries want 1 where an array has no columns.
+std::int64_t leading(std::int64_t dimension) { return std::max<std::int64_t>(1, dimension); }
+
+template <class T>
+View matrix(T* data, std::int64_t rows, std::int64_t columns, std::int64_t leading_dimension) {
+  return {data,
+          {rows, columns},
+          {.leading_dimension = std::max(columns, leading_dimension),
+           .device = {.kind = DeviceKind::cuda}}};
+}
+
+}  // namespace
+
+Blas::Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes) : stream_(stream) {
+  cublasHandle_t blas = nullptr;
+  check(cublasCreate(&blas), "create a handle");
+  blas_.reset(blas);
+  check(cublasSetStream(blas, stream), "set the stream");
+  // After the stream, which resets it. With memory of our own a captured call can be replayed.
+  check(cublasSetWorkspace(blas, workspace, static_cast<std::size_t>(workspace_bytes)),
+        "set the workspace");
+  cusolverDnHandle_t solver = nullptr;
+  check(cusolverDnCreate(&solver), "create a handle");
+  solver_.reset(solver);
+  check(cusolverDnSetStream(solver, stream), "set the stream");
+  cusolverDnParams_t params = nullptr;
+  check(cusolverDnCreateParams(&params), "create parameters");
+  params_.reset(params);
+}
+
+template <class T>
+void Blas::gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
+                const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
+                std::int64_t ldc) const {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    return kernels::scale_matrix(stream_, static_cast<double>(beta), matrix(c, m, n, ldc));
+  }
+  // C^T = op(B)^T op(A)^T.
+  check(
+      cublasGemmEx_64(blas_.get(), operation(tb == Transpose::yes), operation(ta == Transpose::yes),
+                      n, m, k, &alpha, b, type_of<T>, leading(ldb), a, type_of<T>, leading(lda),
+                      &beta, c, type_of<T>, leading(ldc), arithmetic_of<T>, CUBLAS_GEMM_DEFAULT),
+      "gemm");
+}
+
+template <class T>
+void Blas::syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
+                const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc) const {
+  if (n == 0) return;
+  if (k == 0) {
+    return kernels::scale_triangle(stream_, triangle == Triangle::lower, static_cast<double>(beta),
+                                   matrix(c, n, n, ldc));
+  }
+  check(select<T>(cublasSsyrk_64, cublasDsyrk_64)(blas_.get(), by_columns(triangle),
+                                                  operation(transpose == Transpose::no), n, k,
+                                                  &alpha, a, leading(lda), &beta, c, leading(ldc)),
+        "syrk");
+}
+
+template <class T>
+void Blas::symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const T* x,
+                T* y) const {
+  if (n == 0) return;
+  const T one = 1;
+  const T zero = 0;
+  check(select<T>(cublasSsymv_64, cublasDsymv_64)(blas_.get(), by_columns(triangle), n, &one, a,
+                                                  leading(lda), x, 1, &zero, y, 1),
+        "symv");
+}
+
+template <class T>
+std::int64_t Blas::potrf_scratch(Triangle triangle, std::int64_t n) const {
+  if (n == 0) return 0;
+  std::size_t device = 0;
+  std::size_t host = 0;
+  check(cusolverDnXpotrf_bufferSize(solver_.get(), params_.get(), by_columns(triangle), n,
+                                    type_of<T>, nullptr, n, type_of<T>, &device, &host),
+        "workspace of potrf");
+  // A whole number of elements.
+  return static_cast<std::int64_t>((device + 15) / 16 * 16);
+}
+
+template <class T>
+void Blas::potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int* info,
+                 Scratch scratch) {
+  if (n == 0) return check(cudaMemsetAsync(info, 0, sizeof(int), stream_), "potrf of no rows");
+  std::size_t device = 0;
+  std::size_t host = 0;
+  check(cusolverDnXpotrf_bufferSize(solver_.get(), params_.get(), by_columns(triangle), n,
+                                    type_of<T>, a, leading(lda), type_of<T>, &device, &host),
+        "workspace of potrf");
+  if (static_cast<std::int64_t>(device) > scratch.bytes) {
+    throw DeviceError(detail::message("cuSOLVER: potrf of ", n, " rows asks for ", device,
+                                      " bytes, having asked for ", scratch.bytes, " before"));
+  }
+  if (host > host_bytes_) {
+    host_workspace_ = std::make_unique<std::byte[]>(host);
+    host_bytes_ = host;
+  }
+  check(cusolverDnXpotrf(solver_.get(), params_.get(), by_columns(triangle), n, type_of<T>, a,
+                         leading(lda), type_of<T>, scratch.data, device, host_workspace_.get(),
+                         host, info),
+        "potrf");
+}
+
+template <class T>
+void Blas::potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x,
+                 int* info) const {
+  if (n == 0) return;
+  check(cusolverDnXpotrs(solver_.get(), params_.get(), by_columns(triangle), n, 1, type_of<T>,
+                         factor, leading(lda), type_of<T>, x, n, info),
+        "potrs");
+}
+
+#define NATGRAD_INSTANTIATE(T)                                                                     \
+  template void Blas::gemm<T>(Transpose, Transpose, std::int64_t, std::int64_t, std::int64_t, T,   \
+                              const T*, std::int64_t, const T*, std::int64_t, T, T*, std::int64_t) \
+      const;                                                                                       \
+  template void Blas::syrk<T>(Triangle, Transpose, std::int64_t, std::int64_t, T, const T*,        \
+                              std::int64_t, T, T*, std::int64_t) const;                            \
+  template void Blas::symv<T>(Triangle, std::int64_t, const T*, std::int64_t, const T*, T*) const; \
+  template void Blas::potrf<T>(Triangle, std::int64_t, T*, std::int64_t, int*, Scratch);           \
+  template std::int64_t Blas::potrf_scratch<T>(Triangle, std::int64_t) const;                      \
+  template void Blas::potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*, int*) const;
+NATGRAD_INSTANTIATE(float)
+NATGRAD_INSTANTIATE(double)
+#undef NATGRAD_INSTANTIATE
+
+}  // namespace natgrad::cuda

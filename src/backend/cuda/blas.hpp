@@ -1,0 +1,56 @@
+#pragma once
+
+#include "backend/backend.hpp"
+#include "backend/cuda/handles.hpp"
+
+#include <cstdint>
+
+// The GPU's one place where row-major views meet cuBLAS and cuSOLVER, through their 64-bit entry
+// points. Read by columns a row-major matrix is its transpose: products change their factors'
+// places, and triangles change too.
+
+namespace natgrad::cuda {
+
+class Blas {
+ public:
+  /// On `stream`, whose device is current. `workspace`: device memory that lives as long.
+  Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes);
+
+  /// C (m, n) = alpha op(A) op(B) + beta C, k the inner dimension.
+  template <class T>
+  void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
+            const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
+            std::int64_t ldc) const;
+
+  /// One triangle of C (n, n) = alpha op(A) op(A)^T + beta C.
+  template <class T>
+  void syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
+            const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc) const;
+
+  /// y = A x for symmetric A (n, n).
+  template <class T>
+  void symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const T* x,
+            T* y) const;
+
+  /// Cholesky factor of one triangle in place; `info` on the device. The host part of cuSOLVER's
+  /// workspace is kept from call to call.
+  template <class T>
+  void potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int* info, Scratch scratch);
+  template <class T>
+  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n) const;
+
+  /// x = A^-1 x with the factor of `potrf`; `info` on the device.
+  template <class T>
+  void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x,
+             int* info) const;
+
+ private:
+  cudaStream_t stream_;
+  BlasHandle blas_;
+  SolverHandle solver_;
+  SolverParams params_;
+  std::unique_ptr<std::byte[]> host_workspace_;
+  std::size_t host_bytes_ = 0;
+};
+
+}  // namespace natgrad::cuda

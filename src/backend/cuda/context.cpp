@@ -1,0 +1,116 @@
+#include "natgrad/context.hpp"
+
+#include "backend/cuda/cuda_backend.hpp"
+#include "core/context_state.hpp"
+#include "natgrad/cuda.hpp"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace natgrad {
+
+namespace {
+
+/// "12.4" of 12040.
+std::string version_text(int version) {
+  return detail::message(version / 1000, '.', version % 1000 / 10);
+}
+
+/// Why no CUDA device can be used, in one line; empty where one can.
+std::string why_unavailable() {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  if (status == cudaSuccess && devices > 0) return {};
+  cudaGetLastError();  // the next call of somebody else is not to find it
+  if (status == cudaSuccess || status == cudaErrorNoDevice) return "there is no CUDA device";
+  if (status != cudaErrorInsufficientDriver) {
+    return detail::message("no CUDA device can be used: ", cudaGetErrorString(status));
+  }
+  // No driver and one that is too old are the same error.
+  int driver = 0;
+  int runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) return "there is no CUDA driver";
+  return detail::message("the CUDA driver is too old: has ", version_text(driver), ", needs ",
+                         version_text(runtime));
+}
+
+Allocator device_allocator() {
+  return {
+      .allocate = [](std::size_t bytes, void* stream) -> void* {
+        void* memory = nullptr;
+        const cudaError_t status =
+            cudaMallocAsync(&memory, bytes, static_cast<cudaStream_t>(stream));
+        if (status == cudaSuccess) return memory;
+        cudaGetLastError();
+        if (status == cudaErrorMemoryAllocation) return nullptr;
+        throw DeviceError(
+            detail::message("CUDA: allocate ", bytes, " bytes: ", cudaGetErrorString(status)));
+      },
+      .deallocate = [](void* memory, std::size_t,
+                       void* stream) { cudaFreeAsync(memory, static_cast<cudaStream_t>(stream)); }};
+}
+
+/// The same with the stream kept alive and its device current.
+Allocator on_stream(Allocator memory, const std::shared_ptr<const cuda::StreamHandle>& stream) {
+  return {.allocate =
+              [allocate = std::move(memory.allocate), stream](std::size_t bytes, void* on) {
+                const cuda::DeviceGuard current(stream->device());
+                return allocate(bytes, on);
+              },
+          .deallocate =
+              [deallocate = std::move(memory.deallocate), stream](void* data, std::size_t bytes,
+                                                                  void* on) {
+                const cuda::DeviceGuard current(stream->device());
+                deallocate(data, bytes, on);
+              }};
+}
+
+std::shared_ptr<detail::ContextState> make_state(std::shared_ptr<const cuda::StreamHandle> stream,
+                                                 Context::Options options) {
+  Allocator& memory = options.allocator;
+  if (!memory.allocate && !memory.deallocate) memory = device_allocator();
+  if (memory.allocate && memory.deallocate) memory = on_stream(std::move(memory), stream);
+  const cuda::DeviceGuard current(stream->device());
+  // The handles' own, which no plan counts: not the caller's.
+  const auto own = std::make_shared<const Allocator>(on_stream(device_allocator(), stream));
+  auto backend = std::make_unique<CudaBackend>(std::move(stream), own);
+  return std::make_shared<detail::ContextState>(std::move(options), std::move(backend));
+}
+
+void require_available() {
+  const std::string reason = why_unavailable();
+  if (!reason.empty()) throw DeviceError("context: " + reason);
+}
+
+}  // namespace
+
+Context Context::cuda(Options options) {
+  require_available();
+  return Context(make_state(std::make_shared<const cuda::StreamHandle>(), std::move(options)));
+}
+
+Context Context::best(Options options) {
+  const std::string reason = why_unavailable();
+  if (reason.empty()) return cuda(std::move(options));
+  Context context = cpu(std::move(options));
+  context.state_->warn(reason + "; the CPU is used");
+  return context;
+}
+
+Context cuda_context(cudaStream_t stream, Context::Options options) {
+  require_available();
+  return Context(
+      make_state(std::make_shared<const cuda::StreamHandle>(stream), std::move(options)));
+}
+
+cudaStream_t cuda_stream(const Context& context) {
+  if (context.device().kind != DeviceKind::cuda) {
+    throw DeviceError("stream: the context is on the CPU");
+  }
+  return static_cast<cudaStream_t>(context.state().backend().stream());
+}
+
+}  // namespace natgrad

@@ -1,0 +1,126 @@
+#pragma once
+
+#include "backend/backend.hpp"
+#include "backend/cuda/blas.hpp"
+#include "backend/cuda/handles.hpp"
+#include "kernels/launch.hpp"
+
+#include <memory>
+#include <string>
+
+namespace natgrad {
+
+/// The seam on a GPU: cuBLAS and cuSOLVER for matrices, the kernels of kernels/ for the rest.
+/// Everything but `synchronize`, `upload` and `download` is enqueued on one stream and returns. One
+/// file for each part of the seam, as on the CPU.
+class CudaBackend final : public Backend {
+ public:
+  /// `memory`: of the fixed workspace, some MiB, that the handles and reductions share. Throws
+  /// `MemoryError` where there is no room, `DeviceError` where a library refuses.
+  CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
+              const std::shared_ptr<const Allocator>& memory);
+
+  Device device() const override { return {DeviceKind::cuda, stream_->device()}; }
+  void* stream() const override { return stream_->get(); }
+
+  // memory.cpp
+  std::shared_ptr<const Allocator> visible_memory() const override { return visible_memory_; }
+  std::string misplaced(const void* data) const override;
+  bool is_host_memory(const void* data) const override;
+  void synchronize() override;
+  void upload(const void* host, const View& to) override;
+  void download(const ConstView& from, void* host) override;
+  void copy(const ConstView& from, const View& to) override;
+  void fill(double value, const View& to) override;
+  void gather_rows(const ConstView& from, const ConstView& rows, const View& to) override;
+  void commit(const ConstView& flag, const ConstView& from, const View& to) override;
+
+  // vectors.cpp
+  void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) override;
+  void dot(const ConstView& x, const ConstView& y, const View& result) override;
+  void check_update(const ConstView& theta, const ConstView& d, Scalar rate, Scalar shrink,
+                    const View& finite) override;
+  void update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
+              const View& theta) override;
+  void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
+            std::int64_t step, const View& mean, const View& square, const View& theta) override;
+  void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
+                      const View& scalars) override;
+  void publish(const ConstView& scalars, const View& slots) override;
+
+  // matrices.cpp
+  void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
+            const ConstView& B, double b, const View& C) override;
+  void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
+            const View& C) override;
+  void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) override;
+  void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) override;
+  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const override;
+  void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
+  void add_to_diagonal(Scalar value, const View& A) override;
+  void diagonal(const ConstView& A, const View& d) override;
+  void mirror(const ConstView& lower, const View& upper) override;
+  void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
+                      const View& trace) override;
+  void project(const ConstView& u, const View& y) override;
+  void project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
+                      const View& A) override;
+  void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
+  void column_sums(double factor, const ConstView& A, const View& result) override;
+  void column_squares(const ConstView& A, bool add, const View& result) override;
+
+  // gram.cpp, rows.cpp
+  void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
+                   double factor, const View& scale, const View& rhs) override;
+  void gram(const RowBlocks& rows, const View& K, Scratch scratch) override;
+  void apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) override;
+  void adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
+               Scratch scratch) override;
+  void materialize(const RowBlocks& rows, std::int64_t first, const View& out) override;
+  std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t rows,
+                            ElementType factors, ElementType result) const override;
+
+  // models.cpp
+  void bias_activation(Activation activation, const ConstView& bias, const View& z,
+                       const View& a) override;
+  void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
+                           const View& delta) override;
+  void categorical_score(const ConstView& z, const ConstView& labels, const View& score) override;
+  void sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
+                          const View& counter, const View& labels) override;
+  void categorical_log_likelihood(const ConstView& z, const ConstView& labels,
+                                  const View& log_p) override;
+  void categorical_evaluate(const ConstView& z, const ConstView& labels,
+                            const View& result) override;
+
+ private:
+  cuda::DeviceGuard guard() const { return cuda::DeviceGuard(stream_->device()); }
+
+  std::shared_ptr<const cuda::StreamHandle> stream_;
+  std::shared_ptr<const Allocator> visible_memory_;
+  Array workspace_;
+  cuda::Blas blas_;
+  double* partials_;  // of reductions
+  int* info_;         // of factorizations
+};
+
+namespace cuda {
+
+/// A scalar of the seam as a kernel reads it.
+inline kernels::DeviceScalar scalar_of(const Scalar& scalar) {
+  if (scalar.is_constant()) return {.constant = scalar.constant()};
+  return {.element = scalar.element().as<double>()};
+}
+
+/// Calls body(T{}) with the float type that `type` names.
+template <class Body>
+void with_float_type(ElementType type, const Body& body) {
+  if (type == ElementType::float64)
+    body(double{});
+  else
+    body(float{});
+}
+
+}  // namespace cuda
+
+}  // namespace natgrad

@@ -1,0 +1,18 @@
+#include "backend/cuda/handles.hpp"
+
+namespace natgrad::cuda {
+
+StreamHandle::StreamHandle() : owned_(true) {
+  check(cudaGetDevice(&device_), "the current device");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "create a stream");
+}
+
+StreamHandle::StreamHandle(cudaStream_t stream) : stream_(stream) {
+  check(cudaStreamGetDevice(stream, &device_), "the device of the caller's stream");
+}
+
+StreamHandle::~StreamHandle() {
+  if (owned_) cudaStreamDestroy(stream_);
+}
+
+}  // namespace natgrad::cuda

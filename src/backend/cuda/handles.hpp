@@ -1,0 +1,64 @@
+#pragma once
+
+#include "backend/cuda/errors.hpp"
+
+#include <memory>
+#include <type_traits>
+
+namespace natgrad::cuda {
+
+/// Makes a device current while it lives, and then the one that was before.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(int device) {
+    check(cudaGetDevice(&before_), "the current device");
+    if (before_ == device) return;
+    check(cudaSetDevice(device), "make the context's device current");
+    changed_ = true;
+  }
+  ~DeviceGuard() {
+    if (changed_) cudaSetDevice(before_);
+  }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
+/// A stream of one device: the caller's, or one of its own, which it then destroys.
+class StreamHandle {
+ public:
+  /// A new stream of the current device, ordered with no other. Throws `DeviceError`.
+  StreamHandle();
+  /// The caller's, who keeps it alive. Throws `DeviceError` for a stream that is none.
+  explicit StreamHandle(cudaStream_t stream);
+  ~StreamHandle();
+  StreamHandle(const StreamHandle&) = delete;
+  StreamHandle& operator=(const StreamHandle&) = delete;
+
+  cudaStream_t get() const { return stream_; }
+  int device() const { return device_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  int device_ = 0;
+  bool owned_ = false;
+};
+
+/// Library handles, released by the library's own function.
+template <auto destroy>
+struct Release {
+  template <class Handle>
+  void operator()(Handle* handle) const {
+    destroy(handle);
+  }
+};
+using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, Release<cublasDestroy>>;
+using SolverHandle =
+    std::unique_ptr<std::remove_pointer_t<cusolverDnHandle_t>, Release<cusolverDnDestroy>>;
+using SolverParams =
+    std::unique_ptr<std::remove_pointer_t<cusolverDnParams_t>, Release<cusolverDnDestroyParams>>;
+
+}  // namespace natgrad::cuda

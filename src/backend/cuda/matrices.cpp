@@ -1,0 +1,107 @@
+#include "kernels/matrices.hpp"
+
+#include "backend/cuda/cuda_backend.hpp"
+
+namespace natgrad {
+
+using cuda::scalar_of;
+using cuda::with_float_type;
+
+void CudaBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
+                       const ConstView& B, double b, const View& C) {
+  const auto current = guard();
+  const std::int64_t inner = transpose_a == Transpose::yes ? A.rows() : A.columns();
+  with_float_type(C.type(), [&]<class T>(T) {
+    blas_.gemm<T>(transpose_a, transpose_b, C.rows(), C.columns(), inner, static_cast<T>(a),
+                  A.as<T>(), A.leading_dimension(), B.as<T>(), B.leading_dimension(),
+                  static_cast<T>(b), C.as<T>(), C.leading_dimension());
+  });
+}
+
+void CudaBackend::syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A,
+                       double b, const View& C) {
+  const auto current = guard();
+  const std::int64_t inner = transpose == Transpose::yes ? A.rows() : A.columns();
+  with_float_type(C.type(), [&]<class T>(T) {
+    blas_.syrk<T>(triangle, transpose, C.rows(), inner, static_cast<T>(a), A.as<T>(),
+                  A.leading_dimension(), static_cast<T>(b), C.as<T>(), C.leading_dimension());
+  });
+}
+
+void CudaBackend::symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) {
+  const auto current = guard();
+  with_float_type(A.type(), [&]<class T>(T) {
+    blas_.symv<T>(triangle, A.rows(), A.as<T>(), A.leading_dimension(), x.as<T>(), y.as<T>());
+  });
+}
+
+std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const {
+  const auto current = guard();
+  return type == ElementType::float64 ? blas_.potrf_scratch<double>(triangle, n)
+                                      : blas_.potrf_scratch<float>(triangle, n);
+}
+
+void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) {
+  const auto current = guard();
+  with_float_type(A.type(), [&]<class T>(T) {
+    blas_.potrf<T>(triangle, A.rows(), A.as<T>(), A.leading_dimension(), info_, scratch);
+  });
+  kernels::store_info(stream_->get(), info_, info);
+}
+
+void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& b) {
+  const auto current = guard();
+  with_float_type(factor.type(), [&]<class T>(T) {
+    blas_.potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>(),
+                   info_);
+  });
+}
+
+void CudaBackend::add_to_diagonal(Scalar value, const View& A) {
+  const auto current = guard();
+  kernels::add_to_diagonal(stream_->get(), scalar_of(value), A);
+}
+
+void CudaBackend::diagonal(const ConstView& A, const View& d) {
+  const auto current = guard();
+  kernels::diagonal(stream_->get(), A, d);
+}
+
+void CudaBackend::mirror(const ConstView& lower, const View& upper) {
+  const auto current = guard();
+  kernels::mirror(stream_->get(), lower, upper);
+}
+
+void CudaBackend::norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
+                                 const View& trace) {
+  const auto current = guard();
+  kernels::norm_and_trace(stream_->get(), lower, upper, norm, trace, partials_);
+}
+
+void CudaBackend::project(const ConstView& u, const View& y) {
+  const auto current = guard();
+  kernels::project(stream_->get(), u, y, partials_);
+}
+
+void CudaBackend::project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
+                                 const View& A) {
+  const auto current = guard();
+  kernels::project_matrix(stream_->get(), triangle == Triangle::lower, u, product, A, partials_);
+}
+
+void CudaBackend::identity_unless(const ConstView& flag, Triangle triangle, const View& A) {
+  const auto current = guard();
+  kernels::identity_unless(stream_->get(), flag, triangle == Triangle::lower, A);
+}
+
+void CudaBackend::column_sums(double factor, const ConstView& A, const View& result) {
+  const auto current = guard();
+  kernels::column_sums(stream_->get(), factor, A, result);
+}
+
+void CudaBackend::column_squares(const ConstView& A, bool add, const View& result) {
+  const auto current = guard();
+  kernels::column_squares(stream_->get(), A, add, result);
+}
+
+}  // namespace natgrad

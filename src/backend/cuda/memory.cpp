@@ -1,0 +1,121 @@
+#include "backend/cuda/cuda_backend.hpp"
+#include "kernels/vectors.hpp"
+
+#include <utility>
+
+namespace natgrad {
+
+using cuda::check;
+
+namespace {
+
+/// Pinned memory of the host, which kernels write through the same address.
+std::shared_ptr<const Allocator> pinned_memory(
+    const std::shared_ptr<const cuda::StreamHandle>& stream) {
+  return std::make_shared<const Allocator>(Allocator{
+      .allocate = [stream](std::size_t bytes, void*) -> void* {
+        const cuda::DeviceGuard current(stream->device());
+        void* memory = nullptr;
+        check(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable), "pinned memory of reports");
+        return memory;
+      },
+      .deallocate =
+          [stream](void* memory, std::size_t, void*) {
+            // Queued work may still write to it.
+            cudaStreamSynchronize(stream->get());
+            cudaFreeHost(memory);
+          }});
+}
+
+/// Bytes that cuBLAS is to have on this device by its documentation: with less it takes slower
+/// ways.
+std::int64_t blas_workspace_bytes(int device) {
+  int major = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+        "the device's compute capability");
+  constexpr int hopper = 9;
+  return (major >= hopper ? std::int64_t{32} : std::int64_t{4}) << 20;
+}
+
+Array make_workspace(const cuda::StreamHandle& stream,
+                     const std::shared_ptr<const Allocator>& memory, std::int64_t bytes) {
+  return {memory,
+          {bytes / 8, 1},
+          ElementType::float64,
+          {DeviceKind::cuda, stream.device()},
+          stream.get()};
+}
+
+constexpr std::int64_t info_numbers = 32;  // keeps what follows at multiples of 256 bytes
+constexpr std::int64_t fixed_bytes = (kernels::partial_count + info_numbers) * 8;
+
+}  // namespace
+
+CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
+                         const std::shared_ptr<const Allocator>& memory)
+    : stream_(std::move(stream)),
+      visible_memory_(pinned_memory(stream_)),
+      workspace_(
+          make_workspace(*stream_, memory, blas_workspace_bytes(stream_->device()) + fixed_bytes)),
+      blas_(stream_->get(), workspace_.view().as<double>() + fixed_bytes / 8,
+            blas_workspace_bytes(stream_->device())),
+      partials_(workspace_.view().as<double>()),
+      info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)) {}
+
+std::string CudaBackend::misplaced(const void* data) const {
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, data), "where a view's memory is");
+  if (attributes.type == cudaMemoryTypeManaged) return {};
+  if (attributes.type != cudaMemoryTypeDevice) return "memory of the host";
+  if (attributes.device == stream_->device()) return {};
+  return detail::message("memory of cuda ", attributes.device);
+}
+
+bool CudaBackend::is_host_memory(const void* data) const {
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, data), "where the host's memory is");
+  return attributes.type != cudaMemoryTypeDevice;
+}
+
+void CudaBackend::synchronize() {
+  const auto current = guard();
+  check(cudaStreamSynchronize(stream_->get()), "the work of the stream");
+}
+
+void CudaBackend::upload(const void* host, const View& to) {
+  const auto current = guard();
+  const auto bytes = static_cast<std::size_t>(to.size() * size_of(to.type()));
+  check(cudaMemcpyAsync(to.data(), host, bytes, cudaMemcpyDefault, stream_->get()),
+        "copy from the host");
+  check(cudaStreamSynchronize(stream_->get()), "the work of the stream");
+}
+
+void CudaBackend::download(const ConstView& from, void* host) {
+  const auto current = guard();
+  const auto bytes = static_cast<std::size_t>(from.size() * size_of(from.type()));
+  check(cudaMemcpyAsync(host, from.data(), bytes, cudaMemcpyDefault, stream_->get()),
+        "copy to the host");
+  check(cudaStreamSynchronize(stream_->get()), "the work of the stream");
+}
+
+void CudaBackend::copy(const ConstView& from, const View& to) {
+  const auto current = guard();
+  kernels::copy(stream_->get(), from, to);
+}
+
+void CudaBackend::fill(double value, const View& to) {
+  const auto current = guard();
+  kernels::fill(stream_->get(), value, to);
+}
+
+void CudaBackend::gather_rows(const ConstView& from, const ConstView& rows, const View& to) {
+  const auto current = guard();
+  kernels::gather_rows(stream_->get(), from, rows, to);
+}
+
+void CudaBackend::commit(const ConstView& flag, const ConstView& from, const View& to) {
+  const auto current = guard();
+  kernels::commit(stream_->get(), flag, from, to);
+}
+
+}  // namespace natgrad

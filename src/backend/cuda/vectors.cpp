@@ -1,0 +1,48 @@
+#include "kernels/vectors.hpp"
+
+#include "backend/cuda/cuda_backend.hpp"
+
+namespace natgrad {
+
+using cuda::scalar_of;
+
+void CudaBackend::axpby(Scalar a, const ConstView& x, Scalar b, const View& y) {
+  const auto current = guard();
+  kernels::axpby(stream_->get(), scalar_of(a), x, scalar_of(b), y);
+}
+
+void CudaBackend::dot(const ConstView& x, const ConstView& y, const View& result) {
+  const auto current = guard();
+  kernels::dot(stream_->get(), x, y, result, partials_);
+}
+
+void CudaBackend::check_update(const ConstView& theta, const ConstView& d, Scalar rate,
+                               Scalar shrink, const View& finite) {
+  const auto current = guard();
+  kernels::check_update(stream_->get(), theta, d, scalar_of(rate), scalar_of(shrink), finite);
+}
+
+void CudaBackend::update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
+                         const View& theta) {
+  const auto current = guard();
+  kernels::update(stream_->get(), accept, d, scalar_of(rate), scalar_of(shrink), theta);
+}
+
+void CudaBackend::adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
+                       std::int64_t step, const View& mean, const View& square, const View& theta) {
+  const auto current = guard();
+  kernels::adam(stream_->get(), g, rate, beta1, beta2, epsilon, step, mean, square, theta);
+}
+
+void CudaBackend::update_scalars(ScalarRule rule, const ScalarArguments& arguments,
+                                 const View& scalars) {
+  const auto current = guard();
+  kernels::update_scalars(stream_->get(), rule, arguments, scalars);
+}
+
+void CudaBackend::publish(const ConstView& scalars, const View& slots) {
+  const auto current = guard();
+  kernels::publish(stream_->get(), scalars, slots);
+}
+
+}  // namespace natgrad

@@ -1,0 +1,240 @@
+#include "natgrad/cuda.hpp"
+#include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
+#include "support/emulated_cuda/control.hpp"
+#include "support/layered_batch.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+// What the library promises of a device, where the emulated one can count it or make it fail.
+
+namespace natgrad::tests {
+
+namespace {
+
+const BatchShape net = {.layers = {{.inputs = 5, .outputs = 4}, {.inputs = 4, .outputs = 3}},
+                        .samples = 9};
+
+/// The emulated device as it is at first, whatever the test has made of it.
+class EmulatedContracts : public testing::Test {
+ protected:
+  void TearDown() override {
+    emulated_cuda::set_devices(1);
+    emulated_cuda::set_driver_version(CUDART_VERSION);
+    emulated_cuda::fail_allocation(0);
+    emulated_cuda::fail_handles(false);
+    emulated_cuda::fail_factorization(0);
+  }
+};
+
+using steady_state = EmulatedContracts;
+using device_contracts = EmulatedContracts;
+
+template <class Expected>
+void expect_error(const std::function<void()>& call, const std::string& text) {
+  try {
+    call();
+    ADD_FAILURE() << "nothing was thrown instead of: " << text;
+  } catch (const Expected& error) {
+    EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
+  }
+}
+
+void expect_no_waiting(const NaturalGradient::Options& options) {
+  const LayeredBatch<float> batch(net);
+  NaturalGradient optimizer(batch.parameters, options);
+  LayerScores scores(batch.parameters, {.kind = Kind::exact});
+  batch.fill(scores);
+  optimizer.step(scores);
+  synchronize_device();
+  const emulated_cuda::Counters before = emulated_cuda::counters();
+  for (int i = 0; i < 20; ++i) {
+    batch.fill(scores);
+    optimizer.step(scores);
+    optimizer.reports();
+  }
+  const emulated_cuda::Counters after = emulated_cuda::counters();
+  EXPECT_EQ(after.allocations, before.allocations);
+  EXPECT_EQ(after.frees, before.frees);
+  EXPECT_EQ(after.synchronizations, before.synchronizations);
+  EXPECT_EQ(after.host_copies, before.host_copies) << "reports are written by a kernel";
+  EXPECT_GT(after.launches, before.launches + 20 * 20);
+  EXPECT_EQ(optimizer.report().step, 21);
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+}
+
+TEST_F(steady_state, a_step_neither_waits_nor_allocates_nor_copies) {
+  for (const Form form : {Form::dual, Form::primal}) {
+    SCOPED_TRACE(to_string(form));
+    expect_no_waiting({.form = form});
+    expect_no_waiting({.step = KlBall{.radius = 1e-3},
+                       .momentum = HeavyBall{0.5},
+                       .weight_decay = 0.01,
+                       .penalty = 0.1,
+                       .form = form,
+                       .refinement = 2});
+  }
+}
+
+TEST_F(device_contracts, a_factorization_that_fails_is_an_outcome) {
+  const LayeredBatch<double> batch(net);
+  NaturalGradient optimizer(batch.parameters, {.momentum = HeavyBall{0.5}});
+  const LayerScores scores = batch.scores();
+  optimizer.step(scores);
+  const auto theta = batch.theta_memory();
+  emulated_cuda::fail_factorization(2);
+  optimizer.step(scores);
+  EXPECT_EQ(optimizer.report().outcome, Outcome::not_positive_definite);
+  EXPECT_EQ(batch.theta_memory(), theta);
+  optimizer.step(scores);
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+}
+
+TEST_F(device_contracts, arrays_lie_where_their_views_say) {
+  const Context context = test_context();
+  Parameters parameters(context);
+  std::vector<float> host(6);
+  expect_error<DeviceError>([&] { parameters.add({host.data(), {6, 1}}, "w"); }, "is on cuda 0");
+  const Placement here{.device = context.device()};
+  expect_error<DeviceError>(
+      [&] {
+        parameters.add({host.data(), {6, 1}, here}, "w");
+      },
+      "w is 6 x 1 float32 on cuda 0 by its view, but its data is memory of "
+      "the host");
+  expect_error<DeviceError>(
+      [&] {
+        parameters.add({host.data(), {6, 1}, {.device = {DeviceKind::cuda, 1}}}, "w");
+      },
+      "is on cuda 0");
+  EXPECT_EQ(parameters.size(), 0);
+  const Array device = context.array({6, 1}, ElementType::float32);
+  expect_error<DeviceError>([&] { Context::cpu().write(host.data(), device); }, "is on cpu 0");
+  expect_error<DeviceError>(
+      [&] {
+        context.write(device.view().data(), context.array({6, 1}, ElementType::float32));
+      },
+      "memory of the device");
+  expect_error<DeviceError>([&] { context.read(device, device.view().data()); },
+                            "memory of the device");
+}
+
+TEST_F(device_contracts, memory_of_another_device_is_refused) {
+  emulated_cuda::set_devices(2);
+  cudaSetDevice(1);
+  const Context other = Context::cuda();
+  EXPECT_EQ(other.device().index, 1);
+  const Array there = other.array({3, 1}, ElementType::float32);
+  cudaSetDevice(0);
+  Parameters parameters(test_context());
+  expect_error<DeviceError>([&] { parameters.add(there, "w"); }, "is on cuda 0");
+  expect_error<DeviceError>(
+      [&] {
+        parameters.add(
+            {there.view().as<float>(), {3, 1}, {.device = parameters.context().device()}}, "w");
+      },
+      "memory of cuda 1");
+  // Work of one leaves the caller's current device as it was.
+  other.synchronize();
+  int current = -1;
+  cudaGetDevice(&current);
+  EXPECT_EQ(current, 0);
+}
+
+TEST_F(device_contracts, a_stream_of_the_caller_orders_the_work) {
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  {
+    const Context context = cuda_context(stream);
+    EXPECT_EQ(cuda_stream(context), stream);
+    const LayeredBatch<float> batch(net, context);
+    NaturalGradient optimizer(batch.parameters);
+    const auto theta = batch.theta_memory();
+    optimizer.step(batch.scores());
+    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_EQ(optimizer.reports().size(), 1U);
+    EXPECT_NE(batch.theta_memory(), theta);
+  }
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+  expect_error<DeviceError>([] { cuda_stream(Context::cpu()); }, "the context is on the CPU");
+}
+
+TEST_F(device_contracts, what_is_missing_is_said) {
+  std::vector<std::string> warnings;
+  const auto best = [&] {
+    warnings.clear();
+    return Context::best(
+        {.on_warning = [&](std::string_view text) { warnings.emplace_back(text); }});
+  };
+  EXPECT_EQ(best().device().kind, DeviceKind::cuda);
+  const struct {
+    int devices;
+    int driver;
+    const char* text;
+  } cases[] = {{0, CUDART_VERSION, "there is no CUDA device"},
+               {1, 0, "there is no CUDA driver"},
+               {1, 11040, "the CUDA driver is too old: has 11.4, needs 13.0"}};
+  for (const auto& c : cases) {
+    emulated_cuda::set_devices(c.devices);
+    emulated_cuda::set_driver_version(c.driver);
+    expect_error<DeviceError>([] { Context::cuda(); }, c.text);
+    EXPECT_EQ(best().device().kind, DeviceKind::cpu);
+    ASSERT_GE(warnings.size(), 1U);
+    EXPECT_EQ(warnings.back(), std::string(c.text) + "; the CPU is used");
+  }
+}
+
+TEST_F(device_contracts, what_fails_on_the_way_is_given_back) {
+  const emulated_cuda::Live before = emulated_cuda::live();
+  emulated_cuda::fail_handles(true);
+  expect_error<DeviceError>([] { Context::cuda(); }, "create a handle");
+  emulated_cuda::fail_handles(false);
+  emulated_cuda::fail_allocation(1);
+  expect_error<MemoryError>([] { Context::cuda(); }, "no memory");
+  emulated_cuda::fail_allocation(0);
+  const emulated_cuda::Live after = emulated_cuda::live();
+  EXPECT_EQ(after.allocations, before.allocations);
+  EXPECT_EQ(after.streams, before.streams);
+  EXPECT_EQ(after.handles, before.handles);
+}
+
+/// Every allocation of the first steps fails in turn: the optimizer is as before, and its next step
+/// that of a twin which met no failure.
+TEST_F(device_contracts, a_step_without_memory_changes_nothing) {
+  for (const Form form : {Form::dual, Form::primal}) {
+    const LayeredBatch<double> twin(net);
+    NaturalGradient expected(twin.parameters, {.momentum = HeavyBall{0.5}, .form = form});
+    const LayerScores twin_scores = twin.scores();
+    expected.step(twin_scores);
+    const auto moved = twin.theta_memory();
+    for (int n = 1;; ++n) {
+      const LayeredBatch<double> batch(net);
+      NaturalGradient optimizer(batch.parameters, {.momentum = HeavyBall{0.5}, .form = form});
+      const LayerScores scores = batch.scores();
+      const auto theta = batch.theta_memory();
+      emulated_cuda::fail_allocation(n);
+      bool failed = false;
+      try {
+        optimizer.step(scores);
+      } catch (const MemoryError&) {
+        failed = true;
+      }
+      emulated_cuda::fail_allocation(0);
+      if (!failed) {
+        EXPECT_GT(n, 3) << "nothing was made to fail";
+        break;
+      }
+      EXPECT_EQ(batch.theta_memory(), theta);
+      optimizer.step(scores);
+      EXPECT_EQ(batch.theta_memory(), moved) << "after allocation " << n << " had failed";
+    }
+  }
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests

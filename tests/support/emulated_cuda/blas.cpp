@@ -1,0 +1,292 @@
+#include "support/emulated_cuda/libraries.hpp"
+
+#include <cublas_v2.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+extern "C" {
+#include <cblas.h>
+}
+
+// cuBLAS on the CPU's BLAS. Scalars are the host's and taken at the call; the workspace is written
+// to by every call, so that it must be there and nobody else's.
+
+struct cublasContext {
+  int device = 0;
+  cudaStream_t stream = nullptr;
+  std::byte* workspace = nullptr;
+  std::int64_t workspace_bytes = 0;
+};
+
+using namespace natgrad::emulated_cuda;
+
+namespace natgrad::emulated_cuda {
+
+Handles<cublasContext>& blas_handles() {
+  static auto* handles = new Handles<cublasContext>;
+  return *handles;
+}
+
+std::int64_t blas_handle_count() { return blas_handles().size(); }
+
+}  // namespace natgrad::emulated_cuda
+
+namespace {
+
+template <class T>
+constexpr cudaDataType type_of = std::is_same_v<T, double> ? CUDA_R_64F : CUDA_R_32F;
+
+/// The function for T of a pair.
+template <class T, class Single, class Double>
+constexpr auto select(Single single, Double twice) {
+  if constexpr (std::is_same_v<T, float>)
+    return single;
+  else
+    return twice;
+}
+
+CBLAS_TRANSPOSE cblas(cublasOperation_t t) { return t == CUBLAS_OP_N ? CblasNoTrans : CblasTrans; }
+CBLAS_UPLO cblas(cublasFillMode_t t) {
+  return t == CUBLAS_FILL_MODE_LOWER ? CblasLower : CblasUpper;
+}
+
+bool is_triangle(cublasFillMode_t triangle) {
+  return triangle == CUBLAS_FILL_MODE_LOWER || triangle == CUBLAS_FILL_MODE_UPPER;
+}
+
+struct MatrixOperand {
+  const char* name = nullptr;
+  const void* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t ld = 1;
+};
+
+cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataType type,
+                            const std::array<MatrixOperand, 3>& matrices,
+                            std::function<void()> run) {
+  Lock lock = lock_state();
+  if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  Queue* queue = queue_of(handle->stream, handle->device);
+  if (queue == nullptr) return CUBLAS_STATUS_EXECUTION_FAILED;
+  const auto operand = [&](const MatrixOperand& m) {
+    return Operand{m.name, m.data, matrix_bytes(m.rows, m.columns, m.ld, type)};
+  };
+  for (const MatrixOperand& m : matrices) {
+    if (!is_matrix(m.rows, m.columns, m.ld)) return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  ++state().counters.library_calls;
+  std::byte* workspace = handle->workspace;
+  const std::int64_t bytes = std::min<std::int64_t>(handle->workspace_bytes, 4096);
+  const bool known = enqueue_call(lock, *queue, name,
+                                  {operand(matrices[0]),
+                                   operand(matrices[1]),
+                                   operand(matrices[2]),
+                                   {"the workspace", workspace, handle->workspace_bytes}},
+                                  [=, run = std::move(run)] {
+                                    if (bytes > 0)
+                                      std::memset(workspace, 0xFF, static_cast<std::size_t>(bytes));
+                                    run();
+                                  });
+  return known ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+/// The ten bits of a fraction that TF32 keeps, rounded to nearest, halves away from zero.
+float rounded_to_tf32(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  if ((bits & 0x7F800000U) == 0x7F800000U) return x;
+  return std::bit_cast<float>((bits + 0x1000U) & ~0x1FFFU);
+}
+
+std::vector<float> tf32(const float* a, std::int64_t count) {
+  std::vector<float> rounded(static_cast<std::size_t>(count));
+  std::transform(a, a + count, rounded.begin(), rounded_to_tf32);
+  return rounded;
+}
+
+struct Product {
+  CBLAS_TRANSPOSE transpose_a;
+  CBLAS_TRANSPOSE transpose_b;
+  int m, n, k;
+  int lda, ldb, ldc;
+  std::int64_t a_count, b_count;  // elements from the first to the last
+};
+
+template <class T>
+void multiply(const Product& p, T alpha, const T* a, const T* b, T beta, T* c) {
+  select<T>(cblas_sgemm, cblas_dgemm)(CblasColMajor, p.transpose_a, p.transpose_b, p.m, p.n, p.k,
+                                      alpha, a, p.lda, b, p.ldb, beta, c, p.ldc);
+}
+
+template <class T>
+std::function<void()> product_work(const Product& p, const void* alpha, const void* a,
+                                   const void* b, const void* beta, void* c, bool fast) {
+  const T alpha_value = *static_cast<const T*>(alpha);
+  const T beta_value = *static_cast<const T*>(beta);
+  const T* a_data = static_cast<const T*>(a);
+  const T* b_data = static_cast<const T*>(b);
+  T* c_data = static_cast<T*>(c);
+  return [=] {
+    if constexpr (std::is_same_v<T, float>) {
+      if (fast) {
+        const std::vector<float> a_rounded = tf32(a_data, p.a_count);
+        const std::vector<float> b_rounded = tf32(b_data, p.b_count);
+        return multiply(p, alpha_value, a_rounded.data(), b_rounded.data(), beta_value, c_data);
+      }
+    }
+    multiply(p, alpha_value, a_data, b_data, beta_value, c_data);
+  };
+}
+
+template <class T>
+cublasStatus_t syrk(const char* name, cublasHandle_t handle, cublasFillMode_t triangle,
+                    cublasOperation_t transpose, std::int64_t n, std::int64_t k, const T* alpha,
+                    const T* a, std::int64_t lda, const T* beta, T* c, std::int64_t ldc) {
+  if (!is_triangle(triangle)) return CUBLAS_STATUS_INVALID_VALUE;
+  const bool plain = transpose == CUBLAS_OP_N;
+  return enqueue_blas(handle, name, type_of<T>,
+                      {{{"A", a, plain ? n : k, plain ? k : n, lda}, {"C", c, n, n, ldc}}},
+                      [=, alpha = *alpha, beta = *beta] {
+                        select<T>(cblas_ssyrk, cblas_dsyrk)(
+                            CblasColMajor, cblas(triangle), cblas(transpose), static_cast<int>(n),
+                            static_cast<int>(k), alpha, a, static_cast<int>(lda), beta, c,
+                            static_cast<int>(ldc));
+                      });
+}
+
+template <class T>
+cublasStatus_t symv(const char* name, cublasHandle_t handle, cublasFillMode_t triangle,
+                    std::int64_t n, const T* alpha, const T* a, std::int64_t lda, const T* x,
+                    std::int64_t incx, const T* beta, T* y, std::int64_t incy) {
+  if (!is_triangle(triangle) || incx < 1 || incy < 1) return CUBLAS_STATUS_INVALID_VALUE;
+  return enqueue_blas(
+      handle, name, type_of<T>, {{{"A", a, n, n, lda}, {"x", x, 1, n, incx}, {"y", y, 1, n, incy}}},
+      [=, alpha = *alpha, beta = *beta] {
+        // Some BLAS multiply what y held by a beta of 0.
+        for (std::int64_t i = 0; beta == 0 && i < n; ++i) y[i * incy] = 0;
+        select<T>(cblas_ssymv, cblas_dsymv)(
+            CblasColMajor, cblas(triangle), static_cast<int>(n), alpha, a, static_cast<int>(lda), x,
+            static_cast<int>(incx), beta, y, static_cast<int>(incy));
+      });
+}
+
+}  // namespace
+
+cublasStatus_t cublasCreate(cublasHandle_t* handle) {
+  const Lock lock = lock_state();
+  if (device_status() != cudaSuccess || state().fail_handles) return CUBLAS_STATUS_NOT_INITIALIZED;
+  *handle = blas_handles().add({.device = current_device()});
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasDestroy(cublasHandle_t handle) {
+  const Lock lock = lock_state();
+  if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  blas_handles().remove(handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
+  const Lock lock = lock_state();
+  if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  handle->stream = stream;
+  // As cuBLAS does: a workspace is set after the stream.
+  handle->workspace = nullptr;
+  handle->workspace_bytes = 0;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::size_t bytes) {
+  const Lock lock = lock_state();
+  if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (reinterpret_cast<std::uintptr_t>(workspace) % 256 != 0) return CUBLAS_STATUS_INVALID_VALUE;
+  handle->workspace = static_cast<std::byte*>(workspace);
+  handle->workspace_bytes = static_cast<std::int64_t>(bytes);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetPointerMode(cublasHandle_t handle, cublasPointerMode_t mode) {
+  const Lock lock = lock_state();
+  if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  return mode == CUBLAS_POINTER_MODE_HOST ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+const char* cublasGetStatusString(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS:
+      return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
+    default:
+      return "unknown cuBLAS status";
+  }
+}
+
+cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t transa,
+                               cublasOperation_t transb, std::int64_t m, std::int64_t n,
+                               std::int64_t k, const void* alpha, const void* A, cudaDataType Atype,
+                               std::int64_t lda, const void* B, cudaDataType Btype,
+                               std::int64_t ldb, const void* beta, void* C, cudaDataType Ctype,
+                               std::int64_t ldc, cublasComputeType_t computeType,
+                               cublasGemmAlgo_t) {
+  const bool twice = Ctype == CUDA_R_64F;
+  const bool fast = computeType == CUBLAS_COMPUTE_32F_FAST_TF32;
+  const bool single = computeType == CUBLAS_COMPUTE_32F || fast;
+  if (Atype != Ctype || Btype != Ctype || !is_real(Ctype) ||
+      (twice ? computeType != CUBLAS_COMPUTE_64F : !single)) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+  const bool plain_a = transa == CUBLAS_OP_N;
+  const bool plain_b = transb == CUBLAS_OP_N;
+  const std::array<MatrixOperand, 3> matrices{{{"A", A, plain_a ? m : k, plain_a ? k : m, lda},
+                                               {"B", B, plain_b ? k : n, plain_b ? n : k, ldb},
+                                               {"C", C, m, n, ldc}}};
+  const auto count = [&](const MatrixOperand& matrix) {
+    return matrix_bytes(matrix.rows, matrix.columns, matrix.ld, Ctype) / bytes_of(Ctype);
+  };
+  const Product product{cblas(transa),         cblas(transb),         static_cast<int>(m),
+                        static_cast<int>(n),   static_cast<int>(k),   static_cast<int>(lda),
+                        static_cast<int>(ldb), static_cast<int>(ldc), count(matrices[0]),
+                        count(matrices[1])};
+  return enqueue_blas(
+      handle, "cublasGemmEx", Ctype, matrices,
+      (twice ? product_work<double> : product_work<float>)(product, alpha, A, B, beta, C, fast));
+}
+
+cublasStatus_t cublasSsyrk_64(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t trans,
+                              std::int64_t n, std::int64_t k, const float* alpha, const float* A,
+                              std::int64_t lda, const float* beta, float* C, std::int64_t ldc) {
+  return syrk("cublasSsyrk", handle, uplo, trans, n, k, alpha, A, lda, beta, C, ldc);
+}
+
+cublasStatus_t cublasDsyrk_64(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t trans,
+                              std::int64_t n, std::int64_t k, const double* alpha, const double* A,
+                              std::int64_t lda, const double* beta, double* C, std::int64_t ldc) {
+  return syrk("cublasDsyrk", handle, uplo, trans, n, k, alpha, A, lda, beta, C, ldc);
+}
+
+cublasStatus_t cublasSsymv_64(cublasHandle_t handle, cublasFillMode_t uplo, std::int64_t n,
+                              const float* alpha, const float* A, std::int64_t lda, const float* x,
+                              std::int64_t incx, const float* beta, float* y, std::int64_t incy) {
+  return symv("cublasSsymv", handle, uplo, n, alpha, A, lda, x, incx, beta, y, incy);
+}
+
+cublasStatus_t cublasDsymv_64(cublasHandle_t handle, cublasFillMode_t uplo, std::int64_t n,
+                              const double* alpha, const double* A, std::int64_t lda,
+                              const double* x, std::int64_t incx, const double* beta, double* y,
+                              std::int64_t incy) {
+  return symv("cublasDsymv", handle, uplo, n, alpha, A, lda, x, incx, beta, y, incy);
+}
