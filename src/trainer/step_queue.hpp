@@ -31,7 +31,7 @@ class StepQueue {
 
   struct Step {
     Record record;
-    std::int64_t samples;
+    std::int64_t samples = 0;
   };
 
   std::int64_t size() const { return static_cast<std::int64_t>(steps_.size()); }
