@@ -133,6 +133,7 @@ void launch(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) 
                                                .body = kernel});
 #endif
   if (status != cudaSuccess) {
+    cudaGetLastError();
     throw DeviceError(std::string("CUDA: a kernel could not be launched: ") +
                       cudaGetErrorString(status));
   }

@@ -203,6 +203,15 @@ void copy_if(Stream stream, const double* flag, const ConstView& from, const Vie
 
 }  // namespace
 
+cudaError_t loadable() {
+#ifdef __CUDACC__
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&run<UpdateScalars>));
+#else
+  return cudaSuccess;
+#endif
+}
+
 void copy(Stream stream, const ConstView& from, const View& to) {
   copy_if(stream, nullptr, from, to);
 }

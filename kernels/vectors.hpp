@@ -11,6 +11,9 @@
 
 namespace natgrad::kernels {
 
+/// Whether the current device can run the kernels of this build.
+cudaError_t loadable();
+
 void copy(Stream stream, const ConstView& from, const View& to);
 void fill(Stream stream, double value, const View& to);
 void gather_rows(Stream stream, const ConstView& from, const ConstView& rows, const View& to);

@@ -3,6 +3,7 @@
 #include "optimizer/natural_gradient_state.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 namespace natgrad {
@@ -46,6 +47,7 @@ std::int64_t NaturalGradient::State::newest() const {
 std::optional<StepReport> NaturalGradient::State::report_of(std::int64_t step) const {
   if (step_in(slot(step)) != step) return std::nullopt;
   const StepScalars s = slot(step);
+  std::atomic_thread_fence(std::memory_order_acquire);
   if (step_in(slot(step)) != step) return std::nullopt;
   StepReport report{.step = step,
                     .outcome = static_cast<Outcome>(static_cast<int>(s.outcome)),

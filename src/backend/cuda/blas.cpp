@@ -62,6 +62,12 @@ Blas::Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes) :
   params_.reset(params);
 }
 
+void Blas::release() {
+  params_.reset();
+  solver_.reset();
+  blas_.reset();
+}
+
 template <class T>
 void Blas::gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
                 const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
@@ -129,6 +135,8 @@ void Blas::potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int*
                                       " bytes, having asked for ", scratch.bytes, " before"));
   }
   if (host > host_bytes_) {
+    // Queued work still reads the old one.
+    check(cudaStreamSynchronize(stream_), "the work of the stream");
     host_workspace_ = std::make_unique<std::byte[]>(host);
     host_bytes_ = host;
   }

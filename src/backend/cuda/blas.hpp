@@ -16,6 +16,9 @@ class Blas {
   /// On `stream`, whose device is current. `workspace`: device memory that lives as long.
   Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes);
 
+  /// Destroys the handles, whose device must be current. Nothing else may be called after it.
+  void release();
+
   /// C (m, n) = alpha op(A) op(B) + beta C, k the inner dimension.
   template <class T>
   void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,

@@ -2,9 +2,11 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "core/context_state.hpp"
+#include "kernels/vectors.hpp"
 #include "natgrad/cuda.hpp"
 
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -21,7 +23,11 @@ std::string version_text(int version) {
 std::string why_unavailable() {
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
-  if (status == cudaSuccess && devices > 0) return {};
+  if (status == cudaSuccess && devices > 0) {
+    if (kernels::loadable() == cudaSuccess) return {};
+    cudaGetLastError();
+    return "this build has no code for the CUDA device (CMAKE_CUDA_ARCHITECTURES)";
+  }
   cudaGetLastError();  // the next call of somebody else is not to find it
   if (status == cudaSuccess || status == cudaErrorNoDevice) return "there is no CUDA device";
   if (status != cudaErrorInsufficientDriver) {
@@ -63,7 +69,7 @@ Allocator on_stream(Allocator memory, const std::shared_ptr<const cuda::StreamHa
           .deallocate =
               [deallocate = std::move(memory.deallocate), stream](void* data, std::size_t bytes,
                                                                   void* on) {
-                const cuda::DeviceGuard current(stream->device());
+                const cuda::DeviceGuard current(stream->device(), std::nothrow);
                 deallocate(data, bytes, on);
               }};
 }

@@ -19,6 +19,9 @@ class CudaBackend final : public Backend {
   /// `MemoryError` where there is no room, `DeviceError` where a library refuses.
   CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
               const std::shared_ptr<const Allocator>& memory);
+  ~CudaBackend() override;
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
 
   Device device() const override { return {DeviceKind::cuda, stream_->device()}; }
   void* stream() const override { return stream_->get(); }

@@ -13,6 +13,7 @@ namespace natgrad::cuda {
 
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // said here: the caller's next look is not to find it again
   if (status == cudaErrorMemoryAllocation) {
     throw MemoryError(detail::message("CUDA: no memory left for ", what));
   }

@@ -3,6 +3,7 @@
 #include "backend/cuda/errors.hpp"
 
 #include <memory>
+#include <new>
 #include <type_traits>
 
 namespace natgrad::cuda {
@@ -15,6 +16,11 @@ class DeviceGuard {
     if (before_ == device) return;
     check(cudaSetDevice(device), "make the context's device current");
     changed_ = true;
+  }
+  /// For what must not throw: does what it can.
+  DeviceGuard(int device, std::nothrow_t) noexcept {
+    changed_ = cudaGetDevice(&before_) == cudaSuccess && before_ != device &&
+               cudaSetDevice(device) == cudaSuccess;
   }
   ~DeviceGuard() {
     if (changed_) cudaSetDevice(before_);

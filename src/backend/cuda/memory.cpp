@@ -1,6 +1,8 @@
 #include "backend/cuda/cuda_backend.hpp"
 #include "kernels/vectors.hpp"
 
+#include <cstring>
+#include <new>
 #include <utility>
 
 namespace natgrad {
@@ -17,11 +19,14 @@ std::shared_ptr<const Allocator> pinned_memory(
         const cuda::DeviceGuard current(stream->device());
         void* memory = nullptr;
         check(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable), "pinned memory of reports");
+        // The host looks before queued work has run.
+        std::memset(memory, 0, bytes);
         return memory;
       },
       .deallocate =
           [stream](void* memory, std::size_t, void*) {
             // Queued work may still write to it.
+            const cuda::DeviceGuard current(stream->device(), std::nothrow);
             cudaStreamSynchronize(stream->get());
             cudaFreeHost(memory);
           }});
@@ -62,7 +67,13 @@ CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
       partials_(workspace_.view().as<double>()),
       info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)) {}
 
+CudaBackend::~CudaBackend() {
+  const cuda::DeviceGuard current(stream_->device(), std::nothrow);
+  blas_.release();
+}
+
 std::string CudaBackend::misplaced(const void* data) const {
+  const auto current = guard();
   cudaPointerAttributes attributes{};
   check(cudaPointerGetAttributes(&attributes, data), "where a view's memory is");
   if (attributes.type == cudaMemoryTypeManaged) return {};
@@ -72,6 +83,7 @@ std::string CudaBackend::misplaced(const void* data) const {
 }
 
 bool CudaBackend::is_host_memory(const void* data) const {
+  const auto current = guard();
   cudaPointerAttributes attributes{};
   check(cudaPointerGetAttributes(&attributes, data), "where the host's memory is");
   return attributes.type != cudaMemoryTypeDevice;
