@@ -20,7 +20,7 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
     emulated_memory_test.cpp planted_faults_test.cpp)
   target_link_libraries(emulated_device_test PRIVATE natgrad_emulated)
   gtest_discover_tests(emulated_device_test DISCOVERY_TIMEOUT 60
-    PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
+    PROPERTIES LABELS emulated ENVIRONMENT OMP_WAIT_POLICY=passive)
 
   # The same kernels by g++. 16-byte copies through float4* break its aliasing rules.
   file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu)

@@ -200,8 +200,7 @@ TEST_F(emulated, launches_that_no_device_runs_are_refused) {
   const Count kernel{array.data, 1, 0};
   EXPECT_THROW(launch(nullptr, {1}, {1025}, kernel), natgrad::DeviceError);
   EXPECT_THROW(launch(nullptr, {1, 65536}, {1}, kernel), natgrad::DeviceError);
-  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "what was thrown is not found again";
 }
 
 }  // namespace
