@@ -87,6 +87,7 @@ if(NATGRAD_HAS_CUDA)
       SKIP_REGULAR_EXPRESSION "SKIPPED without a GPU")
   endfunction()
 
+  gpu_test(graph_test gpu_graph_test.cpp)
   gpu_test(operations_test $<TARGET_OBJECTS:operations_cuda_test_objects>
     $<TARGET_OBJECTS:operation_cases>)
   foreach(name ${device_tests})
