@@ -34,16 +34,6 @@ NATGRAD_MULTIVERSION void scale_run(double row_scale, const double* scale, const
   }
 }
 
-struct Range {
-  std::int64_t begin;
-  std::int64_t end;
-  bool empty() const { return begin >= end; }
-  std::int64_t size() const { return end - begin; }
-};
-
-Range range_of(const RowBlock& block) { return {block.first, block.first + block.rows}; }
-Range common(Range a, Range b) { return {std::max(a.begin, b.begin), std::min(a.end, b.end)}; }
-
 // Paired blocks.
 
 /// Some rows of a block, counted from its own first.
@@ -297,20 +287,6 @@ void add_columns(const RowBlocks& rows, const Columns& columns, const View& K,
                      at<Result>(K, hull.begin, hull.begin), K.leading_dimension());
 }
 
-/// Whether an earlier block has the same parameter: each is taken once, with all of its blocks.
-bool is_repeated(const RowBlocks& rows, const RowBlock& block, bool bias) {
-  for (const RowBlock* other = rows.blocks.data(); other != &block; ++other) {
-    if (bias ? share_bias(*other, block) : share_weight(*other, block)) return true;
-  }
-  return false;
-}
-
-bool is_alone(const RowBlocks& rows, const RowBlock& block) {
-  return std::none_of(rows.blocks.begin(), rows.blocks.end(), [&](const RowBlock& other) {
-    return &other != &block && share_bias(other, block);
-  });
-}
-
 template <class Row, class Result>
 void add_formed_block(const RowBlocks& rows, const RowBlock& block, const View& K,
                       const cpu::FormedScratch<Result>& scratch) {
@@ -380,7 +356,7 @@ void CpuBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
   const bool formed = std::any_of(rows.blocks.begin(), rows.blocks.end(), is_formed);
   const bool paired = !std::all_of(rows.blocks.begin(), rows.blocks.end(), is_formed);
   const ElementType type = K.type();
-  cpu::with_row_types(cpu::row_type(rows, type), type, [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, type, [&]<class Row, class Result>(Row, Result) {
     if (formed) {
       clear_lower<Result>(K);
       const cpu::FormedScratch<Result> own(scratch.data, rows.rows());

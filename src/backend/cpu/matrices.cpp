@@ -2,6 +2,7 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
+#include "backend/row_blocks.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +13,6 @@ namespace natgrad {
 
 using cpu::at;
 using cpu::value_of;
-using cpu::with_float_type;
 
 namespace {
 

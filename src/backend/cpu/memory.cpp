@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/pieces.hpp"
+#include "backend/row_blocks.hpp"
 
 #include <cstring>
 
@@ -8,7 +9,6 @@ namespace natgrad {
 using cpu::at;
 using cpu::parallel_runs;
 using cpu::value_of;
-using cpu::with_float_type;
 
 namespace {
 

@@ -1,13 +1,13 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
+#include "backend/row_blocks.hpp"
 #include "kernels/activation_functors.hpp"
 #include "kernels/categorical.hpp"
 
 namespace natgrad {
 
 using cpu::at;
-using cpu::with_float_type;
 using formulas::with_activation;
 
 namespace {

@@ -38,15 +38,6 @@ void parallel_blocks(std::int64_t n, std::int64_t grain, const Body& body) {
   }
 }
 
-/// Calls body(T{}) with the float type that `type` names.
-template <class Body>
-void with_float_type(ElementType type, const Body& body) {
-  if (type == ElementType::float64)
-    body(double{});
-  else
-    body(float{});
-}
-
 /// Elements a thread takes at a time: small enough to share, large enough to be worth a wake-up.
 inline constexpr std::int64_t grain = 16384;
 

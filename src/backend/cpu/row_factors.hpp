@@ -1,8 +1,8 @@
 #pragma once
 
-#include "backend/backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
+#include "backend/row_blocks.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -13,20 +13,6 @@
 // into scratch.
 
 namespace natgrad::cpu {
-
-template <class Body>
-void with_row_types(ElementType row, ElementType result, const Body& body) {
-  if (result == ElementType::float32)
-    body(float{}, float{});
-  else if (row == ElementType::float32)
-    body(float{}, double{});
-  else
-    body(double{}, double{});
-}
-
-inline ElementType row_type(const RowBlocks& rows, ElementType otherwise) {
-  return rows.blocks.empty() ? otherwise : rows.blocks.front().output_score.type();
-}
 
 template <class T>
 struct Factor {

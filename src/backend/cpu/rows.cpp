@@ -150,21 +150,6 @@ void adjoint_piece(const Piece<Row, Result>& piece, const Result* u, Result beta
                      piece.inputs.leading_dimension, beta, g + block.weight_offset, block.inputs);
 }
 
-/// Whether every one of `parameters` numbers is written by exactly one block, which then may write
-/// instead of add.
-bool write_once(const RowBlocks& rows, std::int64_t parameters) {
-  std::int64_t covered = 0;
-  for (const RowBlock& block : rows.blocks) {
-    if (block.rows != rows.rows() || block.rows == 0) return false;
-    if (block.bias_offset >= 0) covered += block.outputs;
-    if (block.weight_offset >= 0) covered += block.outputs * block.inputs;
-    for (const RowBlock* other = rows.blocks.data(); other != &block; ++other) {
-      if (share_weight(*other, block) || share_bias(*other, block)) return false;
-    }
-  }
-  return covered == parameters;
-}
-
 /// row += scale times the block's part of row n, n counted from the block's first.
 template <class Row, class Result>
 void materialize_block(const RowBlock& block, std::int64_t n, double scale, Result* row) {
@@ -205,7 +190,7 @@ void CpuBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z,
   const double* scale = rows.scale.as<double>();
   const std::int64_t n = rows.rows();
   const ElementType type = z.type();
-  cpu::with_row_types(cpu::row_type(rows, type), type, [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, type, [&]<class Row, class Result>(Row, Result) {
     Result* out = z.as<Result>();
     std::fill_n(out, n, Result{0});
     for (const RowBlock& block : rows.blocks) {
@@ -222,7 +207,7 @@ void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, co
   cpu::require_blas_sizes(rows);
   const double* scale = rows.scale.as<double>();
   const std::int64_t n = rows.rows();
-  if (!write_once(rows, g.size())) {
+  if (!write_once(rows.blocks, {0, n}, g.size())) {
     if (b == 0)
       fill(0, g);
     else if (b != 1)
@@ -230,7 +215,7 @@ void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, co
     b = 1;
   }
   const ElementType type = g.type();
-  cpu::with_row_types(cpu::row_type(rows, type), type, [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, type, [&]<class Row, class Result>(Row, Result) {
     auto* u = static_cast<Result*>(scratch.data);
     for (std::int64_t i = 0; i < n; ++i) {
       u[i] = static_cast<Result>(scale[i] * static_cast<double>(y.as<Result>()[i]));
@@ -248,7 +233,7 @@ void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, co
 void CpuBackend::materialize(const RowBlocks& rows, std::int64_t first, const View& out) {
   const double* scale = rows.scale.as<double>();
   const ElementType type = out.type();
-  cpu::with_row_types(cpu::row_type(rows, type), type, [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, type, [&]<class Row, class Result>(Row, Result) {
     cpu::parallel_blocks(
         out.rows(), cpu::row_grain(out.columns()), [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t i = begin; i < end; ++i) {

@@ -1,6 +1,7 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
+#include "backend/row_blocks.hpp"
 
 #include <array>
 #include <cmath>
@@ -10,7 +11,6 @@ namespace natgrad {
 using cpu::at;
 using cpu::parallel_runs;
 using cpu::value_of;
-using cpu::with_float_type;
 
 namespace {
 

@@ -115,15 +115,6 @@ inline kernels::DeviceScalar scalar_of(const Scalar& scalar) {
   return {.element = scalar.element().as<double>()};
 }
 
-/// Calls body(T{}) with the float type that `type` names.
-template <class Body>
-void with_float_type(ElementType type, const Body& body) {
-  if (type == ElementType::float64)
-    body(double{});
-  else
-    body(float{});
-}
-
 }  // namespace cuda
 
 }  // namespace natgrad

@@ -19,8 +19,6 @@ namespace natgrad {
 
 namespace {
 
-using cuda::Range;
-
 struct Work {
   kernels::Stream stream;
   const cuda::Blas& blas;
@@ -124,7 +122,7 @@ void add_paired(const Work& work, const RowBlocks& rows, bool adds, const View& 
   bool writes = false;  // the first pair
   bool scales = false;  // the last one
   for_each_pair(rows, [&](const RowBlock& left, const RowBlock& right) {
-    scales = cuda::covers(left, {0, rows.rows()}) && cuda::covers(right, {0, rows.rows()});
+    scales = covers(left, {0, rows.rows()}) && covers(right, {0, rows.rows()});
     if (pairs++ == 0) writes = scales && !adds;
   });
   if (!writes && !adds) kernels::scale_triangle(work.stream, true, 0, K);
@@ -202,20 +200,6 @@ void add_columns(const Work& work, const RowBlocks& rows, const Columns& columns
                          at<Result>(K, hull.begin, hull.begin), K.leading_dimension());
 }
 
-/// Whether an earlier block has the same parameter: each is taken once, with all of its blocks.
-bool is_repeated(const RowBlocks& rows, const RowBlock& block, bool bias) {
-  for (const RowBlock* other = rows.blocks.data(); other != &block; ++other) {
-    if (bias ? share_bias(*other, block) : share_weight(*other, block)) return true;
-  }
-  return false;
-}
-
-bool is_alone(const RowBlocks& rows, const RowBlock& block) {
-  return std::none_of(rows.blocks.begin(), rows.blocks.end(), [&](const RowBlock& other) {
-    return &other != &block && share_bias(other, block);
-  });
-}
-
 template <class Row, class Result>
 void add_formed_weight(const Work& work, const RowBlocks& rows, const RowBlock& block,
                        const View& K, Result* formed) {
@@ -265,7 +249,7 @@ void CudaBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
   const auto is_formed = [](const RowBlock& block) { return block.formed; };
   const bool formed = std::any_of(rows.blocks.begin(), rows.blocks.end(), is_formed);
   if (formed) kernels::scale_triangle(stream_->get(), true, 0, K);
-  cuda::with_row_types(rows, K.type(), [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, K.type(), [&]<class Row, class Result>(Row, Result) {
     auto* memory = static_cast<Result*>(scratch.data);
     for (const RowBlock& block : rows.blocks) {
       if (!block.formed) continue;

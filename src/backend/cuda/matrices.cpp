@@ -1,11 +1,11 @@
 #include "kernels/matrices.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
+#include "backend/row_blocks.hpp"
 
 namespace natgrad {
 
 using cuda::scalar_of;
-using cuda::with_float_type;
 
 void CudaBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
                        const ConstView& B, double b, const View& C) {

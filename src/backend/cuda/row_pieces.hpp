@@ -1,6 +1,6 @@
 #pragma once
 
-#include "backend/backend.hpp"
+#include "backend/row_blocks.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/vectors.hpp"
 
@@ -26,49 +26,6 @@ inline constexpr std::int64_t least_formed_columns = 64;
 inline constexpr std::int64_t formed_numbers = std::int64_t{1} << 23;
 /// Numbers of a factor that apply and adjoint take at a time: 64 MiB in float.
 inline constexpr std::int64_t product_numbers = std::int64_t{1} << 24;
-
-/// Calls body(Row{}, Result{}) with the types of factors and results.
-template <class Body>
-void with_row_types(const RowBlocks& rows, ElementType result, const Body& body) {
-  const bool single =
-      !rows.blocks.empty() && rows.blocks.front().output_score.type() == ElementType::float32;
-  if (result == ElementType::float32)
-    body(float{}, float{});
-  else if (single)
-    body(float{}, double{});
-  else
-    body(double{}, double{});
-}
-
-struct Range {
-  std::int64_t begin;
-  std::int64_t end;
-  bool empty() const { return begin >= end; }
-  std::int64_t size() const { return end - begin; }
-};
-
-inline Range range_of(const RowBlock& block) { return {block.first, block.first + block.rows}; }
-inline Range common(Range a, Range b) {
-  return {std::max(a.begin, b.begin), std::min(a.end, b.end)};
-}
-inline bool covers(const RowBlock& block, Range rows) {
-  return block.first <= rows.begin && rows.end <= block.first + block.rows;
-}
-
-/// Whether every one of `parameters` numbers of these rows is written by exactly one block, which
-/// then may write instead of add.
-inline bool write_once(std::span<const RowBlock> blocks, Range rows, std::int64_t parameters) {
-  std::int64_t covered = 0;
-  for (const RowBlock& block : blocks) {
-    if (rows.empty() || !covers(block, rows)) return false;
-    if (block.bias_offset >= 0) covered += block.outputs;
-    if (block.weight_offset >= 0) covered += block.outputs * block.inputs;
-    for (const RowBlock* other = blocks.data(); other != &block; ++other) {
-      if (share_weight(*other, block) || share_bias(*other, block)) return false;
-    }
-  }
-  return covered == parameters;
-}
 
 /// `own` counts from the block's first row.
 inline kernels::RowShape shape_of(const RowBlock& block, Range own) {

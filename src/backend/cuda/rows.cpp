@@ -13,7 +13,6 @@ namespace natgrad {
 
 namespace {
 
-using cuda::Range;
 using kernels::Matrix;
 
 /// A V^T of some rows, in scratch.
@@ -43,7 +42,7 @@ void adjoint_weight(kernels::Stream stream, const cuda::Blas& blas, const RowBlo
 template <class Row, class Result>
 void materialize_block(kernels::Stream stream, const RowBlock& block, Range rows,
                        const double* scale, bool adds, const View& out) {
-  const Range own = cuda::common(rows, cuda::range_of(block));
+  const Range own = common(rows, range_of(block));
   if (own.empty()) return;
   const auto factors =
       cuda::factors_of<Row>(block, {own.begin - block.first, own.end - block.first});
@@ -74,15 +73,13 @@ void CudaBackend::row_scaling(const ConstView& weights, double uniform,
 
 void CudaBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) {
   const auto current = guard();
-  const auto covers_all = [&](const RowBlock& block) {
-    return cuda::covers(block, {0, rows.rows()});
-  };
+  const auto covers_all = [&](const RowBlock& block) { return covers(block, {0, rows.rows()}); };
   // Where every row is in the first block and in the last, these write and scale.
   const bool writes = !rows.blocks.empty() && covers_all(rows.blocks.front());
   const bool scales = !rows.blocks.empty() && covers_all(rows.blocks.back());
   if (!writes) fill(0, z);
   const double* scale = rows.scale.as<double>();
-  cuda::with_row_types(rows, z.type(), [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, z.type(), [&]<class Row, class Result>(Row, Result) {
     const Result* parameters = v.as<Result>();
     for (const RowBlock& block : rows.blocks) {
       const bool weight = block.weight_offset >= 0;
@@ -112,7 +109,7 @@ void CudaBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z
 void CudaBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
                           Scratch scratch) {
   const auto current = guard();
-  if (!cuda::write_once(rows.blocks, {0, rows.rows()}, g.size())) {
+  if (!write_once(rows.blocks, {0, rows.rows()}, g.size())) {
     if (b == 0)
       fill(0, g);
     else if (b != 1)
@@ -120,7 +117,7 @@ void CudaBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, c
     b = 1;
   }
   const double* scale = rows.scale.as<double>();
-  cuda::with_row_types(rows, g.type(), [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, g.type(), [&]<class Row, class Result>(Row, Result) {
     const auto beta = static_cast<Result>(b);
     auto* product = static_cast<Result*>(scratch.data);
     for (const RowBlock& block : rows.blocks) {
@@ -149,9 +146,9 @@ void CudaBackend::materialize(const RowBlocks& rows, std::int64_t first, const V
   const auto current = guard();
   const Range range{first, first + out.rows()};
   if (range.empty()) return;
-  const bool adds = !cuda::write_once(rows.blocks, range, out.columns());
+  const bool adds = !write_once(rows.blocks, range, out.columns());
   if (adds) fill(0, out);
-  cuda::with_row_types(rows, out.type(), [&]<class Row, class Result>(Row, Result) {
+  with_row_types(rows, out.type(), [&]<class Row, class Result>(Row, Result) {
     for (const RowBlock& block : rows.blocks) {
       materialize_block<Row, Result>(stream_->get(), block, range, rows.scale.as<double>(), adds,
                                      out);
