@@ -260,21 +260,13 @@ struct ColumnSums {
     const std::int64_t column = thread.column();
     const bool inside = column < A.columns;
     T sum = 0;
-    for (std::int64_t i = thread.index.y; inside && i < A.rows; i += sum_rows) {
+    for (std::int64_t i = thread.index.y; inside && i < A.rows; i += thread.threads.y) {
       const T value = A(i, column);
       sum += squares ? value * value : value;
     }
-    T* sums = shared_array<T, sum_columns * sum_rows>() + thread.index.x;
-    sums[thread.index.y * sum_columns] = sum;
-    barrier();
-    for (unsigned half = sum_rows / 2; half > 0; half /= 2) {
-      if (thread.index.y < half) {
-        sums[thread.index.y * sum_columns] += sums[(thread.index.y + half) * sum_columns];
-      }
-      barrier();
-    }
+    const T whole = sum_of_column<T, sum_columns, sum_rows>(thread, sum);
     if (!inside || thread.index.y != 0) return;
-    result[column] = factor * sums[0] + (add ? result[column] : T{0});
+    result[column] = factor * whole + (add ? result[column] : T{0});
   }
 };
 
@@ -290,7 +282,7 @@ void sum_matrix_columns(Stream stream, const ConstView& A, bool squares, double 
   const unsigned blocks = blocks_for(A.columns(), sum_columns, A.columns());
   with_float_type(A.type(), [&]<class T>(T) {
     launch(
-        stream, {blocks}, {sum_columns, sum_rows},
+        stream, {blocks}, {sum_columns, threads_of_a_sum(A.rows(), sum_rows)},
         ColumnSums<T>{matrix<T>(A), squares, static_cast<T>(factor), add, matrix<T>(result).data});
   });
 }

@@ -33,6 +33,29 @@ NATGRAD_DEVICE double combine_threads(const Thread& thread, double value, const 
   return result;
 }
 
+/// Threads that share a sum of `count` terms: a power of two, so many that each has some.
+inline unsigned threads_of_a_sum(std::int64_t count, unsigned most) {
+  constexpr std::int64_t least_terms = 16;
+  unsigned threads = 1;
+  while (2 * threads <= most && 2 * threads * least_terms <= count) threads *= 2;
+  return threads;
+}
+
+/// The sum of the values of a column of the block's threads, thread.threads.y <= `most` of them, a
+/// power of two; every thread must come here, and those with index.y = 0 get it.
+template <class T, unsigned columns, unsigned most>
+NATGRAD_DEVICE T sum_of_column(const Thread& thread, T value) {
+  T* sums = shared_array<T, columns * most>() + thread.index.x;
+  const unsigned i = thread.index.y;
+  sums[i * columns] = value;
+  barrier();
+  for (unsigned half = thread.threads.y / 2; half > 0; half /= 2) {
+    if (i < half) sums[i * columns] += sums[(i + half) * columns];
+    barrier();
+  }
+  return sums[0];
+}
+
 /// Combines what the blocks of an earlier launch left, by one block.
 template <class Combine>
 NATGRAD_DEVICE double combine_blocks(const Thread& thread, const double* partials,

@@ -210,10 +210,10 @@ struct WeighOutputs {
   }
 };
 
-constexpr int bias_columns = 32;
-constexpr int bias_groups = 16;
+constexpr unsigned bias_columns = 32;
+constexpr unsigned bias_groups = 16;
 
-/// The threads of a column each sum every `bias_groups`-th of the weighted terms.
+/// The threads of a column, at most `bias_groups`, take turns at the weighted terms.
 template <class Row, class Result>
 struct AdjointBias {
   static constexpr bool synchronizes = true;
@@ -224,23 +224,18 @@ struct AdjointBias {
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     const std::int64_t output = thread.column();
-    Result* sums = shared_array<Result, bias_columns * bias_groups>() + thread.index.x;
-    const unsigned group = thread.index.y;
-    sums[group * bias_columns] = output < rows.outputs.columns ? share(output, group) : Result{0};
-    barrier();
-    for (unsigned half = bias_groups / 2; half > 0; half /= 2) {
-      if (group < half) sums[group * bias_columns] += sums[(group + half) * bias_columns];
-      barrier();
-    }
-    if (group != 0 || output >= rows.outputs.columns) return;
-    g[output] = beta == Result{0} ? sums[0] : sums[0] + beta * g[output];
+    const bool inside = output < rows.outputs.columns;
+    const Result own = inside ? share(output, thread) : Result{0};
+    const Result sum = sum_of_column<Result, bias_columns, bias_groups>(thread, own);
+    if (!inside || thread.index.y != 0) return;
+    g[output] = beta == Result{0} ? sum : sum + beta * g[output];
   }
 
  private:
-  NATGRAD_DEVICE Result share(std::int64_t output, unsigned group) const {
+  NATGRAD_DEVICE Result share(std::int64_t output, const Thread& thread) const {
     const std::int64_t carrying = rows.shape.carrying();
     Result sum = 0;
-    for (std::int64_t i = group; i < rows.shape.rows * carrying; i += bias_groups) {
+    for (std::int64_t i = thread.index.y; i < rows.shape.rows * carrying; i += thread.threads.y) {
       const std::int64_t n = carrying == 1 ? i : i / carrying;
       const std::int64_t term = n * rows.shape.terms + (i - n * carrying);
       sum += u(n) * static_cast<Result>(rows.outputs(term, output));
@@ -328,7 +323,8 @@ void adjoint_bias(Stream stream, const RowFactors<Row>& rows, const RowWeights<R
                   Result beta, Result* g) {
   constexpr std::int64_t most = std::int64_t{1} << 30;  // no loop over columns
   launch(stream, {blocks_for(rows.outputs.columns, bias_columns, most)},
-         {bias_columns, bias_groups}, AdjointBias<Row, Result>{rows, u, beta, g});
+         {bias_columns, threads_of_a_sum(rows.shape.rows * rows.shape.carrying(), bias_groups)},
+         AdjointBias<Row, Result>{rows, u, beta, g});
 }
 
 template void scale_rows<float>(Stream, const double*, std::int64_t, float*);

@@ -27,7 +27,7 @@ struct RowShape {
     return term == 0 || !bias_first_term;
   }
   /// Terms that carry the bias: the first ones.
-  NATGRAD_DEVICE std::int64_t carrying() const { return bias_first_term ? 1 : terms; }
+  NATGRAD_FORMULA std::int64_t carrying() const { return bias_first_term ? 1 : terms; }
 };
 
 template <class Row>

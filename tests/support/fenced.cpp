@@ -63,6 +63,20 @@ void FencedArray::for_each_element(const Body& body) const {
   }
 }
 
+/// Calls body(first word, words) for runs of adjacent elements.
+template <class Body>
+void FencedArray::for_each_run(const Body& body) const {
+  if (part_ == Part::all && view_.leading_dimension() == view_.columns()) {
+    return body(front_, view_.size() * element_words());
+  }
+  for (std::int64_t i = 0; i < view_.rows(); ++i) {
+    const std::int64_t begin = part_ == Part::upper ? std::min(i, view_.columns()) : 0;
+    const std::int64_t end =
+        part_ == Part::lower ? std::min(i + 1, view_.columns()) : view_.columns();
+    body(word_of(i, begin), (end - begin) * element_words());
+  }
+}
+
 void FencedArray::write(const std::vector<double>& elements) {
   for_each_element([&](std::int64_t i, std::int64_t j, std::int64_t index) {
     std::uint32_t* to = &words_.at(word_of(i, j));
@@ -84,8 +98,8 @@ void FencedArray::write(const std::vector<double>& elements) {
 }
 
 void FencedArray::poison() {
-  for_each_element([&](std::int64_t i, std::int64_t j, std::int64_t) {
-    std::fill_n(words_.begin() + word_of(i, j), element_words(), poison_word);
+  for_each_run([&](std::int64_t first, std::int64_t words) {
+    std::fill_n(words_.begin() + first, words, poison_word);
   });
   send();
 }
@@ -118,19 +132,28 @@ std::vector<double> FencedArray::elements() const {
 }
 
 std::string FencedArray::broken_fence() const {
-  std::vector<bool> fence(words_.size(), true);
-  for_each_element([&](std::int64_t i, std::int64_t j, std::int64_t) {
-    std::fill_n(fence.begin() + word_of(i, j), element_words(), false);
-  });
-  for (std::size_t word = 0; word < words_.size(); ++word) {
-    if (!fence[word] || words_[word] == fence_word) continue;
-    const std::int64_t inside = static_cast<std::int64_t>(word) - front_;
-    if (inside < 0) return detail::message(-inside, " words before the array");
+  std::string broken;
+  std::int64_t next = 0;  // the first word that is not yet looked at
+  const auto look = [&](std::int64_t end) {
+    const auto last = words_.begin() + end;
+    const auto word = std::find_if(words_.begin() + std::min(next, end), last,
+                                   [](std::uint32_t w) { return w != fence_word; });
+    if (word == last || !broken.empty()) return;
+    const std::int64_t inside = (word - words_.begin()) - front_;
+    if (inside < 0) {
+      broken = detail::message(-inside, " words before the array");
+      return;
+    }
     const std::int64_t element = inside / element_words();
     const std::int64_t between = std::max<std::int64_t>(1, view_.leading_dimension());
-    return detail::message("row ", element / between, ", column ", element % between);
-  }
-  return {};
+    broken = detail::message("row ", element / between, ", column ", element % between);
+  };
+  for_each_run([&](std::int64_t first, std::int64_t words) {
+    look(first);
+    next = first + words;
+  });
+  look(static_cast<std::int64_t>(words_.size()));
+  return broken;
 }
 
 }  // namespace natgrad::tests

@@ -52,6 +52,8 @@ class FencedArray {
   std::int64_t element_words() const { return size_of(view_.type()) / 4; }
   template <class Body>
   void for_each_element(const Body& body) const;
+  template <class Body>
+  void for_each_run(const Body& body) const;
   View whole() const;
   void send();
 
