@@ -48,8 +48,8 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
     ${host_libraries} GTest::gtest)
 
   # With many small steps or large sizes: too slow under sanitizers.
-  set(slow_on_the_emulated_device accuracy_test centring_test gradients_test loop_test
-    loop_rules_test)
+  set(slow_on_the_emulated_device accuracy_test centring_test checkpoint_test failed_steps_test
+    gradients_test loop_test loop_rules_test)
   # emulated_test(NAME objects...): its tests, whose work runs as late as allowed.
   function(emulated_test name)
     set(label emulated)
