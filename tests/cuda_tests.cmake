@@ -50,7 +50,7 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   # With many small steps or large sizes: too slow under sanitizers.
   set(slow_on_the_emulated_device accuracy_test centring_test checkpoint_test failed_steps_test
     gradients_test loop_test loop_rules_test)
-  # emulated_test(NAME objects...): its tests, whose work runs as late as allowed.
+  # emulated_test(NAME objects...): its tests, whose work runs as late as allowed, and once more at once.
   function(emulated_test name)
     set(label emulated)
     if(name IN_LIST slow_on_the_emulated_device)
@@ -60,13 +60,13 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
     target_link_libraries(emulated_${name} PRIVATE natgrad_emulated)
     gtest_discover_tests(emulated_${name} TEST_PREFIX emulated. DISCOVERY_TIMEOUT 60
       PROPERTIES LABELS ${label} ENVIRONMENT OMP_WAIT_POLICY=passive)
+    # And at once, which no sanitizer needs to see again.
+    gtest_discover_tests(emulated_${name} TEST_PREFIX emulated.eager. DISCOVERY_TIMEOUT 60
+      PROPERTIES LABELS slow ENVIRONMENT "OMP_WAIT_POLICY=passive;NATGRAD_EMULATED_EAGER=1")
   endfunction()
 
   emulated_test(operations_test $<TARGET_OBJECTS:operations_cuda_test_objects>
     $<TARGET_OBJECTS:operation_cases>)
-  # And at once, which no sanitizer needs to see again.
-  gtest_discover_tests(emulated_operations_test TEST_PREFIX emulated.eager. DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS slow ENVIRONMENT "OMP_WAIT_POLICY=passive;NATGRAD_EMULATED_EAGER=1")
   emulated_test(contracts_test emulated_contracts_test.cpp)
   foreach(name ${device_tests})
     emulated_test(${name}_test $<TARGET_OBJECTS:${name}_test_objects>)
