@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/backend.hpp"
 #include "natgrad/context.hpp"
 
 #include <benchmark/benchmark.h>
@@ -24,16 +25,20 @@ void configure(benchmark::internal::Benchmark* benchmark);
 
 /// Operations a second of a square product of this type, measured now: what shares of peak refer
 /// to.
-double gemm_peak(ElementType type);
+double gemm_peak(ElementType type, MathMode mode = MathMode::strict);
 
 /// Measures gemm and copy rates and puts them into the output's head: every run shows its peaks.
 void add_peaks_to_context();
 
 /// What all benchmarks run on, between the two calls. Throws `DeviceError` where it is missing.
-void open_device(DeviceKind kind);
+void open_device(DeviceKind kind, bool allow_tf32);
 void close_device();
 Context bench_context();
 bool on_cuda();
+/// Whether steps and Gram matrices are to be taken with TF32, and how their products are computed
+/// then.
+bool allows_tf32();
+MathMode bench_mode();
 
 /// Seconds between two points of a context's work, enqueued work included.
 class Timer {

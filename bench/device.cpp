@@ -35,6 +35,7 @@ class CpuTimer final : public Timer {
 struct OpenDevice {
   Context context;
   std::unique_ptr<Timer> timer;
+  bool allows_tf32 = false;
 };
 
 std::optional<OpenDevice>& device() {
@@ -44,19 +45,22 @@ std::optional<OpenDevice>& device() {
 
 }  // namespace
 
-void open_device(DeviceKind kind) {
+void open_device(DeviceKind kind, bool allow_tf32) {
   const Context::Options options = {.on_warning = [](std::string_view text) {
     std::fprintf(stderr, "natgrad-bench: %.*s\n", static_cast<int>(text.size()), text.data());
   }};
   const bool cuda = kind == DeviceKind::cuda;
   const Context context = cuda ? Context::cuda(options) : Context::cpu(options);
-  device() = {context, cuda ? cuda_timer(context) : std::make_unique<CpuTimer>(context)};
+  device() = {context, cuda ? cuda_timer(context) : std::make_unique<CpuTimer>(context),
+              allow_tf32};
 }
 
 void close_device() { device().reset(); }
 
 Context bench_context() { return device().value().context; }
 bool on_cuda() { return bench_context().device().kind == DeviceKind::cuda; }
+bool allows_tf32() { return device().value().allows_tf32; }
+MathMode bench_mode() { return bench_context().state().backend().mode(allows_tf32()); }
 Timer& bench_timer() { return *device().value().timer; }
 
 Array upload(const std::vector<float>& values, Shape shape) {

@@ -21,7 +21,7 @@ class Factorization {
     backend_.fill(0, matrix_);
     backend_.syrk(triangle, Transpose::no, 1, root, 0, matrix_);
     backend_.add_to_diagonal(static_cast<double>(n), matrix_);
-    scratch_.bytes = backend_.potrf_scratch(triangle, n, type);
+    scratch_.bytes = backend_.potrf_scratch(triangle, n, n, type);
     memory_ = context_.array({scratch_.bytes / 8 + 1, 1}, ElementType::float64);
     scratch_.data = memory_.view().data();
   }

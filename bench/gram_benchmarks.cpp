@@ -57,7 +57,7 @@ class Grams {
   double time(bool formed) {
     block_.formed = formed;
     return seconds([&] {
-      context_.state().backend().gram({{&block_, 1}, scale_}, gram_, scratch_);
+      context_.state().backend().gram({{&block_, 1}, scale_, bench_mode()}, gram_, scratch_);
     });
   }
 
@@ -96,7 +96,7 @@ void gram(benchmark::State& state, const LayerCase& which) {
 
 /// K = S S^T of formed rows, on N^2 P operations: one triangle.
 void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
-  const double peak = gemm_peak(ElementType::float32);
+  const double peak = gemm_peak(ElementType::float32, bench_mode());
   const Context context = bench_context();
   Backend& backend = context.state().backend();
   const Array S = normal_matrix({n, p}, ElementType::float32, 1);
@@ -104,7 +104,7 @@ void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
   backend.fill(1, scale);
   const RowBlock block = {
       .rows = n, .outputs = p, .formed = true, .bias_offset = 0, .output_score = S};
-  const RowBlocks rows = {{&block, 1}, scale};
+  const RowBlocks rows = {{&block, 1}, scale, bench_mode()};
   const Array gram = context.array({n, n}, ElementType::float32);
   const std::int64_t bytes =
       backend.rows_scratch(rows.blocks, n, ElementType::float32, ElementType::float32);

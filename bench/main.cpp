@@ -1,5 +1,5 @@
-// natgrad-bench [--device cpu|cuda]: and Google Benchmark's options; standard output holds its
-// output alone.
+// natgrad-bench [--device cpu|cuda] [--allow-tf32]: and Google Benchmark's options; standard output
+// holds its output alone.
 
 #include "backend/cpu/blas_environment.hpp"
 #include "benchmarks.hpp"
@@ -44,6 +44,11 @@ DeviceKind take_device(std::vector<std::string>& arguments) {
   return kind;
 }
 
+/// Takes `--allow-tf32` out of the arguments; whether it was there.
+bool take_tf32(std::vector<std::string>& arguments) {
+  return std::erase(arguments, "--allow-tf32") > 0;
+}
+
 /// What every figure of the project is taken with, before the arguments, which may say otherwise.
 std::vector<std::string> with_defaults(int argc, char** argv) {
   std::vector<std::string> arguments(argv, argv + argc);
@@ -54,7 +59,8 @@ std::vector<std::string> with_defaults(int argc, char** argv) {
 
 /// Returns the exit code.
 int run_benchmarks(std::vector<std::string> arguments) {
-  natgrad::bench::open_device(take_device(arguments));
+  const bool tf32 = take_tf32(arguments);
+  natgrad::bench::open_device(take_device(arguments), tf32);
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   int count = static_cast<int>(pointers.size());

@@ -21,20 +21,23 @@ double copy_bytes() { return 2.0 * sizeof(float) * static_cast<double>(copy_numb
 /// A square product.
 class Gemm {
  public:
-  explicit Gemm(ElementType type)
+  Gemm(ElementType type, MathMode mode)
       : context_(bench_context()),
+        mode_(mode),
         a_(normal_matrix({gemm_size(), gemm_size()}, type, 1)),
         b_(normal_matrix({gemm_size(), gemm_size()}, type, 2)),
         c_(context_.array({gemm_size(), gemm_size()}, type)) {
     context_.state().backend().fill(0, c_);
   }
   double operator()() const {
-    return seconds(
-        [&] { context_.state().backend().gemm(Transpose::no, Transpose::yes, 1, a_, b_, 0, c_); });
+    return seconds([&] {
+      context_.state().backend().gemm(Transpose::no, Transpose::yes, 1, a_, b_, 0, c_, mode_);
+    });
   }
 
  private:
   Context context_;
+  MathMode mode_;
   Array a_, b_, c_;
 };
 
@@ -54,6 +57,8 @@ class Copy {
   Context context_;
   Array from_, to_;
 };
+
+bool has_tf32() { return bench_context().state().backend().has_tf32(); }
 
 template <class Work>
 double best_seconds(const Work& work) {
@@ -76,13 +81,19 @@ void rate(benchmark::State& state, const Work& work, double amount, const char* 
 
 }  // namespace
 
-double gemm_peak(ElementType type) { return gemm_operations() / best_seconds(Gemm(type)); }
+double gemm_peak(ElementType type, MathMode mode) {
+  return gemm_operations() / best_seconds(Gemm(type, mode));
+}
 
 void add_peaks_to_context() {
   benchmark::AddCustomContext("device", on_cuda() ? cuda_name(bench_context()) : "cpu");
   const auto giga = [](double rate) { return std::to_string(rate * 1e-9); };
   benchmark::AddCustomContext("peak_gemm_float_gflops", giga(gemm_peak(ElementType::float32)));
   benchmark::AddCustomContext("peak_gemm_double_gflops", giga(gemm_peak(ElementType::float64)));
+  if (has_tf32()) {
+    benchmark::AddCustomContext("peak_gemm_tf32_gflops",
+                                giga(gemm_peak(ElementType::float32, MathMode::tf32)));
+  }
   benchmark::AddCustomContext("peak_copy_gbytes", giga(copy_bytes() / best_seconds(Copy())));
 }
 
@@ -106,12 +117,14 @@ void configure(benchmark::internal::Benchmark* benchmark) {
 }
 
 void register_peaks() {
-  for (const ElementType type : {ElementType::float32, ElementType::float64}) {
-    const std::string name = std::string("peak/gemm/") + to_string(type);
-    configure(benchmark::RegisterBenchmark(name.c_str(), [type](benchmark::State& state) {
-      rate(state, Gemm(type), gemm_operations(), "operations_per_second");
+  const auto add = [](const char* name, ElementType type, MathMode mode) {
+    configure(benchmark::RegisterBenchmark(name, [=](benchmark::State& state) {
+      rate(state, Gemm(type, mode), gemm_operations(), "operations_per_second");
     }));
-  }
+  };
+  add("peak/gemm/float32", ElementType::float32, MathMode::strict);
+  add("peak/gemm/float64", ElementType::float64, MathMode::strict);
+  if (has_tf32()) add("peak/gemm/tf32", ElementType::float32, MathMode::tf32);
   configure(benchmark::RegisterBenchmark("peak/copy", [](benchmark::State& state) {
     rate(state, Copy(), copy_bytes(), "bytes_per_second");
   }));

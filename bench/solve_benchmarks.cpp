@@ -109,7 +109,8 @@ class Solve {
     backend_.gram(scores_blocks(), gram, memory.scratch);
     backend_.add_to_diagonal(lambda, gram);
     backend_.copy(r_, y);
-    const std::int64_t bytes = backend_.potrf_scratch(Triangle::lower, n_, ElementType::float64);
+    const std::int64_t bytes =
+        backend_.potrf_scratch(Triangle::lower, n_, n_, ElementType::float64);
     const Array work = wide_array((bytes + 7) / 8);
     backend_.potrf(Triangle::lower, gram, info, {work.view().data(), bytes});
     backend_.potrs(Triangle::lower, gram, y);

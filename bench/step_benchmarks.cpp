@@ -36,7 +36,10 @@ class Steps {
  public:
   Steps(const StepCase& which, std::int64_t rows)
       : context_(bench_context()),
-        net_(context_, {.sizes = which.sizes, .activation = which.activation, .seed = 1}),
+        net_(context_, {.sizes = which.sizes,
+                        .activation = which.activation,
+                        .seed = 1,
+                        .allow_tf32 = allows_tf32()}),
         rows_(rows),
         inputs_(upload(normal_numbers(rows * which.sizes.front(), 2), {rows, which.sizes.front()})),
         labels_(context_.array({rows, 1}, ElementType::int32)),
@@ -49,7 +52,8 @@ class Steps {
                  {.damping = {.absolute = 0.03},
                   .step = FixedRate{1e-3},
                   .momentum = which.momentum,
-                  .form = Form::dual}),
+                  .form = Form::dual,
+                  .allow_tf32 = allows_tf32()}),
         plain_(net_.parameters(), {.rule = Sgd{.momentum = 0}, .rate = 1e-4}) {
     std::vector<std::int32_t> labels(static_cast<std::size_t>(rows));
     const std::int64_t classes = which.sizes.back();
@@ -100,7 +104,7 @@ void step(benchmark::State& state, const StepCase& which, std::int64_t rows) {
   Steps steps(which, rows);
   steps.exact();
   steps.plain();
-  const double peak = gemm_peak(ElementType::float32);
+  const double peak = gemm_peak(ElementType::float32, bench_mode());
   double exact = 0;
   double plain = 0;
   for (auto _ : state) {

@@ -163,6 +163,30 @@ TEST(accuracy, the_optimizer_refines_its_directions) {
   }
 }
 
+/// On a device without TF32 as elsewhere, but for a bound that is larger there.
+TEST(accuracy, tf32_errs_within_its_bound_and_is_refined) {
+  for (Family family : families) {
+    for (Right right : rights) {
+      SCOPED_TRACE(name_of(family));
+      Problem problem(family, 64, 400, 3);
+      const double lambda = 1e-2 * problem.largest;
+      const Numbers exact = problem.exact(right, lambda);
+      FisherMatrix::Options options{
+          .form = Form::dual, .damping = {.absolute = lambda}, .allow_tf32 = true};
+      for (options.refinement = 0; options.refinement <= 4; options.refinement += 4) {
+        const Solved solved = problem.solve(right, options);
+        EXPECT_EQ(solved.report.outcome, Outcome::accepted);
+        const double error = relative_error(solved.direction, exact);
+        EXPECT_TRUE(error <= solved.report.error_bound)
+            << error << ", " << solved.report.error_bound;
+        if (options.refinement > 0) {
+          EXPECT_TRUE(error <= 1e-5) << error;
+        }
+      }
+    }
+  }
+}
+
 /// What lies in the middle of some numbers.
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),

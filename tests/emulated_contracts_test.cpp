@@ -3,6 +3,7 @@
 #include "support/device.hpp"
 #include "support/emulated_cuda/control.hpp"
 #include "support/layered_batch.hpp"
+#include "support/tolerance.hpp"
 
 #include <gtest/gtest.h>
 
@@ -25,6 +26,7 @@ class EmulatedContracts : public testing::Test {
   void TearDown() override {
     emulated_cuda::set_devices(1);
     emulated_cuda::set_driver_version(CUDART_VERSION);
+    emulated_cuda::set_compute_capability(8);
     emulated_cuda::fail_allocation(0);
     emulated_cuda::fail_handles(false);
     emulated_cuda::fail_factorization(0);
@@ -92,6 +94,40 @@ TEST_F(device_contracts, a_factorization_that_fails_is_an_outcome) {
   EXPECT_EQ(batch.theta_memory(), theta);
   optimizer.step(scores);
   EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+}
+
+/// By what a direction differs with TF32 allowed, relatively.
+double change_by_tf32(const Scores& scores, NaturalGradient::Options options) {
+  options.damping = {.absolute = 0.1};
+  const auto direction = [&](bool allowed) {
+    options.allow_tf32 = allowed;
+    NaturalGradient optimizer(scores.parameters(), options);
+    Tensor<float> d = zeros<float>(scores.parameters().size());
+    optimizer.direction(scores, d.view());
+    EXPECT_EQ(optimizer.direction_report().outcome, Outcome::accepted);
+    return d.numbers();
+  };
+  return relative_error(direction(true), direction(false));
+}
+
+TEST_F(device_contracts, tf32_is_taken_where_it_is_allowed_and_nowhere_else) {
+  const LayeredBatch<float> batch(net);
+  Tensor<float> rows(batch.rows);
+  DenseScores dense(batch.parameters);
+  dense.begin(rows.view(), {});
+  const LayerScores layers = batch.scores();
+  for (const Scores* scores :
+       {static_cast<const Scores*>(&layers), static_cast<const Scores*>(&dense)}) {
+    const double change = change_by_tf32(*scores, {.form = Form::dual});
+    EXPECT_TRUE(change > 1e-5 && change < 1e-2) << change;
+    const double refined = change_by_tf32(*scores, {.form = Form::dual, .refinement = 4});
+    EXPECT_TRUE(refined < 1e-6) << refined;
+    EXPECT_EQ(change_by_tf32(*scores, {.form = Form::primal}), 0);
+    EXPECT_EQ(change_by_tf32(*scores, {.form = Form::dual, .gram_type = ElementType::float64}), 0);
+  }
+  emulated_cuda::set_compute_capability(7);
+  const LayeredBatch<float> older(net);
+  EXPECT_EQ(change_by_tf32(older.scores(), {.form = Form::dual}), 0);
 }
 
 TEST_F(device_contracts, arrays_lie_where_their_views_say) {

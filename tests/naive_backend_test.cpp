@@ -133,10 +133,10 @@ TEST_F(naive_backend, gemm) {
   Numbers<double> A = matrix(2, {1, 2, 3, 4, 5, 6});   // 2 x 3
   Numbers<double> B = matrix(3, {1, 0, 2, 1, 0, -1});  // 3 x 2
   Numbers<double> C = matrix(2, {1, 1, 1, 1});
-  naive.gemm(Transpose::no, Transpose::no, 2, A, B, -1, C);
+  naive.gemm(Transpose::no, Transpose::no, 2, A, B, -1, C, MathMode::strict);
   EXPECT_EQ(C.elements, (Elements{9, -3, 27, -3}));
   Numbers<double> D = matrix(3, Elements(9, nan));
-  naive.gemm(Transpose::yes, Transpose::yes, 1, A, B, 0, D);  // A^T B^T
+  naive.gemm(Transpose::yes, Transpose::yes, 1, A, B, 0, D, MathMode::strict);  // A^T B^T
   EXPECT_EQ(D.elements, (Elements{1, 6, -4, 2, 9, -5, 3, 12, -6}));
 }
 

@@ -98,6 +98,19 @@ void add_product_cases(OperationTable& table) {
     trial.expect_sums(C, 17);
   });
 
+  table.add("gemm", "tf32", [](TestDevice& device) {
+    for_sizes(device, products, [](Trial& trial, const Product& p) {
+      const Operand A = trial.matrix(p.m, p.k, ElementType::float32, Use::input);
+      const Operand B = trial.matrix(p.n, p.k, ElementType::float32, Use::input);
+      const Operand C = trial.matrix(p.m, p.n, ElementType::float32, Use::both);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.gemm(Transpose::no, Transpose::yes, of(1.5), of(A), of(B), of(-0.5), of(C),
+                     MathMode::tf32);
+      });
+      trial.expect_tf32_sums(C, p.k, 2);
+    });
+  });
+
   for (Triangle triangle : {Triangle::lower, Triangle::upper}) {
     const std::string name = triangle == Triangle::lower ? "lower" : "upper";
     for (Transpose transpose : {Transpose::no, Transpose::yes}) {

@@ -288,6 +288,49 @@ void add_materialize_cases(OperationTable& table, const Layout& layout) {
       });
 }
 
+/// Paired, formed and as they are: the ways that products of float rows go.
+void add_tf32_cases(OperationTable& table) {
+  constexpr ElementType single = ElementType::float32;
+  for (const Layout& layout : layouts()) {
+    const std::string name = layout.name;
+    if (name != "network" && name != "terms_formed" && name != "dense") continue;
+    const auto rows_of = [&layout](Trial& trial) {
+      Rows S(trial, layout, 70, single);
+      S.blocks.mode = MathMode::tf32;
+      return S;
+    };
+    table.add("gram", "tf32_" + name, [=](TestDevice& device) {
+      Trial trial(device);
+      const Rows S = rows_of(trial);
+      const Operand K = trial.matrix(70, 70, single, Use::output, Part::lower);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.gram(of(S.blocks), of(K), of.scratch(S.blocks, single));
+      });
+      trial.expect_tf32_sums(K, S.length, 4);
+    });
+    table.add("apply", "tf32_" + name, [=](TestDevice& device) {
+      Trial trial(device);
+      const Rows S = rows_of(trial);
+      const Operand v = trial.vector(S.parameters, single, Use::input);
+      const Operand z = trial.vector(70, single, Use::output);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.apply(of(S.blocks), of(v), of(z), of.scratch(S.blocks, single));
+      });
+      trial.expect_tf32_sums(z, S.length, 2);
+    });
+    table.add("adjoint", "tf32_" + name, [=](TestDevice& device) {
+      Trial trial(device);
+      const Rows S = rows_of(trial);
+      const Operand y = trial.vector(70, single, Use::input);
+      const Operand g = trial.vector(S.parameters, single, Use::both);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.adjoint(of(S.blocks), of(y), of(1), of(g), of.scratch(S.blocks, single));
+      });
+      trial.expect_tf32_sums(g, 70 * (1 + S.terms) + 1, 2);
+    });
+  }
+}
+
 /// A NaN in a factor spreads to the elements that depend on it, and to no other.
 void add_not_finite_cases(OperationTable& table) {
   const Layout& network = layouts()[6];
@@ -377,6 +420,7 @@ void add_row_cases(OperationTable& table) {
     add_adjoint_cases(table, layout);
     add_materialize_cases(table, layout);
   }
+  add_tf32_cases(table);
   add_not_finite_cases(table);
 }
 

@@ -80,6 +80,8 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits --seed 99999999999999999999", "--seed 99999999999999999999"},
       {"digits --device tpu", "--device tpu: expected auto|cpu|cuda"},
       {"digits --precision half", "--precision half: expected float|double"},
+      {"digits --precision double --allow-tf32",
+       "--allow-tf32: has no meaning with --precision double"},
       {"digits --threads 0", "--threads 0: expected a whole number"},
       {"digits --evaluate-every 0", "--evaluate-every 0: expected a whole number"},
   };
@@ -281,6 +283,12 @@ TEST_F(trainer, repeats_itself_bit_for_bit) {
   EXPECT_EQ(without_seconds(first.metrics), without_seconds(second.metrics));
   const Result other = run_with_metrics("digits --steps 7 --batch 300 --seed 5");
   EXPECT_NE(without_seconds(first.metrics), without_seconds(other.metrics));
+}
+
+TEST_F(trainer, has_no_tf32_on_a_cpu) {
+  const std::string arguments = "digits --steps 3 --batch 300 --device cpu";
+  EXPECT_EQ(without_seconds(run_with_metrics(arguments).metrics),
+            without_seconds(run_with_metrics(arguments + " --allow-tf32").metrics));
 }
 
 TEST_F(trainer, learns_the_digits_with_every_optimizer) {

@@ -135,6 +135,7 @@ class NATGRAD_EXPORT NaturalGradient {
     Form form = Form::automatic;
     std::optional<ElementType> gram_type = {};  ///< see `FisherMatrix::Options`
     int refinement = 0;                         ///< see `FisherMatrix::Options`
+    bool allow_tf32 = false;                    ///< see `FisherMatrix::Options`
     /// Bytes, > 0: a batch whose plan is larger is refused (`MemoryError`) before anything is
     /// allocated for it. None: no limit.
     std::optional<std::int64_t> memory_budget = {};

@@ -30,6 +30,15 @@ class Scalar {
 enum class Transpose : std::uint8_t { no, yes };
 enum class Triangle : std::uint8_t { lower, upper };
 
+/// How products of floats are computed; those of doubles are always strict.
+enum class MathMode : std::uint8_t {
+  strict,
+  tf32,  ///< allowed: of factors rounded to eleven significant bits (NVIDIA's TF32), summed in
+         ///< float; strict where a device has no such units
+};
+/// Machine epsilon of a factor rounded to TF32.
+inline constexpr double tf32_epsilon = 0x1p-10;
+
 /// One use of a layer: its share of rows [first, first + rows) of S. With T terms a row and R rows
 /// an input, row n (counted from `first`) and term t read row n T + t of D and row (n / R) T + t of
 /// A, and add to the P numbers of row n
@@ -68,7 +77,8 @@ inline bool share_bias(const RowBlock& a, const RowBlock& b) {
 /// N rows of S as blocks; row n is multiplied by scale[n], float64.
 struct RowBlocks {
   std::span<const RowBlock> blocks;
-  ConstView scale;  // (N) float64
+  ConstView scale;                   // (N) float64
+  MathMode mode = MathMode::strict;  // of gram, apply and adjoint
   std::int64_t rows() const { return scale.rows(); }
 };
 
@@ -89,6 +99,11 @@ class Backend : public detail::Home {
  public:
   /// The CUDA stream that work is ordered on, null on the CPU.
   virtual void* stream() const { return nullptr; }
+  /// Whether `MathMode::tf32` is another arithmetic than `strict` here.
+  virtual bool has_tf32() const { return false; }
+  MathMode mode(bool allow_tf32) const {
+    return allow_tf32 && has_tf32() ? MathMode::tf32 : MathMode::strict;
+  }
   /// Where arrays lie that queued work writes and the host reads without a call; null: where all
   /// others lie.
   virtual std::shared_ptr<const Allocator> visible_memory() const { return nullptr; }
@@ -125,7 +140,8 @@ class Backend : public detail::Home {
   // Matrices.
   /// C = a op(A) op(B) + b C.
   virtual void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
-                    const ConstView& B, double b, const View& C) = 0;
+                    const ConstView& B, double b, const View& C,
+                    MathMode mode = MathMode::strict) = 0;
   /// C = a op(A) op(A)^T + b C, one triangle; transpose: A^T A of A (k, n).
   virtual void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
                     const View& C) = 0;
@@ -135,8 +151,9 @@ class Backend : public detail::Home {
   /// U); info = 0, or > 0 when a pivot is not positive. What NaN gives is unspecified: check
   /// before.
   virtual void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) = 0;
-  /// Bytes of scratch that it takes for n x n numbers of this type.
-  virtual std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const = 0;
+  /// Bytes of scratch that it takes for (n, n) numbers of this type.
+  virtual std::int64_t potrf_scratch(Triangle triangle, std::int64_t n,
+                                     std::int64_t leading_dimension, ElementType type) const = 0;
   /// b = A^-1 b with the factor that `potrf` left in that triangle; b (n).
   virtual void potrs(Triangle triangle, const ConstView& factor, const View& b) = 0;
   /// A_ii += value.

@@ -4,16 +4,14 @@ namespace natgrad::detail {
 
 SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type,
                              std::int64_t work_bytes) {
-  // Sixteen columns keep both diagonals, and rows at multiples of 64 bytes from each other's.
-  constexpr std::int64_t shift = 16;
-  const View both = carver.take({n, n + shift}, type);
+  const View both = carver.take({n, leading_dimension(n)}, type);
   rhs = carver.take({n, 1}, type);
   solution = carver.take({n, 1}, type);
   product = carver.take({n, 1}, type);
   residual = carver.take({n, 1}, type);
   work = {.data = carver.take_bytes(work_bytes), .bytes = work_bytes};
   if (both.empty()) return;
-  const Placement placement{.leading_dimension = n + shift, .device = both.device()};
+  const Placement placement{.leading_dimension = leading_dimension(n), .device = both.device()};
   matrix = View(both.data(), type, {n, n}, placement);
   factor =
       View(static_cast<std::byte*>(both.data()) + shift * size_of(type), type, {n, n}, placement);

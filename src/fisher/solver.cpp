@@ -150,9 +150,10 @@ void Solver::judge() const {
   };
   constexpr double single = std::numeric_limits<float>::epsilon();
   const bool wide = shape_.vectors() == ElementType::float64;
+  const double narrow = shape_.mode == MathMode::tf32 ? tf32_epsilon : single;
   backend_.update_scalars(
       ScalarRule::judge_solve,
-      {.epsilon = wide ? std::numeric_limits<double>::epsilon() : single,
+      {.epsilon = wide ? std::numeric_limits<double>::epsilon() : narrow,
        .bound = bound(),
        .mean = shape_.mean(),
        .rounding = wide && shape_.type == ElementType::float32 ? single / 2 : 0},

@@ -20,6 +20,7 @@ struct SolveShape {
   ElementType type = ElementType::float32;  // of rows, parameters and d
   ElementType gram = ElementType::float32;  // of K and its factor; F is float64
   int refinement = 0;                       // of the dual form
+  MathMode mode = MathMode::strict;         // of products of float rows
   Centre centre = Centre::none;
   bool general = false;          // g is P numbers, not S^T r
   bool based = false;            // d starts from some m
@@ -34,7 +35,8 @@ struct SolveShape {
   bool refined() const { return dual() && refinement > 0; }
   std::int64_t unknowns() const { return dual() ? rows : parameters; }
   void ask_factor_work(const Backend& backend) {
-    factor_work = backend.potrf_scratch(Triangle::upper, unknowns(), factorized());
+    factor_work = backend.potrf_scratch(Triangle::upper, unknowns(),
+                                        SystemBuffers::leading_dimension(unknowns()), factorized());
   }
   ElementType factorized() const { return dual() ? gram : ElementType::float64; }
   /// Of r, y, d and g while they are computed.
@@ -73,7 +75,7 @@ class Solver {
         system_(system),
         b_(buffers),
         scalars_(scalars),
-        rows_(rows),
+        rows_{rows.blocks, rows.scale, shape.mode},
         damped_(backend, system_, scalars) {}
 
   /// u, before anything else is done with rows that are centred in any way. `weights` (N), float64;

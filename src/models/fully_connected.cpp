@@ -144,7 +144,7 @@ void FullyConnected::forward(const ConstView& inputs) {
   for (std::size_t i = 0; i < s.layers.size(); ++i) {
     const State::Layer& layer = s.layers[i];
     const View z = s.preactivation(i);
-    s.backend.gemm(Transpose::no, Transpose::yes, 1, s.input_of(i), layer.weight, 0, z);
+    s.backend.gemm(Transpose::no, Transpose::yes, 1, s.input_of(i), layer.weight, 0, z, s.mode());
     s.backend.bias_activation(s.activation(i), layer.bias, z, s.batch(layer.output));
   }
 }
@@ -167,7 +167,7 @@ void FullyConnected::State::propagate(Array Layer::*score, std::int64_t shared) 
   for (std::size_t i = layers.size() - 1; i > 0; --i) {
     const View delta = batch(layers[i - 1].*score, shared);
     backend.gemm(Transpose::no, Transpose::no, 1, batch(layers[i].*score, shared), layers[i].weight,
-                 0, delta);
+                 0, delta, mode());
     for (std::int64_t k = 0; k < shared; ++k) {
       backend.activation_backward(activation(i - 1), preactivation(i - 1),
                                   batch(layers[i - 1].output), every(delta, k, shared));
@@ -211,7 +211,7 @@ void FullyConnected::gradient(const View& gradient) const {
     const State::Layer& layer = s.layers[i];
     const ConstView score = s.batch(layer.score);
     s.backend.gemm(Transpose::yes, Transpose::no, mean, score, s.input_of(i), 0,
-                   s.parameters.part(layer.weight_segment, gradient));
+                   s.parameters.part(layer.weight_segment, gradient), s.mode());
     s.backend.column_sums(mean, score, s.parameters.part(layer.bias_segment, gradient));
   }
 }

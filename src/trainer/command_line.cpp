@@ -150,6 +150,8 @@ void add_run_options(CLI::App& app, CommandLine& line) {
   add_choice<ElementType>(app, "--precision", line.precision,
                           {{"float", ElementType::float32}, {"double", ElementType::float64}},
                           "of weights and data (default float)");
+  app.add_flag("--allow-tf32", line.allow_tf32,
+               "products of float with eleven bits, where a GPU has TF32");
   add_number(app, "--threads", line.threads, thread_count,
              "CPU threads (default: as many as OpenMP takes)")
       ->type_name("N");

@@ -33,6 +33,7 @@ struct CommandLine {
   std::optional<Rate> rate;
   std::optional<double> max_norm;
   std::optional<std::int64_t> refinement;
+  bool allow_tf32 = false;
   std::optional<Damping> damping;
   std::optional<double> momentum;
   std::optional<double> spring;

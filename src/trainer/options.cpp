@@ -118,7 +118,8 @@ NaturalMethod resolve_natural(const CommandLine& line, double weight_decay) {
       .momentum = natural_momentum(line, otherwise.momentum),
       .weight_decay = weight_decay,
       .form = line.form.value_or(Form::automatic),
-      .refinement = static_cast<int>(line.refinement.value_or(0))};
+      .refinement = static_cast<int>(line.refinement.value_or(0)),
+      .allow_tf32 = line.allow_tf32};
   if (line.max_norm) options.max_norm = *line.max_norm;
   return {.optimizer = options, .fisher = fisher, .draws = line.fisher_draws.value_or(1)};
 }
@@ -194,6 +195,9 @@ Options resolve(const CommandLine& line) {
 
   options.device = line.device;
   options.precision = line.precision;
+  require(!line.allow_tf32 || line.precision == ElementType::float32,
+          "--allow-tf32: has no meaning with --precision double");
+  options.allow_tf32 = line.allow_tf32;
   options.threads = line.threads;
   options.evaluate_every = line.evaluate_every;
   require_files_of_their_own(line);

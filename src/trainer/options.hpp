@@ -41,6 +41,7 @@ struct Options {
 
   std::optional<DeviceKind> device;  // none: the best there is
   ElementType precision = ElementType::float32;
+  bool allow_tf32 = false;
   std::optional<std::int64_t> threads;
 
   std::optional<std::int64_t> evaluate_every;  // steps; none: at the end of every epoch

@@ -209,7 +209,8 @@ FullyConnected::Options net_options(const Options& options, const io::Dataset& d
   return {.sizes = sizes,
           .activation = options.activation,
           .type = options.precision,
-          .seed = options.seed};
+          .seed = options.seed,
+          .allow_tf32 = options.allow_tf32};
 }
 
 void train(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,

@@ -107,7 +107,7 @@ void NaiveBackend::adam(const ConstView& g, double rate, double beta1, double be
 }
 
 void NaiveBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
-                        const ConstView& B, double b, const View& C) {
+                        const ConstView& B, double b, const View& C, MathMode) {
   const std::int64_t inner = transpose_a == Transpose::no ? A.columns() : A.rows();
   for_each(C, [&](auto i, auto j) {
     Real sum = 0;
@@ -141,7 +141,9 @@ void NaiveBackend::symv(Triangle triangle, const ConstView& A, const ConstView& 
   }
 }
 
-std::int64_t NaiveBackend::potrf_scratch(Triangle, std::int64_t, ElementType) const { return 0; }
+std::int64_t NaiveBackend::potrf_scratch(Triangle, std::int64_t, std::int64_t, ElementType) const {
+  return 0;
+}
 
 void NaiveBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch) {
   const std::int64_t n = A.rows();

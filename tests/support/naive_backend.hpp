@@ -31,12 +31,13 @@ class NaiveBackend final : public Backend {
             std::int64_t step, const View& mean, const View& square, const View& theta) override;
 
   void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
-            const ConstView& B, double b, const View& C) override;
+            const ConstView& B, double b, const View& C, MathMode mode) override;
   void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
             const View& C) override;
   void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) override;
   void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) override;
-  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const override;
+  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t leading_dimension,
+                             ElementType type) const override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
   void add_to_diagonal(Scalar value, const View& A) override;
   void diagonal(const ConstView& A, const View& d) override;

@@ -65,7 +65,7 @@ RowBlocks Side::operator()(const TrialRows& rows) const {
     blocks.back().input = (*this)(block.input);
     blocks.back().output_score = (*this)(block.output_score);
   }
-  return {.blocks = blocks, .scale = (*this)(rows.scale)};
+  return {.blocks = blocks, .scale = (*this)(rows.scale), .mode = rows.mode};
 }
 
 Scratch Side::scratch(const TrialRows& rows, ElementType type) const {
@@ -76,7 +76,8 @@ Scratch Side::scratch(const TrialRows& rows, ElementType type) const {
 
 Scratch Side::factor_scratch(Triangle triangle, Operand matrix) const {
   const View A = (*this)(matrix);
-  return fenced_scratch(trial_.backend(place_).potrf_scratch(triangle, A.rows(), A.type()));
+  return fenced_scratch(
+      trial_.backend(place_).potrf_scratch(triangle, A.rows(), A.leading_dimension(), A.type()));
 }
 
 Scratch Side::fenced_scratch(std::int64_t bytes) const {
@@ -233,6 +234,13 @@ void Trial::expect_sums(Operand operand, std::int64_t length) const {
 
 void Trial::expect_sums(Operand operand, std::int64_t length, ElementType arithmetic) const {
   compare(operand, [=](double magnitude) { return sum_bound(length, arithmetic, magnitude); });
+}
+
+void Trial::expect_tf32_sums(Operand operand, std::int64_t length, int factors) const {
+  compare(operand, [=](double magnitude) {
+    return sum_bound(length, ElementType::float32, magnitude) +
+           factors * tf32_epsilon / 2 * (1 + tf32_epsilon) * magnitude;
+  });
 }
 
 void Trial::expect_rounded(Operand operand, double roundings) const {

@@ -43,6 +43,7 @@ struct TrialRows {
   std::vector<TrialBlock> blocks;
   Operand scale;
   ElementType type = ElementType::float32;  // of the factors
+  MathMode mode = MathMode::strict;
 };
 
 class Trial;
@@ -119,6 +120,8 @@ class Trial {
   /// Within the error of sums of `length` products.
   void expect_sums(Operand operand, std::int64_t length) const;
   void expect_sums(Operand operand, std::int64_t length, ElementType arithmetic) const;
+  /// Within the error of sums of `length` products of so many float factors rounded to TF32.
+  void expect_tf32_sums(Operand operand, std::int64_t length, int factors) const;
   /// Within so many roundings of the twin, relative to the magnitude.
   void expect_rounded(Operand operand, double roundings) const;
   /// Within one bound for all elements.

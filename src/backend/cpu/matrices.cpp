@@ -69,7 +69,7 @@ void reduce_columns(const ConstView& A, const View& result, const Reduce& reduce
 }  // namespace
 
 void CpuBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
-                      const ConstView& B, double b, const View& C) {
+                      const ConstView& B, double b, const View& C, MathMode) {
   const std::int64_t inner = transpose_a == Transpose::yes ? A.rows() : A.columns();
   with_float_type(C.type(), [&]<class T>(T) {
     blas::gemm<T>(transpose_a, transpose_b, C.rows(), C.columns(), inner, static_cast<T>(a),
@@ -93,7 +93,9 @@ void CpuBackend::symv(Triangle triangle, const ConstView& A, const ConstView& x,
   });
 }
 
-std::int64_t CpuBackend::potrf_scratch(Triangle, std::int64_t, ElementType) const { return 0; }
+std::int64_t CpuBackend::potrf_scratch(Triangle, std::int64_t, std::int64_t, ElementType) const {
+  return 0;
+}
 
 void CpuBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch) {
   with_float_type(A.type(), [&]<class T>(T) {

@@ -12,10 +12,11 @@ namespace {
 template <class T>
 constexpr cudaDataType type_of = std::is_same_v<T, double> ? CUDA_R_64F : CUDA_R_32F;
 
-// Strict: products of float are products of float, not of their first eleven bits.
 template <class T>
-constexpr cublasComputeType_t arithmetic_of =
-    std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+cublasComputeType_t arithmetic_of(MathMode mode) {
+  if (std::is_same_v<T, double>) return CUBLAS_COMPUTE_64F;
+  return mode == MathMode::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
 
 /// The function for T of a pair.
 template <class T, class Single, class Double>
@@ -71,31 +72,35 @@ void Blas::release() {
 template <class T>
 void Blas::gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
                 const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
-                std::int64_t ldc) const {
+                std::int64_t ldc, MathMode mode) const {
   if (m == 0 || n == 0) return;
   if (k == 0) {
     return kernels::scale_matrix(stream_, static_cast<double>(beta), matrix(c, m, n, ldc));
   }
   // C^T = op(B)^T op(A)^T.
-  check(
-      cublasGemmEx_64(blas_.get(), operation(tb == Transpose::yes), operation(ta == Transpose::yes),
-                      n, m, k, &alpha, b, type_of<T>, leading(ldb), a, type_of<T>, leading(lda),
-                      &beta, c, type_of<T>, leading(ldc), arithmetic_of<T>, CUBLAS_GEMM_DEFAULT),
-      "gemm");
+  check(cublasGemmEx_64(blas_.get(), operation(tb == Transpose::yes),
+                        operation(ta == Transpose::yes), n, m, k, &alpha, b, type_of<T>,
+                        leading(ldb), a, type_of<T>, leading(lda), &beta, c, type_of<T>,
+                        leading(ldc), arithmetic_of<T>(mode), CUBLAS_GEMM_DEFAULT),
+        "gemm");
 }
 
 template <class T>
 void Blas::syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
-                const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc) const {
+                const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc, MathMode mode) const {
   if (n == 0) return;
   if (k == 0) {
     return kernels::scale_triangle(stream_, triangle == Triangle::lower, static_cast<double>(beta),
                                    matrix(c, n, n, ldc));
   }
-  check(select<T>(cublasSsyrk_64, cublasDsyrk_64)(blas_.get(), by_columns(triangle),
-                                                  operation(transpose == Transpose::no), n, k,
-                                                  &alpha, a, leading(lda), &beta, c, leading(ldc)),
-        "syrk");
+  // The one product whose arithmetic the handle's mode decides.
+  const bool fast = mode == MathMode::tf32;
+  if (fast) check(cublasSetMathMode(blas_.get(), CUBLAS_TF32_TENSOR_OP_MATH), "set the math mode");
+  const cublasStatus_t status = select<T>(cublasSsyrk_64, cublasDsyrk_64)(
+      blas_.get(), by_columns(triangle), operation(transpose == Transpose::no), n, k, &alpha, a,
+      leading(lda), &beta, c, leading(ldc));
+  if (fast) check(cublasSetMathMode(blas_.get(), CUBLAS_DEFAULT_MATH), "set the math mode");
+  check(status, "syrk");
 }
 
 template <class T>
@@ -110,12 +115,12 @@ void Blas::symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda,
 }
 
 template <class T>
-std::int64_t Blas::potrf_scratch(Triangle triangle, std::int64_t n) const {
+std::int64_t Blas::potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t lda) const {
   if (n == 0) return 0;
   std::size_t device = 0;
   std::size_t host = 0;
   check(cusolverDnXpotrf_bufferSize(solver_.get(), params_.get(), by_columns(triangle), n,
-                                    type_of<T>, nullptr, n, type_of<T>, &device, &host),
+                                    type_of<T>, nullptr, leading(lda), type_of<T>, &device, &host),
         "workspace of potrf");
   // A whole number of elements.
   return static_cast<std::int64_t>((device + 15) / 16 * 16);
@@ -157,13 +162,13 @@ void Blas::potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_
 
 #define NATGRAD_INSTANTIATE(T)                                                                     \
   template void Blas::gemm<T>(Transpose, Transpose, std::int64_t, std::int64_t, std::int64_t, T,   \
-                              const T*, std::int64_t, const T*, std::int64_t, T, T*, std::int64_t) \
-      const;                                                                                       \
+                              const T*, std::int64_t, const T*, std::int64_t, T, T*, std::int64_t, \
+                              MathMode) const;                                                     \
   template void Blas::syrk<T>(Triangle, Transpose, std::int64_t, std::int64_t, T, const T*,        \
-                              std::int64_t, T, T*, std::int64_t) const;                            \
+                              std::int64_t, T, T*, std::int64_t, MathMode) const;                  \
   template void Blas::symv<T>(Triangle, std::int64_t, const T*, std::int64_t, const T*, T*) const; \
   template void Blas::potrf<T>(Triangle, std::int64_t, T*, std::int64_t, int*, Scratch);           \
-  template std::int64_t Blas::potrf_scratch<T>(Triangle, std::int64_t) const;                      \
+  template std::int64_t Blas::potrf_scratch<T>(Triangle, std::int64_t, std::int64_t) const;        \
   template void Blas::potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*, int*) const;
 NATGRAD_INSTANTIATE(float)
 NATGRAD_INSTANTIATE(double)

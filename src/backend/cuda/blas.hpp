@@ -23,12 +23,13 @@ class Blas {
   template <class T>
   void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
             const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
-            std::int64_t ldc) const;
+            std::int64_t ldc, MathMode mode = MathMode::strict) const;
 
   /// One triangle of C (n, n) = alpha op(A) op(A)^T + beta C.
   template <class T>
   void syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
-            const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc) const;
+            const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc,
+            MathMode mode = MathMode::strict) const;
 
   /// y = A x for symmetric A (n, n).
   template <class T>
@@ -40,7 +41,7 @@ class Blas {
   template <class T>
   void potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int* info, Scratch scratch);
   template <class T>
-  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n) const;
+  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t lda) const;
 
   /// x = A^-1 x with the factor of `potrf`; `info` on the device.
   template <class T>

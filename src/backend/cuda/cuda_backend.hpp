@@ -25,6 +25,7 @@ class CudaBackend final : public Backend {
 
   Device device() const override { return {DeviceKind::cuda, stream_->device()}; }
   void* stream() const override { return stream_->get(); }
+  bool has_tf32() const override { return has_tf32_; }
 
   // memory.cpp
   std::shared_ptr<const Allocator> visible_memory() const override { return visible_memory_; }
@@ -53,12 +54,13 @@ class CudaBackend final : public Backend {
 
   // matrices.cpp
   void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
-            const ConstView& B, double b, const View& C) override;
+            const ConstView& B, double b, const View& C, MathMode mode) override;
   void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
             const View& C) override;
   void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) override;
   void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) override;
-  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const override;
+  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t leading_dimension,
+                             ElementType type) const override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
   void add_to_diagonal(Scalar value, const View& A) override;
   void diagonal(const ConstView& A, const View& d) override;
@@ -105,6 +107,7 @@ class CudaBackend final : public Backend {
   cuda::Blas blas_;
   double* partials_;  // of reductions
   int* info_;         // of factorizations
+  bool has_tf32_;
 };
 
 namespace cuda {

@@ -8,7 +8,6 @@
 
 #include "kernels/gram.hpp"
 
-#include "backend/cuda/blas.hpp"
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/row_pieces.hpp"
 #include "kernels/matrices.hpp"
@@ -19,10 +18,7 @@ namespace natgrad {
 
 namespace {
 
-struct Work {
-  kernels::Stream stream;
-  const cuda::Blas& blas;
-};
+using cuda::Work;
 
 template <class T>
 T* at(const View& K, std::int64_t row, std::int64_t column) {
@@ -55,7 +51,8 @@ kernels::Matrix<const Result> multiply(const Work& work, const ConstView& left, 
         cuda::converted<Row, Result>(work.stream, right, right_rows, columns, scratch.right);
     work.blas.gemm<Result>(Transpose::no, Transpose::yes, a.rows, b.rows, columns.size(), 1, a.data,
                            a.leading_dimension, b.data, b.leading_dimension,
-                           first == 0 ? Result{0} : Result{1}, product, scratch.leading_dimension);
+                           first == 0 ? Result{0} : Result{1}, product, scratch.leading_dimension,
+                           work.mode);
   }
   return {product, left_rows.size(), right_rows.size(), scratch.leading_dimension};
 }
@@ -197,7 +194,7 @@ void add_columns(const Work& work, const RowBlocks& rows, const Columns& columns
                               formed + (block.first - hull.begin) * count);
   }
   work.blas.syrk<Result>(Triangle::lower, Transpose::no, hull.size(), count, 1, formed, count, 1,
-                         at<Result>(K, hull.begin, hull.begin), K.leading_dimension());
+                         at<Result>(K, hull.begin, hull.begin), K.leading_dimension(), work.mode);
 }
 
 template <class Row, class Result>
@@ -224,10 +221,10 @@ void add_formed_bias(const Work& work, const RowBlocks& rows, const RowBlock& bl
   if constexpr (std::is_same_v<Row, Result>) {
     // The rows as they are.
     if ((block.terms == 1 || block.bias_first_term) && is_alone(rows, block)) {
-      return work.blas.syrk<Result>(Triangle::lower, Transpose::no, block.rows, block.outputs, 1,
-                                    block.output_score.as<Row>(),
-                                    block.output_score.leading_dimension() * block.terms, 1,
-                                    at<Result>(K, block.first, block.first), K.leading_dimension());
+      return work.blas.syrk<Result>(
+          Triangle::lower, Transpose::no, block.rows, block.outputs, 1,
+          block.output_score.as<Row>(), block.output_score.leading_dimension() * block.terms, 1,
+          at<Result>(K, block.first, block.first), K.leading_dimension(), work.mode);
     }
   }
   const std::int64_t outputs = cuda::formed_columns(rows.rows());
@@ -245,7 +242,7 @@ void add_formed_bias(const Work& work, const RowBlocks& rows, const RowBlock& bl
 
 void CudaBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
   const auto current = guard();
-  const Work work{stream_->get(), blas_};
+  const Work work{stream_->get(), blas_, rows.mode};
   const auto is_formed = [](const RowBlock& block) { return block.formed; };
   const bool formed = std::any_of(rows.blocks.begin(), rows.blocks.end(), is_formed);
   if (formed) kernels::scale_triangle(stream_->get(), true, 0, K);

@@ -8,13 +8,13 @@ namespace natgrad {
 using cuda::scalar_of;
 
 void CudaBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
-                       const ConstView& B, double b, const View& C) {
+                       const ConstView& B, double b, const View& C, MathMode mode) {
   const auto current = guard();
   const std::int64_t inner = transpose_a == Transpose::yes ? A.rows() : A.columns();
   with_float_type(C.type(), [&]<class T>(T) {
     blas_.gemm<T>(transpose_a, transpose_b, C.rows(), C.columns(), inner, static_cast<T>(a),
                   A.as<T>(), A.leading_dimension(), B.as<T>(), B.leading_dimension(),
-                  static_cast<T>(b), C.as<T>(), C.leading_dimension());
+                  static_cast<T>(b), C.as<T>(), C.leading_dimension(), mode);
   });
 }
 
@@ -35,10 +35,11 @@ void CudaBackend::symv(Triangle triangle, const ConstView& A, const ConstView& x
   });
 }
 
-std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n, ElementType type) const {
+std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n,
+                                        std::int64_t leading_dimension, ElementType type) const {
   const auto current = guard();
-  return type == ElementType::float64 ? blas_.potrf_scratch<double>(triangle, n)
-                                      : blas_.potrf_scratch<float>(triangle, n);
+  return type == ElementType::float64 ? blas_.potrf_scratch<double>(triangle, n, leading_dimension)
+                                      : blas_.potrf_scratch<float>(triangle, n, leading_dimension);
 }
 
 void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) {

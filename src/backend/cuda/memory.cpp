@@ -32,14 +32,21 @@ std::shared_ptr<const Allocator> pinned_memory(
           }});
 }
 
-/// Bytes that cuBLAS is to have on this device by its documentation: with less it takes slower
-/// ways.
-std::int64_t blas_workspace_bytes(int device) {
+// By their major compute capability.
+constexpr int ampere = 8;
+constexpr int hopper = 9;
+
+int generation(int device) {
   int major = 0;
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
         "the device's compute capability");
-  constexpr int hopper = 9;
-  return (major >= hopper ? std::int64_t{32} : std::int64_t{4}) << 20;
+  return major;
+}
+
+/// Bytes that cuBLAS is to have on this device by its documentation: with less it takes slower
+/// ways.
+std::int64_t blas_workspace_bytes(int device) {
+  return (generation(device) >= hopper ? std::int64_t{32} : std::int64_t{4}) << 20;
 }
 
 Array make_workspace(const cuda::StreamHandle& stream,
@@ -65,7 +72,8 @@ CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
       blas_(stream_->get(), workspace_.view().as<double>() + fixed_bytes / 8,
             blas_workspace_bytes(stream_->device())),
       partials_(workspace_.view().as<double>()),
-      info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)) {}
+      info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)),
+      has_tf32_(generation(stream_->device()) >= ampere) {}
 
 CudaBackend::~CudaBackend() {
   const cuda::DeviceGuard current(stream_->device(), std::nothrow);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/cuda/blas.hpp"
 #include "backend/row_blocks.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/vectors.hpp"
@@ -14,6 +15,13 @@
 // shapes of the blocks alone, so that they can be planned.
 
 namespace natgrad::cuda {
+
+/// Where the pieces of one call are multiplied, and how.
+struct Work {
+  kernels::Stream stream;
+  const Blas& blas;
+  MathMode mode;
+};
 
 /// Terms of a block that the Gram multiplies at a time, down and across K.
 inline constexpr std::int64_t tile_height = 1024;

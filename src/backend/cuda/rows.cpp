@@ -3,7 +3,6 @@
 
 #include "kernels/rows.hpp"
 
-#include "backend/cuda/blas.hpp"
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/row_pieces.hpp"
 
@@ -13,30 +12,32 @@ namespace natgrad {
 
 namespace {
 
+using cuda::Work;
 using kernels::Matrix;
 
 /// A V^T of some rows, in scratch.
 template <class Row, class Result>
-Matrix<const Result> multiply_inputs(kernels::Stream stream, const cuda::Blas& blas,
-                                     const RowBlock& block, Range own, const Result* weight,
-                                     Result* product, Result* buffer) {
-  const auto a = cuda::converted<Row, Result>(stream, block.input, cuda::input_terms(block, own),
-                                              {0, block.inputs}, buffer);
-  blas.gemm<Result>(Transpose::no, Transpose::yes, a.rows, block.outputs, block.inputs, 1, a.data,
-                    a.leading_dimension, weight, block.inputs, 0, product, block.outputs);
+Matrix<const Result> multiply_inputs(const Work& work, const RowBlock& block, Range own,
+                                     const Result* weight, Result* product, Result* buffer) {
+  const auto a = cuda::converted<Row, Result>(
+      work.stream, block.input, cuda::input_terms(block, own), {0, block.inputs}, buffer);
+  work.blas.gemm<Result>(Transpose::no, Transpose::yes, a.rows, block.outputs, block.inputs, 1,
+                         a.data, a.leading_dimension, weight, block.inputs, 0, product,
+                         block.outputs, work.mode);
   return {product, a.rows, block.outputs, block.outputs};
 }
 
 /// g = E^T A + beta g of some rows.
 template <class Row, class Result>
-void adjoint_weight(kernels::Stream stream, const cuda::Blas& blas, const RowBlock& block,
-                    Range own, const kernels::RowWeights<Result>& u, Result beta, Result* g,
-                    Result* product, Result* buffer) {
-  kernels::weigh_outputs<Row, Result>(stream, cuda::factors_of<Row>(block, own), u, product);
-  const auto a = cuda::converted<Row, Result>(stream, block.input, cuda::input_terms(block, own),
-                                              {0, block.inputs}, buffer);
-  blas.gemm<Result>(Transpose::yes, Transpose::no, block.outputs, block.inputs, a.rows, 1, product,
-                    block.outputs, a.data, a.leading_dimension, beta, g, block.inputs);
+void adjoint_weight(const Work& work, const RowBlock& block, Range own,
+                    const kernels::RowWeights<Result>& u, Result beta, Result* g, Result* product,
+                    Result* buffer) {
+  kernels::weigh_outputs<Row, Result>(work.stream, cuda::factors_of<Row>(block, own), u, product);
+  const auto a = cuda::converted<Row, Result>(
+      work.stream, block.input, cuda::input_terms(block, own), {0, block.inputs}, buffer);
+  work.blas.gemm<Result>(Transpose::yes, Transpose::no, block.outputs, block.inputs, a.rows, 1,
+                         product, block.outputs, a.data, a.leading_dimension, beta, g, block.inputs,
+                         work.mode);
 }
 
 template <class Row, class Result>
@@ -79,6 +80,7 @@ void CudaBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z
   const bool scales = !rows.blocks.empty() && covers_all(rows.blocks.back());
   if (!writes) fill(0, z);
   const double* scale = rows.scale.as<double>();
+  const Work work{stream_->get(), blas_, rows.mode};
   with_row_types(rows, z.type(), [&]<class Row, class Result>(Row, Result) {
     const Result* parameters = v.as<Result>();
     for (const RowBlock& block : rows.blocks) {
@@ -94,9 +96,9 @@ void CudaBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z
             .adds = !writes || &block != &rows.blocks.front(),
             .z = z.as<Result>() + first};
         if (weight) {
-          products.inputs = multiply_inputs<Row, Result>(stream_->get(), blas_, block, own,
-                                                         parameters + block.weight_offset, product,
-                                                         product + pieces.product);
+          products.inputs =
+              multiply_inputs<Row, Result>(work, block, own, parameters + block.weight_offset,
+                                           product, product + pieces.product);
         }
         kernels::add_row_products<Row, Result>(stream_->get(), cuda::factors_of<Row>(block, own),
                                                products);
@@ -117,6 +119,7 @@ void CudaBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, c
     b = 1;
   }
   const double* scale = rows.scale.as<double>();
+  const Work work{stream_->get(), blas_, rows.mode};
   with_row_types(rows, g.type(), [&]<class Row, class Result>(Row, Result) {
     const auto beta = static_cast<Result>(b);
     auto* product = static_cast<Result*>(scratch.data);
@@ -133,10 +136,9 @@ void CudaBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, c
       if (block.weight_offset < 0) continue;
       const cuda::ProductPieces pieces(block, !std::is_same_v<Row, Result>);
       cuda::for_each_piece(block, pieces.rows, [&](Range own) {
-        adjoint_weight<Row, Result>(stream_->get(), blas_, block, own, weights(own.begin),
-                                    own.begin == 0 ? beta : Result{1},
-                                    g.as<Result>() + block.weight_offset, product,
-                                    product + pieces.product);
+        adjoint_weight<Row, Result>(
+            work, block, own, weights(own.begin), own.begin == 0 ? beta : Result{1},
+            g.as<Result>() + block.weight_offset, product, product + pieces.product);
       });
     }
   });

@@ -23,6 +23,7 @@ struct cublasContext {
   cudaStream_t stream = nullptr;
   std::byte* workspace = nullptr;
   std::int64_t workspace_bytes = 0;
+  cublasMath_t math_mode = CUBLAS_DEFAULT_MATH;
 };
 
 using namespace natgrad::emulated_cuda;
@@ -61,6 +62,12 @@ bool is_triangle(cublasFillMode_t triangle) {
   return triangle == CUBLAS_FILL_MODE_LOWER || triangle == CUBLAS_FILL_MODE_UPPER;
 }
 
+/// The mode that the handle is in; false for one that is none.
+bool is_tf32(cublasHandle_t handle) {
+  const Lock lock = lock_state();
+  return blas_handles().contains(handle) && handle->math_mode == CUBLAS_TF32_TENSOR_OP_MATH;
+}
+
 struct MatrixOperand {
   const char* name = nullptr;
   const void* data = nullptr;
@@ -68,6 +75,11 @@ struct MatrixOperand {
   std::int64_t columns = 0;
   std::int64_t ld = 1;
 };
+
+/// From the first to the last.
+std::int64_t numbers_of(const MatrixOperand& matrix, cudaDataType type) {
+  return matrix_bytes(matrix.rows, matrix.columns, matrix.ld, type) / bytes_of(type);
+}
 
 cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataType type,
                             const std::array<MatrixOperand, 3>& matrices,
@@ -151,14 +163,19 @@ cublasStatus_t syrk(const char* name, cublasHandle_t handle, cublasFillMode_t tr
                     const T* a, std::int64_t lda, const T* beta, T* c, std::int64_t ldc) {
   if (!is_triangle(triangle)) return CUBLAS_STATUS_INVALID_VALUE;
   const bool plain = transpose == CUBLAS_OP_N;
-  return enqueue_blas(handle, name, type_of<T>,
-                      {{{"A", a, plain ? n : k, plain ? k : n, lda}, {"C", c, n, n, ldc}}},
-                      [=, alpha = *alpha, beta = *beta] {
-                        select<T>(cblas_ssyrk, cblas_dsyrk)(
-                            CblasColMajor, cblas(triangle), cblas(transpose), static_cast<int>(n),
-                            static_cast<int>(k), alpha, a, static_cast<int>(lda), beta, c,
-                            static_cast<int>(ldc));
-                      });
+  const MatrixOperand A{"A", a, plain ? n : k, plain ? k : n, lda};
+  const bool fast = std::is_same_v<T, float> && is_tf32(handle);
+  const auto run = [=, alpha = *alpha, beta = *beta](const T* factor) {
+    select<T>(cblas_ssyrk, cblas_dsyrk)(CblasColMajor, cblas(triangle), cblas(transpose),
+                                        static_cast<int>(n), static_cast<int>(k), alpha, factor,
+                                        static_cast<int>(lda), beta, c, static_cast<int>(ldc));
+  };
+  return enqueue_blas(handle, name, type_of<T>, {{A, {"C", c, n, n, ldc}}}, [=] {
+    if constexpr (std::is_same_v<T, float>) {
+      if (fast) return run(tf32(a, numbers_of(A, type_of<T>)).data());
+    }
+    run(a);
+  });
 }
 
 template <class T>
@@ -218,6 +235,16 @@ cublasStatus_t cublasSetPointerMode(cublasHandle_t handle, cublasPointerMode_t m
   return mode == CUBLAS_POINTER_MODE_HOST ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  const Lock lock = lock_state();
+  if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (mode != CUBLAS_DEFAULT_MATH && mode != CUBLAS_TF32_TENSOR_OP_MATH) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+  handle->math_mode = mode;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 const char* cublasGetStatusString(cublasStatus_t status) {
   switch (status) {
     case CUBLAS_STATUS_SUCCESS:
@@ -254,13 +281,16 @@ cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t transa,
   const std::array<MatrixOperand, 3> matrices{{{"A", A, plain_a ? m : k, plain_a ? k : m, lda},
                                                {"B", B, plain_b ? k : n, plain_b ? n : k, ldb},
                                                {"C", C, m, n, ldc}}};
-  const auto count = [&](const MatrixOperand& matrix) {
-    return matrix_bytes(matrix.rows, matrix.columns, matrix.ld, Ctype) / bytes_of(Ctype);
-  };
-  const Product product{cblas(transa),         cblas(transb),         static_cast<int>(m),
-                        static_cast<int>(n),   static_cast<int>(k),   static_cast<int>(lda),
-                        static_cast<int>(ldb), static_cast<int>(ldc), count(matrices[0]),
-                        count(matrices[1])};
+  const Product product{cblas(transa),
+                        cblas(transb),
+                        static_cast<int>(m),
+                        static_cast<int>(n),
+                        static_cast<int>(k),
+                        static_cast<int>(lda),
+                        static_cast<int>(ldb),
+                        static_cast<int>(ldc),
+                        numbers_of(matrices[0], Ctype),
+                        numbers_of(matrices[1], Ctype)};
   return enqueue_blas(
       handle, "cublasGemmEx", Ctype, matrices,
       (twice ? product_work<double> : product_work<float>)(product, alpha, A, B, beta, C, fast));

@@ -51,6 +51,9 @@ void set_devices(int devices);
 /// As CUDART_VERSION counts, which it is at first; 0 for no driver.
 void set_driver_version(int version);
 
+/// Major number of every device: 8 at first.
+void set_compute_capability(int major);
+
 /// The n-th allocation from now fails, n from 1; 0 for none.
 void fail_allocation(std::int64_t n);
 /// Whether handles of cuBLAS and cuSOLVER cannot be made.

@@ -45,7 +45,7 @@ const ErrorText& text_of(cudaError_t status) {
 cudaError_t attribute(cudaDeviceAttr name, int* value) {
   switch (name) {
     case cudaDevAttrComputeCapabilityMajor:
-      *value = 8;
+      *value = state().compute_capability;
       return cudaSuccess;
     case cudaDevAttrMultiProcessorCount:
       *value = 4;
@@ -140,7 +140,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->sharedMemPerBlock = 48 << 10;
   properties->warpSize = 32;
   properties->maxThreadsPerBlock = 1024;
-  properties->major = 8;
+  properties->major = state().compute_capability;
   properties->multiProcessorCount = 4;
   properties->managedMemory = 1;
   properties->concurrentManagedAccess = 1;

@@ -72,6 +72,11 @@ void set_driver_version(int version) {
   state().driver_version = version;
 }
 
+void set_compute_capability(int major) {
+  const Lock lock = lock_state();
+  state().compute_capability = major;
+}
+
 void fail_allocation(std::int64_t n) {
   const Lock lock = lock_state();
   state().allocations_to_failure = n;

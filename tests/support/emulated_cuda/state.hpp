@@ -28,6 +28,7 @@ struct State {
   bool eager = false;
   int devices = 1;
   int driver_version = CUDART_VERSION;
+  int compute_capability = 8;
   std::int64_t allocations_to_failure = 0;
   bool fail_handles = false;
   int failing_info = 0;
