@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/float_type.hpp"
 #include "kernels/launch.hpp"
 #include "natgrad/array.hpp"
 
@@ -9,15 +10,6 @@
 // Elementwise work over views of one shape, columns along the threads of a warp.
 
 namespace natgrad::kernels {
-
-/// Calls body(T{}) with the float type that `type` names.
-template <class Body>
-void with_float_type(ElementType type, const Body& body) {
-  if (type == ElementType::float64)
-    body(double{});
-  else
-    body(float{});
-}
 
 template <class Body>
 void with_element_type(ElementType type, const Body& body) {

@@ -24,10 +24,9 @@ struct GramTile {
   const double* column_scale = nullptr;
 };
 /// K_nm = scale_n scale_m (K_nm + sum_ts (A_nt . A_ms + bias) (D_nt . D_ms)). At most
-/// `most_gram_rows` rows, and `block_threads` terms a row.
+/// `most_blocks_down` rows, and `block_threads` terms a row.
 template <class T>
 void add_term_products(Stream stream, const GramTile<T>& tile);
-inline constexpr std::int64_t most_gram_rows = 65535;
 
 /// K_nm = scale_n scale_m K_nm in the lower triangle.
 template <class T>

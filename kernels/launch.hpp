@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -35,7 +36,7 @@ namespace natgrad::kernels {
 
 using Stream = cudaStream_t;
 
-/// Threads of a block, or blocks of a grid. y <= 65535 for a grid.
+/// Threads of a block, or blocks of a grid.
 struct Extent {
   unsigned x = 1;
   unsigned y = 1;
@@ -72,7 +73,7 @@ NATGRAD_DEVICE T* shared_array() {
 NATGRAD_DEVICE void fence_system() { __threadfence_system(); }
 
 template <class Kernel>
-__global__ void run(const Kernel kernel) {
+__global__ void run(const __grid_constant__ Kernel kernel) {
   kernel(Thread{{threadIdx.x, threadIdx.y},
                 {blockDim.x, blockDim.y},
                 {blockIdx.x, blockIdx.y},
@@ -107,13 +108,24 @@ inline void fence_system() {}
 
 #endif
 
+template <class Kernel>
+concept AnyKernel = std::is_trivially_copyable_v<Kernel> && requires {
+  { Kernel::synchronizes } -> std::convertible_to<bool>;
+};
+
+/// Blocks along y that a grid may have.
+inline constexpr unsigned most_blocks_down = 65535;
+
 /// Enqueues a kernel; nothing for a grid without blocks. Throws `DeviceError` where the runtime
 /// refuses.
-template <class Kernel>
+template <AnyKernel Kernel>
 void launch(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) {
-  static_assert(std::is_trivially_copyable_v<Kernel>);
-  static_assert(Kernel::synchronizes || !Kernel::synchronizes, "every kernel says which");
+  static_cast<void>(Kernel::synchronizes);  // nvcc warns of what the emulated device alone reads
   if (blocks.x == 0 || blocks.y == 0) return;
+  if (blocks.y > most_blocks_down) {
+    throw DeviceError("CUDA: a kernel needs a grid of " + std::to_string(blocks.y) +
+                      " blocks down, at most " + std::to_string(most_blocks_down) + " are there");
+  }
 #ifdef __CUDACC__
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(blocks.x, blocks.y);
@@ -134,6 +146,9 @@ void launch(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) 
 #endif
   if (status != cudaSuccess) {
     cudaGetLastError();
+    if (status == cudaErrorMemoryAllocation) {  // kernels are loaded when they are first launched
+      throw MemoryError("CUDA: no memory left for a kernel");
+    }
     throw DeviceError(std::string("CUDA: a kernel could not be launched: ") +
                       cudaGetErrorString(status));
   }

@@ -79,13 +79,14 @@ struct SumPartials {
   Terms terms;
   std::int64_t count;
   double* partials;
+  std::int64_t stride;  // between those of one sum and of the next
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     double sums[Terms::sums] = {};
     for (std::int64_t i = thread.column(); i < count; i += thread.columns()) terms.add(i, sums);
     for (int k = 0; k < Terms::sums; ++k) {
       const double sum = combine_threads(thread, sums[k], Plus{});
-      if (thread.index.x == 0) partials[k * sum_blocks + thread.block.x] = sum;
+      if (thread.index.x == 0) partials[k * stride + thread.block.x] = sum;
     }
   }
 };
@@ -108,8 +109,12 @@ struct SumBlocks {
 template <class Terms>
 void sum(Stream stream, std::int64_t count, const Terms& terms, double* partials, double* results) {
   static_assert(Terms::sums <= 3);
+  constexpr std::int64_t terms_of_one_block = 16 * block_threads;
+  if (count <= terms_of_one_block) {
+    return launch(stream, {}, {block_threads}, SumPartials<Terms>{terms, count, results, 1});
+  }
   const unsigned blocks = blocks_for(count, block_threads, sum_blocks);
-  launch(stream, {blocks}, {block_threads}, SumPartials<Terms>{terms, count, partials});
+  launch(stream, {blocks}, {block_threads}, SumPartials<Terms>{terms, count, partials, sum_blocks});
   launch(stream, {Terms::sums}, {block_threads}, SumBlocks{partials, blocks, results});
 }
 

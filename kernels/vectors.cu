@@ -2,6 +2,7 @@
 #include "kernels/reduce.hpp"
 #include "kernels/vectors.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -80,21 +81,60 @@ struct Products {
 };
 
 template <class T>
+struct ResidualTerms {
+  static constexpr int sums = 1;
+  const T* b;
+  const T* product;
+  DeviceScalar shift;
+  const T* x;
+  T* result;
+
+  NATGRAD_DEVICE void add(std::int64_t i, double* sums_of) const {
+    const T left = static_cast<T>(shift.value()) * x[i] - (b[i] - product[i]);
+    result[i] = left;
+    sums_of[0] += static_cast<double>(left) * static_cast<double>(left);
+  }
+};
+
+/// Tensors as one launch takes them: a row of blocks for each.
+template <class T>
+struct Tensors {
+  static constexpr int most = 32;  // a kernel's arguments are at most 4 KiB
+  struct Tensor {
+    Matrix<T> theta;  // contiguous ones are one long row
+    Matrix<const T> d;
+    double decay;
+  };
+  Tensor tensors[most];
+
+  /// body(theta's element, d's element, 1 - decay shrink) for those of one thread.
+  template <class Body>
+  NATGRAD_DEVICE void for_each(const Thread& thread, double shrink, const Body& body) const {
+    const Tensor& tensor = tensors[thread.block.y];
+    const T keep = static_cast<T>(1 - tensor.decay * shrink);
+    const std::int64_t columns = tensor.theta.columns;
+    const std::int64_t size = tensor.theta.rows * columns;
+    for (std::int64_t at = thread.column(); at < size; at += thread.columns()) {
+      const std::int64_t i = tensor.theta.rows == 1 ? 0 : at / columns;
+      const std::int64_t j = at - i * columns;
+      body(tensor.theta(i, j), tensor.d(i, j), keep);
+    }
+  }
+};
+
+template <class T>
 struct CheckUpdate {
   static constexpr bool synchronizes = false;
-  Elements elements;
-  Matrix<const T> theta;
-  Matrix<const T> d;
+  Tensors<T> tensors;
   DeviceScalar rate;
   DeviceScalar shrink;
   double* finite;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     const T step = static_cast<T>(rate.value());
-    const T keep = static_cast<T>(1 - shrink.value());
     bool bad = false;
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      const T value = keep * theta(i, j) + step * d(i, j);
+    tensors.for_each(thread, shrink.value(), [&](const T& theta, const T& d, T keep) {
+      const T value = keep * theta + step * d;
       bad = bad || !(value * 0 == 0);
     });
     if (bad) *finite = 0;  // by any number of threads: they agree
@@ -104,20 +144,16 @@ struct CheckUpdate {
 template <class T>
 struct Update {
   static constexpr bool synchronizes = false;
-  Elements elements;
-  const double* accept;
-  Matrix<const T> d;
+  DeviceScalar accept;
+  Tensors<T> tensors;
   DeviceScalar rate;
   DeviceScalar shrink;
-  Matrix<T> theta;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    if (!(*accept > 0)) return;
+    if (!(accept.value() > 0)) return;
     const T step = static_cast<T>(rate.value());
-    const T keep = static_cast<T>(1 - shrink.value());
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      theta(i, j) = keep * theta(i, j) + step * d(i, j);
-    });
+    tensors.for_each(thread, shrink.value(),
+                     [&](T& theta, const T& d, T keep) { theta = keep * theta + step * d; });
   }
 };
 
@@ -184,7 +220,9 @@ struct Publish {
     if (i != step && i < step_scalars_count) slots(slot, i) = from[i];
     fence_system();
     barrier();
-    if (i == step) slots(slot, step) = from[step];
+    if (i != step) return;
+    fence_system();
+    slots(slot, step) = from[step];
   }
 };
 static_assert(step_scalars_count <= block_threads);
@@ -198,6 +236,39 @@ void copy_if(Stream stream, const double* flag, const ConstView& from, const Vie
   if (from.type() == ElementType::int32) return run_copy(std::int32_t{}, std::int32_t{});
   with_float_type(from.type(), [&](auto source) {
     with_float_type(to.type(), [&](auto target) { run_copy(source, target); });
+  });
+}
+
+template <class T>
+typename Tensors<T>::Tensor argument(const UpdatedTensor& tensor) {
+  Matrix<T> theta = matrix<T>(tensor.theta);
+  Matrix<const T> d = matrix<T>(tensor.d);
+  const Elements elements = elements_of({tensor.theta, tensor.d});
+  theta.rows = d.rows = elements.rows;
+  theta.columns = d.columns = elements.columns;
+  return {theta, d, tensor.decay};
+}
+
+/// Launches kernel(Tensors<T>) for as many tensors at a time as fit.
+template <class Kernel>
+void launch_over_tensors(Stream stream, std::span<const UpdatedTensor> tensors,
+                         const Kernel& kernel) {
+  constexpr std::int64_t numbers_of_a_thread = 4;
+  with_float_type(tensors.front().theta.type(), [&]<class T>(T) {
+    while (!tensors.empty()) {
+      const std::size_t count = std::min<std::size_t>(tensors.size(), Tensors<T>::most);
+      Tensors<T> some{};
+      std::int64_t largest = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        some.tensors[i] = argument<T>(tensors[i]);
+        largest = std::max(largest, tensors[i].theta.size());
+      }
+      launch(
+          stream,
+          {blocks_for(largest, numbers_of_a_thread * block_threads), static_cast<unsigned>(count)},
+          {block_threads}, kernel(some));
+      tensors = tensors.subspan(count);
+    }
   });
 }
 
@@ -252,23 +323,29 @@ void dot(Stream stream, const ConstView& x, const ConstView& y, const View& resu
   });
 }
 
-void check_update(Stream stream, const ConstView& theta, const ConstView& d, DeviceScalar rate,
-                  DeviceScalar shrink, const View& finite) {
-  const Elements elements = elements_of({theta, d});
-  with_float_type(theta.type(), [&]<class T>(T) {
-    launch_over(stream, elements,
-                CheckUpdate<T>{elements, matrix<T>(theta), matrix<T>(d), rate, shrink,
-                               finite.as<double>()});
+void residual(Stream stream, const ConstView& b, const ConstView& product, DeviceScalar shift,
+              const ConstView& x, const View& result, const View& square, double* partials) {
+  with_float_type(result.type(), [&]<class T>(T) {
+    const ResidualTerms<T> terms = {.b = matrix<T>(b).data,
+                                    .product = matrix<T>(product).data,
+                                    .shift = shift,
+                                    .x = matrix<T>(x).data,
+                                    .result = matrix<T>(result).data};
+    sum(stream, result.size(), terms, partials, square.as<double>());
   });
 }
 
-void update(Stream stream, const ConstView& accept, const ConstView& d, DeviceScalar rate,
-            DeviceScalar shrink, const View& theta) {
-  const Elements elements = elements_of({d, theta});
-  with_float_type(theta.type(), [&]<class T>(T) {
-    launch_over(
-        stream, elements,
-        Update<T>{elements, accept.as<double>(), matrix<T>(d), rate, shrink, matrix<T>(theta)});
+void check_update(Stream stream, std::span<const UpdatedTensor> tensors, DeviceScalar rate,
+                  DeviceScalar shrink, const View& finite) {
+  launch_over_tensors(stream, tensors, [&]<class T>(const Tensors<T>& some) {
+    return CheckUpdate<T>{some, rate, shrink, finite.as<double>()};
+  });
+}
+
+void update(Stream stream, DeviceScalar accept, std::span<const UpdatedTensor> tensors,
+            DeviceScalar rate, DeviceScalar shrink) {
+  launch_over_tensors(stream, tensors, [&]<class T>(const Tensors<T>& some) {
+    return Update<T>{accept, some, rate, shrink};
   });
 }
 

@@ -2,9 +2,11 @@
 
 #include "kernels/launch.hpp"
 #include "kernels/step_scalars.hpp"
+#include "kernels/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 
 #include <cstdint>
+#include <span>
 
 // Memory, vectors and scalars of the seam (src/backend/backend.hpp says what each does), enqueued
 // on a stream. Views are of that stream's device. `partials`: `partial_count` doubles of scratch.
@@ -22,10 +24,13 @@ void commit(Stream stream, const ConstView& flag, const ConstView& from, const V
 void axpby(Stream stream, DeviceScalar a, const ConstView& x, DeviceScalar b, const View& y);
 void dot(Stream stream, const ConstView& x, const ConstView& y, const View& result,
          double* partials);
-void check_update(Stream stream, const ConstView& theta, const ConstView& d, DeviceScalar rate,
+void residual(Stream stream, const ConstView& b, const ConstView& product, DeviceScalar shift,
+              const ConstView& x, const View& result, const View& square, double* partials);
+/// Many tensors by one launch: a step has few numbers in most of them.
+void check_update(Stream stream, std::span<const UpdatedTensor> tensors, DeviceScalar rate,
                   DeviceScalar shrink, const View& finite);
-void update(Stream stream, const ConstView& accept, const ConstView& d, DeviceScalar rate,
-            DeviceScalar shrink, const View& theta);
+void update(Stream stream, DeviceScalar accept, std::span<const UpdatedTensor> tensors,
+            DeviceScalar rate, DeviceScalar shrink);
 void adam(Stream stream, const ConstView& g, double rate, double beta1, double beta2,
           double epsilon, std::int64_t step, const View& mean, const View& square,
           const View& theta);

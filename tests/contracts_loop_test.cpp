@@ -449,6 +449,13 @@ TEST(contracts, directions_and_plans) {
                          optimizer_with(w, {.form = Form::dual})
                              .plan(ScoresShape{.samples = std::int64_t{1} << 36});
                        }),
+      bad<MemoryError>("plan of sums that are uncountable", "more bytes than an address can count",
+                       [](W& w) {
+                         NaturalGradient(w.batch.parameters, {.form = Form::dual})
+                             .plan(ScoresShape{.samples = 1,
+                                               .batch_samples = 1000000000,
+                                               .layers = {{1, 1, 400000000}}});
+                       }),
       bad<ArgumentError>("plan of foreign rows", "plan: the scores are of other parameters",
                          [](W& w) { w.optimizer.plan(Batch{.fisher = w.foreign.scores()}); }),
       bad<ArgumentError>(

@@ -156,6 +156,12 @@ TEST(contracts, sets_of_rows) {
                      [](W& w) { w.scores.begin({.samples = 6, .coefficients = w.labels(6)}); }),
       bad<ArgumentError>("dense rows missing", "rows is missing",
                          [](W& w) { w.dense.begin(ConstView()); }),
+      bad<ShapeError>("dense strides beyond the BLAS", "beyond the BLAS's 32-bit interface",
+                      [](W& w) {
+                        w.dense.begin({w.wide.view().as<float>(),
+                                       {2, 17},
+                                       {.leading_dimension = std::int64_t{1} << 31}});
+                      }),
       bad<OptionError>("no dense rows", ".samples = 0",
                        [](W& w) { w.dense.begin(w.floats(0, 17)); }),
       bad<ShapeError>("dense rows too short", "rows is 2 x 16, expected 2 x 17",

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ class EmulatedContracts : public testing::Test {
     emulated_cuda::set_driver_version(CUDART_VERSION);
     emulated_cuda::set_compute_capability(8);
     emulated_cuda::fail_allocation(0);
+    emulated_cuda::fail_work(0);
     emulated_cuda::fail_handles(false);
     emulated_cuda::fail_factorization(0);
   }
@@ -227,7 +229,7 @@ TEST_F(device_contracts, what_is_missing_is_said) {
 TEST_F(device_contracts, what_fails_on_the_way_is_given_back) {
   const emulated_cuda::Live before = emulated_cuda::live();
   emulated_cuda::fail_handles(true);
-  expect_error<DeviceError>([] { Context::cuda(); }, "create a handle");
+  expect_error<MemoryError>([] { Context::cuda(); }, "create a handle: no memory");
   emulated_cuda::fail_handles(false);
   emulated_cuda::fail_allocation(1);
   expect_error<MemoryError>([] { Context::cuda(); }, "no memory");
@@ -236,6 +238,150 @@ TEST_F(device_contracts, what_fails_on_the_way_is_given_back) {
   EXPECT_EQ(after.allocations, before.allocations);
   EXPECT_EQ(after.streams, before.streams);
   EXPECT_EQ(after.handles, before.handles);
+}
+
+/// Whether `work` met a refusal: that of the n-th kernel or library call from now.
+bool is_refused(int n, const std::function<void()>& work) {
+  bool refused = false;
+  emulated_cuda::fail_work(n);
+  try {
+    work();
+  } catch (const DeviceError&) {
+    refused = true;
+  }
+  emulated_cuda::fail_work(0);
+  return refused;
+}
+
+TEST_F(device_contracts, a_first_step_that_is_refused_loses_no_option) {
+  for (int n = 1;; ++n) {
+    const LayeredBatch<double> batch(net);
+    NaturalGradient optimizer(batch.parameters,
+                              {.damping = {.absolute = 0.5}, .step = FixedRate{0.25}});
+    const LayerScores scores = batch.scores();
+    const bool refused = is_refused(n, [&] { optimizer.step(scores); });
+    optimizer.step(scores);
+    const StepReport report = optimizer.report();
+    EXPECT_EQ(report.outcome, Outcome::accepted);
+    EXPECT_EQ(report.damping, 0.5) << n;
+    EXPECT_EQ(report.rate, 0.25) << n;
+    if (!refused) {
+      EXPECT_GT(n, 30) << "nothing was refused";
+      break;
+    }
+  }
+}
+
+/// Whatever is refused of its second part, a batch is either as it was before or dropped.
+TEST_F(device_contracts, a_part_that_is_refused_is_not_counted) {
+  const LayeredBatch<double> batch(net);
+  const LayerScores whole = batch.scores();
+  const auto parts = [&](std::int64_t first, std::int64_t count) {
+    LayerScores part(batch.parameters);
+    batch.fill(part, {.samples = count, .batch_samples = 9}, first);
+    return part;
+  };
+  const LayerScores first = parts(0, 5);
+  const LayerScores second = parts(5, 4);
+  Tensor<double> gradient(Random(5).numbers(static_cast<std::size_t>(batch.parameters.size())));
+  Tensor<double> direction = zeros<double>(batch.parameters.size());
+  for (const Form form : {Form::dual, Form::primal}) {
+    SCOPED_TRACE(to_string(form));
+    for (int n = 1;; ++n) {
+      NaturalGradient optimizer(batch.parameters, {.form = form});
+      const auto accumulate = [&](const LayerScores& part) {
+        optimizer.accumulate({.fisher = part, .gradient = Gradient{gradient.view()}});
+      };
+      accumulate(first);
+      if (!is_refused(n, [&] { accumulate(second); })) break;
+      try {
+        accumulate(second);
+      } catch (const Error& error) {
+        ADD_FAILURE() << n << ": " << error.what();
+      }
+      try {
+        optimizer.step();
+        EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+      } catch (const ArgumentError& error) {
+        EXPECT_NE(std::string(error.what()).find("4 of 9 samples"), std::string::npos) << n;
+      }
+    }
+    FisherMatrix twin(batch.parameters, {.form = form, .damping = {.absolute = 0.1}});
+    const auto solve = [&](FisherMatrix& fisher) {
+      fisher.solve(Gradient{gradient.view()}, direction.view());
+      return direction.numbers();
+    };
+    twin.accumulate(first);
+    twin.accumulate(second);
+    const Numbers expected = solve(twin);
+    for (int n = 1;; ++n) {
+      FisherMatrix fisher(batch.parameters, {.form = form, .damping = {.absolute = 0.1}});
+      fisher.accumulate(first);
+      if (!is_refused(n, [&] { fisher.accumulate(second); })) break;
+      if (fisher.samples() == 0) fisher.accumulate(first);
+      EXPECT_EQ(fisher.samples(), 5) << n;
+      fisher.accumulate(second);
+      EXPECT_EQ(solve(fisher), expected) << n;
+    }
+  }
+}
+
+TEST_F(device_contracts, a_net_forgets_a_batch_that_is_refused) {
+  const Context context = test_context();
+  FullyConnected net(context, {.sizes = {3, 4, 2}});
+  Tensor<float> inputs(Random(1).table(5, 3));
+  for (int n = 1; is_refused(n, [&] { net.forward(inputs.view()); }); ++n) {
+    EXPECT_THROW(net.outputs(), ArgumentError) << n;
+  }
+  EXPECT_EQ(net.outputs().rows(), 5);
+}
+
+TEST_F(device_contracts, a_callback_that_throws_with_the_device_broken_is_heard) {
+  const LayeredBatch<double> batch(net);
+  const LayerScores scores = batch.scores();
+  const auto log_likelihood = [](const View&) {
+    emulated_cuda::fail_work(1);
+    throw std::runtime_error("a kernel of the caller failed");
+  };
+  EXPECT_THROW(check_scores(scores, log_likelihood), std::runtime_error);
+}
+
+/// Every allocation of what follows a reset fails in turn, that of another centring too.
+TEST_F(device_contracts, a_fisher_matrix_without_memory_begins_anew) {
+  const LayeredBatch<double> batch(net);
+  Tensor<double> coefficients(Numbers{1, -2, 3, 0, 5, -1, 2, 4, -3});
+  const LayerScores plain = batch.scores();
+  const LayerScores centred =
+      batch.scores({.coefficients = coefficients.view(), .centre = Centre::rows});
+  for (const Form form : {Form::dual, Form::primal}) {
+    SCOPED_TRACE(to_string(form));
+    const FisherMatrix::Options options = {.form = form, .damping = {.absolute = 0.1}};
+    Tensor<double> direction = zeros<double>(batch.parameters.size());
+    const auto solve = [&](FisherMatrix& fisher) {
+      if (fisher.samples() == 0) fisher.accumulate(centred);
+      fisher.solve(Coefficients{}, direction.view());
+      EXPECT_EQ(fisher.report().outcome, Outcome::accepted);
+      return direction.numbers();
+    };
+    FisherMatrix twin(batch.parameters, options);
+    const Numbers expected = solve(twin);
+    bool failed = true;
+    for (int n = 1; failed; ++n) {
+      FisherMatrix fisher(batch.parameters, options);
+      fisher.accumulate(plain);
+      fisher.reset();
+      emulated_cuda::fail_allocation(n);
+      failed = false;
+      try {
+        solve(fisher);
+      } catch (const MemoryError&) {
+        failed = true;
+      }
+      emulated_cuda::fail_allocation(0);
+      EXPECT_EQ(solve(fisher), expected) << "allocation " << n;
+      EXPECT_TRUE(failed || n > 1) << "nothing was allocated";
+    }
+  }
 }
 
 /// Every allocation of the first steps fails in turn: the optimizer is as before, and its next step

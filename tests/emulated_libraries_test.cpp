@@ -128,8 +128,8 @@ TEST_F(emulated, handles_can_fail_and_are_counted) {
   device::fail_handles(true);
   cublasHandle_t blas = nullptr;
   cusolverDnHandle_t solver = nullptr;
-  EXPECT_EQ(cublasCreate(&blas), CUBLAS_STATUS_NOT_INITIALIZED);
-  EXPECT_EQ(cusolverDnCreate(&solver), CUSOLVER_STATUS_NOT_INITIALIZED);
+  EXPECT_EQ(cublasCreate(&blas), CUBLAS_STATUS_ALLOC_FAILED);
+  EXPECT_EQ(cusolverDnCreate(&solver), CUSOLVER_STATUS_ALLOC_FAILED);
   device::fail_handles(false);
   {
     const Libraries libraries;

@@ -5,11 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-#include <cmath>
-#include <cstdint>
 #include <string>
-#include <vector>
 
 // A step captured in a CUDA graph, replayed, is the next step. Only a real device has graphs.
 
@@ -18,59 +14,113 @@ namespace natgrad::tests {
 namespace {
 
 void check(cudaError_t status, const char* what) {
-  ASSERT_EQ(status, cudaSuccess) << what << ": " << cudaGetErrorString(status);
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  throw DeviceError(std::string(what) + ": " + cudaGetErrorString(status));
 }
 
-void compare(Form form) {
-  SCOPED_TRACE(to_string(form));
+/// A stream that is there before all that works on it, and after.
+class Stream {
+ public:
+  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }
+  ~Stream() { cudaStreamDestroy(stream_); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor)
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+/// What `work` enqueues, as a graph. The capture ends also where `work` throws, which then says
+/// what cannot be captured.
+class Graph {
+ public:
+  template <class Work>
+  Graph(cudaStream_t stream, const Work& work) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "begin a capture");
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(stream, &graph_);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream, &graph_), "end the capture");
+    check(cudaGraphInstantiate(&runnable_, graph_, 0), "make the graph runnable");
+  }
+  ~Graph() {
+    if (runnable_ != nullptr) cudaGraphExecDestroy(runnable_);
+    cudaGraphDestroy(graph_);
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  void launch(cudaStream_t stream) const { check(cudaGraphLaunch(runnable_, stream), "a replay"); }
+
+ private:
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t runnable_ = nullptr;
+};
+
+/// Twenty replays of one step against twenty steps.
+template <class T>
+void compare(const NaturalGradient::Options& options) {
   const BatchShape shape = {.layers = {{.inputs = 30, .outputs = 20}, {.inputs = 20, .outputs = 4}},
                             .samples = 64};
   constexpr int steps = 20;
-  const NaturalGradient::Options options = {.damping = {.absolute = 0.05},
-                                            .step = FixedRate{0.05},
-                                            .schedule = {.decay = RateDecay::linear, .steps = 100},
-                                            .momentum = HeavyBall{0.5},
-                                            .form = form};
-  cudaStream_t stream = nullptr;
-  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "create a stream");
-  {
-    const Context context = cuda_context(stream);
-    const LayeredBatch<double> plain(shape, context);
-    NaturalGradient expected(plain.parameters, options);
-    LayerScores plain_scores(plain.parameters, {.kind = Kind::exact});
-    for (int i = 0; i < 1 + steps; ++i) {
-      plain.fill(plain_scores);
-      expected.step(plain_scores);
-    }
+  const Stream stream;
+  const Context context = cuda_context(stream);
+  const LayeredBatch<T> plain(shape, context);
+  NaturalGradient expected(plain.parameters, options);
+  LayerScores plain_scores(plain.parameters, {.kind = Kind::exact});
+  for (int i = 0; i < 1 + steps; ++i) {
+    plain.fill(plain_scores);
+    expected.step(plain_scores);
+  }
 
-    const LayeredBatch<double> batch(shape, context);
-    NaturalGradient optimizer(batch.parameters, options);
-    LayerScores scores(batch.parameters, {.kind = Kind::exact});
-    batch.fill(scores);
-    optimizer.step(scores);  // allocates
-    check(cudaStreamSynchronize(stream), "the first step");
-
-    cudaGraph_t graph = nullptr;
-    cudaGraphExec_t runnable = nullptr;
-    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "begin to capture");
+  const LayeredBatch<T> batch(shape, context);
+  NaturalGradient optimizer(batch.parameters, options);
+  LayerScores scores(batch.parameters, {.kind = Kind::exact});
+  const auto step = [&] {
     batch.fill(scores);
     optimizer.step(scores);
-    check(cudaStreamEndCapture(stream, &graph), "end of the capture");
-    check(cudaGraphInstantiate(&runnable, graph, 0), "make the graph runnable");
-    for (int i = 0; i < steps; ++i) check(cudaGraphLaunch(runnable, stream), "run the graph");
-    EXPECT_EQ(optimizer.report().step, 1 + steps);
-    EXPECT_EQ(optimizer.report().form, form);
-    EXPECT_EQ(optimizer.report().rate, expected.report().rate) << "the schedule has gone on";
-    EXPECT_EQ(batch.theta_memory(), plain.theta_memory());
-    cudaGraphExecDestroy(runnable);
-    cudaGraphDestroy(graph);
+  };
+  step();  // allocates
+  context.synchronize();
+  const Graph graph(stream, step);
+  for (int i = 0; i < steps; ++i) graph.launch(stream);
+  EXPECT_EQ(optimizer.report().step, 1 + steps);
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+  EXPECT_EQ(optimizer.report().form, options.form);
+  EXPECT_EQ(optimizer.report().rate, expected.report().rate) << "the schedule has gone on";
+  EXPECT_EQ(batch.theta_memory(), plain.theta_memory());
+}
+
+template <class T>
+void compare_forms(NaturalGradient::Options options) {
+  options.damping = {.absolute = 0.05};
+  options.schedule = {.decay = RateDecay::linear, .steps = 100};
+  for (const Form form : {Form::dual, Form::primal}) {
+    SCOPED_TRACE(to_string(form));
+    options.form = form;
+    try {
+      compare<T>(options);
+    } catch (const Error& error) {
+      ADD_FAILURE() << "a step cannot be captured: " << error.what();
+    }
   }
-  check(cudaStreamDestroy(stream), "destroy the stream");
 }
 
 TEST(graph, a_captured_step_is_the_next_step_when_it_is_replayed) {
-  compare(Form::dual);
-  compare(Form::primal);
+  compare_forms<double>({.step = FixedRate{0.05}, .momentum = HeavyBall{0.5}});
+}
+
+TEST(graph, a_captured_step_in_float_holds_its_refinement) {
+  compare_forms<float>({.step = FixedRate{0.05}, .momentum = Spring{0.5}, .refinement = 2});
+}
+
+TEST(graph, a_captured_step_finds_its_length) {
+  compare_forms<float>({.step = KlBall{.radius = 1e-3}, .momentum = NoMomentum{}});
 }
 
 }  // namespace

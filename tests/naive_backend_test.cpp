@@ -92,25 +92,38 @@ TEST_F(naive_backend, vectors) {
   EXPECT_EQ(unset.elements, (Elements{-1, -2, -3}));
 }
 
+TEST_F(naive_backend, residual) {
+  Numbers<double> b = vector({10, 1});
+  Numbers<double> product = vector({4, 5});
+  Numbers<double> x = vector({2, -1});
+  Numbers<double> left = vector({nan, nan});
+  Numbers<double> square = vector({nan});
+  naive.residual(b, product, 0.5, x, left, square);
+  EXPECT_EQ(left.elements, (Elements{-5, 3.5}));
+  EXPECT_EQ(square.elements, (Elements{25 + 12.25}));
+}
+
 TEST_F(naive_backend, updates) {
   Numbers<double> theta = vector({8, -4});
   Numbers<double> d = vector({1, 2});
   Numbers<double> flag = vector({1});
-  naive.check_update(theta, d, 3.0, 0.25, flag);
+  const UpdatedTensor tensor{theta, d, 0.5};
+  naive.check_update({&tensor, 1}, 3.0, 0.5, flag);
   EXPECT_EQ(flag.elements, (Elements{1}));
-  naive.update(flag, d, 3.0, 0.25, theta);
+  naive.update(View(flag), {&tensor, 1}, 3.0, 0.5);
   EXPECT_EQ(theta.elements, (Elements{0.75 * 8 + 3, 0.75 * -4 + 6}));
 
   d.elements[1] = std::numeric_limits<double>::infinity();
-  naive.check_update(theta, d, 3.0, 0.25, flag);
+  naive.check_update({&tensor, 1}, 3.0, 0.5, flag);
   EXPECT_EQ(flag.elements, (Elements{0}));
-  naive.update(flag, d, 3.0, 0.25, theta);
+  naive.update(View(flag), {&tensor, 1}, 3.0, 0.5);
   EXPECT_EQ(theta.elements, (Elements{9, 3}));
 
   // The sum is finite as a double, not as a float.
   Numbers<float> large = {{1, 1}, {3e38F}};
   flag.elements[0] = 1;
-  naive.check_update(large, large, 1.0, 0.0, flag);
+  const UpdatedTensor itself{large, large};
+  naive.check_update({&itself, 1}, 1.0, 0.0, flag);
   EXPECT_EQ(flag.elements, (Elements{0}));
 }
 

@@ -17,7 +17,8 @@ struct Square {
   std::int64_t n, padding;
 };
 
-constexpr Square squares[] = {{1, 0}, {1, 2}, {2, 0}, {13, 0}, {13, 3}, {65, 0}, {97, 5}};
+constexpr Square squares[] = {{1, 0},  {1, 2},  {2, 0},  {13, 0},
+                              {13, 3}, {65, 0}, {97, 5}, {300, 16}};
 
 /// G G^T + `shift` I for the elements of G.
 std::vector<double> positive_definite(const std::vector<double>& G, std::int64_t n, double shift) {

@@ -239,6 +239,45 @@ void add_elementwise_cases(OperationTable& table) {
   });
 }
 
+struct ManyTensors {
+  struct Tensor {
+    Operand theta;
+    Operand d;
+    double decay;
+  };
+  std::vector<Tensor> all;
+
+  std::vector<UpdatedTensor> operator()(const Side& of) const {
+    std::vector<UpdatedTensor> tensors;
+    for (const Tensor& tensor : all) {
+      tensors.push_back({of(tensor.theta), of(tensor.d), tensor.decay});
+    }
+    return tensors;
+  }
+};
+
+void add_residual_cases(OperationTable& table) {
+  table.add_types("residual", "", [](TestDevice& device, ElementType type) {
+    for (const std::int64_t n : {0, 1, 13, 4096, 20001}) {
+      SCOPED_TRACE(n);
+      Trial trial(device);
+      const Operand b = trial.vector(n, type, Use::input);
+      const Operand product = trial.vector(n, type, Use::input);
+      const Operand x = trial.vector(n, type, Use::input);
+      const Operand shift = trial.scalar(0.3);
+      const Operand result = trial.vector(n, type, Use::output);
+      const Operand square = trial.scalar_output();
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.residual(of(b), of(product), of(shift), of(x), of(result), of(square));
+      });
+      // Elements are within [-1, 1], so that what is summed is at most 3.
+      const double error = rounding_bound(4, type, 3);
+      trial.expect_within(result, error);
+      trial.expect_within(square, static_cast<double>(n) * 2 * 3 * 2 * error);
+    }
+  });
+}
+
 void add_update_cases(OperationTable& table) {
   const auto expect_verdict = [](TestDevice& device, ElementType type, const Size& size,
                                  double before, double rate, double theta_end, double d_end,
@@ -254,7 +293,8 @@ void add_update_cases(OperationTable& table) {
     const Operand rate_element = trial.scalar(rate);
     const Operand finite = trial.vector(float64, Use::both, {before});
     trial.run([&](Backend& backend, const Side& of) {
-      backend.check_update(of(theta), of(d), of(rate_element), 0.25, of(finite));
+      const UpdatedTensor tensor{of(theta), of(d)};
+      backend.check_update({&tensor, 1}, of(rate_element), 0.25, of(finite));
     });
     trial.expect_equal(finite);
     EXPECT_EQ(trial.actual(finite).front(), verdict)
@@ -289,7 +329,8 @@ void add_update_cases(OperationTable& table) {
         const Operand theta = array(trial, size, type, Use::both);
         if (!(accept > 0)) trial.set(d, filled(trial, d, nan));
         trial.run([&](Backend& backend, const Side& of) {
-          backend.update(of(flag), of(d), of(rate), 0.01, of(theta));
+          const UpdatedTensor tensor{of(theta), of(d)};
+          backend.update(of(flag), {&tensor, 1}, of(rate), 0.01);
         });
         if (accept > 0)
           trial.expect_rounded(theta, 3);
@@ -300,15 +341,51 @@ void add_update_cases(OperationTable& table) {
   });
   table.add_types("update", "constants", [](TestDevice& device, ElementType type) {
     for_sizes(device, [=](Trial& trial, const Size& size) {
-      const Operand flag = trial.scalar(1);
       const Operand shrink = trial.scalar(0.125);
       const Operand d = array(trial, size, type, Use::input);
       const Operand theta = array(trial, size, type, Use::both);
       trial.run([&](Backend& backend, const Side& of) {
-        backend.update(of(flag), of(d), of(-2.0), of(shrink), of(theta));
+        const UpdatedTensor tensor{of(theta), of(d)};
+        backend.update(1.0, {&tensor, 1}, of(-2.0), of(shrink));
       });
       trial.expect_rounded(theta, 3);
     });
+  });
+
+  // More than a backend may take at once, of all sizes.
+  const auto many = [](Trial& trial, ElementType type) {
+    std::vector<ManyTensors::Tensor> tensors;
+    for (std::int64_t i = 0; i < 70; ++i) {
+      const Size size{1 + i % 7, i % 5 == 0 ? 0 : 3 * i, 0};
+      tensors.push_back({array(trial, size, type, Use::both), array(trial, size, type, Use::input),
+                         0.25 * static_cast<double>(i % 3)});
+    }
+    return ManyTensors{std::move(tensors)};
+  };
+  table.add_types("update", "many_tensors", [=](TestDevice& device, ElementType type) {
+    Trial trial(device, 3);
+    const ManyTensors tensors = many(trial, type);
+    const Operand rate = trial.scalar(0.3);
+    trial.run(
+        [&](Backend& backend, const Side& of) { backend.update(1.0, tensors(of), of(rate), 0.5); });
+    for (const auto& tensor : tensors.all) trial.expect_rounded(tensor.theta, 3);
+  });
+  table.add_types("check_update", "many_tensors", [=](TestDevice& device, ElementType type) {
+    for (const std::size_t bad : {1U, 31U, 32U, 69U, 70U}) {
+      Trial trial(device, 3);
+      const ManyTensors tensors = many(trial, type);
+      const Operand finite = trial.vector(float64, Use::both, {1});
+      if (bad < tensors.all.size()) {
+        std::vector<double> elements = trial.given(tensors.all[bad].theta);
+        elements.back() = nan;
+        trial.set(tensors.all[bad].theta, elements);
+      }
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.check_update(tensors(of), 0.3, 0.5, of(finite));
+      });
+      trial.expect_equal(finite);
+      EXPECT_EQ(trial.actual(finite).front(), bad < tensors.all.size() ? 0 : 1) << bad;
+    }
   });
 
   table.add_types("adam", "", [](TestDevice& device, ElementType type) {
@@ -340,6 +417,7 @@ void add_update_cases(OperationTable& table) {
 void add_vector_cases(OperationTable& table) {
   add_memory_cases(table);
   add_elementwise_cases(table);
+  add_residual_cases(table);
   add_update_cases(table);
 }
 

@@ -21,8 +21,9 @@ class ContextState;
 /// ordered as it was called. These wait for it: `synchronize`, `read`, `write`; `report` of the
 /// optimizer and of a `FisherMatrix`, its `trace` and `quadratic_form`; `Scores::check`,
 /// `check_scores`; `save` and `load`; `FullyConnected`'s constructor, `evaluate` and
-/// `draw_counter`. The library changes no process-wide setting and prints nothing: warnings go to
-/// `Options::on_warning`.
+/// `draw_counter`; on a GPU also the destructors of an optimizer and of a context's last handle,
+/// the latter for all work of the device. The library changes no process-wide setting and prints
+/// nothing: warnings go to `Options::on_warning`.
 class NATGRAD_EXPORT Context {
  public:
   struct Options {
@@ -49,7 +50,8 @@ class NATGRAD_EXPORT Context {
 
   Device device() const;
 
-  /// An uninitialized array on this device. Throws `MemoryError` where there is no room.
+  /// An uninitialized array on this device, there for work of the context's stream: who uses it on
+  /// another one waits or records an event first. Throws `MemoryError` where there is no room.
   Array array(Shape shape, ElementType type) const;
 
   /// Copies between host memory of as many bytes and a contiguous array of this device. Waits.

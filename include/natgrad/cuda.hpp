@@ -11,8 +11,9 @@ namespace natgrad {
 
 /// A context whose work is ordered on the caller's stream, on that stream's device: kernels that
 /// the caller enqueues there before and after need no synchronization with it. The stream must
-/// outlive everything that is made from the context. Throws `DeviceError` where there is no driver,
-/// no device, or no such stream, `MemoryError` where there is no room for the handles' workspace.
+/// outlive everything that is made from the context; one that was destroyed cannot be told from
+/// others. Throws `DeviceError` where there is no driver, no device, or no code for it in this
+/// build, `MemoryError` where there is no room for the handles' workspace.
 NATGRAD_EXPORT Context cuda_context(cudaStream_t stream, Context::Options options = {});
 
 /// The stream that a context's work is ordered on. Throws `DeviceError` for one of the CPU.

@@ -9,7 +9,8 @@ namespace natgrad {
 
 /// A broken contract, a bad option, an unreadable file or a failing driver. The text names the
 /// operand, its shape or the file, and the inequality that failed. Whatever threw has changed
-/// nothing. Numerical failure is not an exception but an `Outcome`.
+/// nothing, but for a driver that failed half way (`DeviceError`). Numerical failure is not an
+/// exception but an `Outcome`.
 class NATGRAD_EXPORT Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

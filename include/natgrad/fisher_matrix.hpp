@@ -87,6 +87,7 @@ class NATGRAD_EXPORT FisherMatrix {
   /// Dual: a copy of the rows. Does not wait. Throws `ArgumentError` when the scores are of other
   /// parameters, their set is empty or differently centred, `ShapeError` when the dual form has no
   /// room for more rows or kept others' layers, `MemoryError` without room; nothing was added then.
+  /// A driver that fails half way (`DeviceError`) may leave no rows at all: see `samples`.
   void accumulate(const Scores& scores);
 
   /// Writes d = (F + lambda I)^-1 S^T r, P contiguous numbers of the parameters' type. The

@@ -153,11 +153,12 @@ class NATGRAD_EXPORT NaturalGradient {
 
   /// Moves the parameters by one step. Transactional: on any outcome but `accepted`, parameters and
   /// momentum are exactly as before. Does not wait, and allocates nothing when the batch is no
-  /// larger than the largest so far. Costs, dual form and T = 1: N^2 sum(d_in + d_out) + N^3 / 3
-  /// operations and two passes over the layers beside the caller's own forward and backward; a
-  /// gradient of its own, SPRING, a penalty and heavy ball one pass more each.
-  /// Throws `ArgumentError` when the scores are of other parameters, hold no rows or only part of
-  /// the batch, give no gradient, or the parameters have grown since the first step; `ShapeError`,
+  /// larger than the largest so far and takes the same form (`Form::automatic` may take another one
+  /// for fewer rows, and for other damping). Costs, dual form and T = 1: N^2 sum(d_in + d_out) +
+  /// N^3 / 3 operations and two passes over the layers beside the caller's own forward and
+  /// backward; a gradient of its own, SPRING, a penalty and heavy ball one pass more each. Throws
+  /// `ArgumentError` when the scores are of other parameters, hold no rows or only part of the
+  /// batch, give no gradient, or the parameters have grown since the first step; `ShapeError`,
   /// `TypeError`, `DeviceError` for a gradient that does not fit; `MemoryError` without room; and
   /// `StepFailed` once ten attempts in a row have failed; the next call tries again.
   void step(const Batch& batch);
@@ -167,7 +168,8 @@ class NATGRAD_EXPORT NaturalGradient {
   /// size; gradients of their own (`Gradient`, other rows) are added up. Dual form: keeps a copy of
   /// the rows' factors, N sum(T (d_in + d_out)) numbers; primal: adds to F, whose memory does not
   /// depend on N. Does not wait. Throws like `step`, and when the part differs from those before in
-  /// kind, centring or source of the gradient; nothing was added then.
+  /// kind, centring or source of the gradient; nothing was added then. A driver that fails half way
+  /// (`DeviceError`) drops all that was accumulated.
   void accumulate(const Batch& batch);
   void accumulate(const Scores& scores);
   /// The step of what was accumulated, the whole batch (`ArgumentError` before it is whole).

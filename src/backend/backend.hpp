@@ -2,6 +2,7 @@
 
 #include "core/operands.hpp"
 #include "kernels/step_scalars.hpp"
+#include "kernels/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/types.hpp"
 
@@ -126,13 +127,18 @@ class Backend : public detail::Home {
   virtual void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) = 0;
   /// result = sum x_i y_i, accumulated in double; also over whole contiguous matrices.
   virtual void dot(const ConstView& x, const ConstView& y, const View& result) = 0;
-  /// finite = 1 when every element of (1 - shrink) theta + rate d is finite, else 0; `finite` is
-  /// only ever lowered, so that several calls make one verdict.
-  virtual void check_update(const ConstView& theta, const ConstView& d, Scalar rate, Scalar shrink,
+  /// result = product + shift x - b, what an x leaves of (A + shift I) x = b when product = A x;
+  /// all (n). square = result . result, accumulated in double.
+  virtual void residual(const ConstView& b, const ConstView& product, Scalar shift,
+                        const ConstView& x, const View& result, const View& square) = 0;
+  /// finite = 0 when an element of (1 - decay shrink) theta + rate d of any tensor is not finite;
+  /// else it keeps its value, so that several calls make one verdict. At least one tensor, all of
+  /// one T.
+  virtual void check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
                             const View& finite) = 0;
-  /// theta = accept > 0 ? (1 - shrink) theta + rate d : theta.
-  virtual void update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
-                      const View& theta) = 0;
+  /// theta = accept > 0 ? (1 - decay shrink) theta + rate d : theta of every tensor.
+  virtual void update(Scalar accept, std::span<const UpdatedTensor> tensors, Scalar rate,
+                      Scalar shrink) = 0;
   /// One step of Adam (Kingma, Ba 2015) uphill along g: both averages and theta, `step` from 1.
   virtual void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
                     std::int64_t step, const View& mean, const View& square, const View& theta) = 0;

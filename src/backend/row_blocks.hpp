@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "kernels/float_type.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -9,15 +10,6 @@
 // What every backend asks of blocks of rows and of element types.
 
 namespace natgrad {
-
-/// Calls body(T{}) with the float type that `type` names.
-template <class Body>
-void with_float_type(ElementType type, const Body& body) {
-  if (type == ElementType::float64)
-    body(double{});
-  else
-    body(float{});
-}
 
 /// Calls body(Row{}, Result{}) with the types of factors and results.
 template <class Body>

@@ -18,7 +18,8 @@ struct CarvedItem {
   std::int64_t bytes;
 };
 
-/// Hands out the parts of one block of memory, each aligned to 64 bytes. Without memory it only
+/// Hands out the parts of one block of memory, each aligned to 256 bytes, as
+/// CUDA's libraries want it. Without memory it only
 /// counts: a function that takes its buffers from a Carver is run once to learn how many bytes they
 /// are, and again to get them, so that plan and use cannot differ.
 class Carver {
@@ -56,7 +57,7 @@ class Carver {
   }
 
  private:
-  static constexpr std::int64_t alignment = 64;
+  static constexpr std::int64_t alignment = 256;
 
   [[noreturn]] static void throw_too_large() {
     throw MemoryError("scratch: more bytes than an address can count");

@@ -38,11 +38,8 @@ void DampedSystem::solve() const {
   backend_.dot(b_.rhs, b_.rhs, scalar(scalars_, &StepScalars::rhs_square));
   substitute();
   backend_.symv(Triangle::lower, b_.matrix, b_.solution, b_.product);
-  backend_.copy(b_.rhs, b_.residual);
-  backend_.axpby(-1.0, b_.product, 1.0, b_.residual);
-  // b - A x - shift x: the shift is on the device, so its sign comes from the other operand.
-  backend_.axpby(scalar(scalars_, &StepScalars::shift), b_.solution, -1.0, b_.residual);
-  backend_.dot(b_.residual, b_.residual, scalar(scalars_, &StepScalars::residual_square));
+  backend_.residual(b_.rhs, b_.product, scalar(scalars_, &StepScalars::shift), b_.solution,
+                    b_.residual, scalar(scalars_, &StepScalars::residual_square));
 }
 
 }  // namespace natgrad::detail

@@ -39,22 +39,18 @@ std::int64_t FisherMatrix::size() const { return state_->parameters.size(); }
 std::int64_t FisherMatrix::samples() const { return state_->samples; }
 Form FisherMatrix::form() const { return state_->shape.form; }
 
-void FisherMatrix::reset() {
-  state_->kept.clear();
-  state_->samples = 0;
-  state_->assembled = state_->factorized = state_->solved = false;
-}
+void FisherMatrix::reset() { state_->reset(); }
 
 void FisherMatrix::accumulate(const Scores& scores) {
   State& s = *state_;
   const detail::Rows& rows = scores.rows();
   rows.require_rows("accumulate", s.parameters);
-  const bool first = s.size == 0;
   try {
     s.begin(rows);
     s.add(rows);
   } catch (...) {
-    if (first) s.forget();
+    // What is half set up for a first set is not to be taken for whole.
+    if (s.empty()) s.forget();
     throw;
   }
 }

@@ -106,6 +106,13 @@ void FisherMatrix::State::begin(const detail::Rows& rows) {
   if (primal()) store();
 }
 
+/// Without rows; what they took is kept.
+void FisherMatrix::State::reset() {
+  kept.clear();
+  samples = 0;
+  assembled = factorized = solved = false;
+}
+
 /// As if nothing had ever been accumulated.
 void FisherMatrix::State::forget() {
   shape = {.form = Form::automatic};
@@ -125,10 +132,13 @@ void FisherMatrix::State::add(const detail::Rows& rows) {
     const auto b = parameters.context().state().arena().buffers<detail::PrimalBuffers>(
         size, std::min(options.tile_rows, rows.size()), work);
     const detail::PrimalAccumulation sum(backend, storage.system.matrix, storage.sums, scalars);
-    if (assembled && shape.centre != Centre::none) {
-      sum.undo_centre(storage.system.residual);
+    try {
+      if (assembled && shape.centre != Centre::none) sum.undo_centre(storage.system.residual);
+      sum.add(blocks, rows.set().scale, rows.rhs(), samples == 0, b);
+    } catch (...) {
+      reset();  // F may hold a part of this set
+      throw;
     }
-    sum.add(blocks, rows.set().scale, rows.rhs(), samples == 0, b);
   } else {
     kept.append(rows, blocks.blocks, capacity);
   }
@@ -218,7 +228,8 @@ void FisherMatrix::State::finish(const detail::Solver& solver, const View& direc
   backend.fill(1, field(&StepScalars::update_finite));
   // A direction that overflows its type is no direction: with nothing kept of theta, the new
   // parameters that this checks are the direction itself.
-  backend.check_update(b.narrow, b.narrow, 1.0, 1.0, field(&StepScalars::update_finite));
+  const UpdatedTensor itself{b.narrow, b.narrow};
+  backend.check_update({&itself, 1}, 1.0, 1.0, field(&StepScalars::update_finite));
   backend.update_scalars(ScalarRule::judge_step, {}, scalars);
   backend.commit(field(&StepScalars::accept), b.narrow, direction);
   solved = true;

@@ -41,6 +41,7 @@ struct FisherMatrix::State {
 
   void begin(const detail::Rows& rows);
   void add(const detail::Rows& rows);
+  void reset();
   void forget();
   void store();
   void upload_damping();

@@ -123,18 +123,18 @@ void KeptRows::append(const Rows& rows, std::span<const RowBlock> blocks, std::i
   const std::vector<std::int64_t> rows_before = layer_rows_;
   try {
     for (std::size_t i = 0; i < blocks.size(); ++i) append_block(backend, i, blocks[i]);
+    backend.copy(rows.scale(), b_.scale.row_range(count_, count));
+    backend.copy(rows.rhs(), b_.rhs.row_range(count_, count));
+    const View weights = b_.weights.row_range(count_, count);
+    if (rows.set().weights.empty()) {
+      backend.fill(1.0 / static_cast<double>(rows.batch_samples()), weights);
+    } else {
+      backend.copy(rows.set().weights, weights);
+    }
   } catch (...) {
     blocks_ = blocks_before;
     layer_rows_ = rows_before;
     throw;
-  }
-  backend.copy(rows.scale(), b_.scale.row_range(count_, count));
-  backend.copy(rows.rhs(), b_.rhs.row_range(count_, count));
-  const View weights = b_.weights.row_range(count_, count);
-  if (rows.set().weights.empty()) {
-    backend.fill(1.0 / static_cast<double>(rows.batch_samples()), weights);
-  } else {
-    backend.copy(rows.set().weights, weights);
   }
   count_ += count;
 }

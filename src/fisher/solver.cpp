@@ -76,17 +76,15 @@ void Solver::refine() const {
   for (int repeat = 0;; ++repeat) {
     adjoint(b_.solution, 0, b_.direction);
     apply(b_.direction, b_.product);
-    backend_.copy(b_.rhs, b_.residual);
-    backend_.axpby(-1.0, b_.product, 1.0, b_.residual);
-    backend_.axpby(field(&StepScalars::shift), b_.solution, -1.0, b_.residual);
+    backend_.residual(b_.rhs, b_.product, field(&StepScalars::shift), b_.solution, b_.residual,
+                      field(&StepScalars::residual_square));
     if (repeat == shape_.refinement) break;
-    // The residual's sign is turned, and so is the correction's.
+    // The residual is minus the bracket, and so is the correction.
     backend_.copy(b_.residual, system_.rhs);
     damped_.substitute();
     backend_.copy(system_.solution, b_.residual);
     backend_.axpby(-1.0, b_.residual, 1.0, b_.solution);
   }
-  backend_.dot(b_.residual, b_.residual, field(&StepScalars::residual_square));
 }
 
 void Solver::solve_rows(const ConstView& r, bool based) const {

@@ -141,11 +141,20 @@ void FullyConnected::forward(const ConstView& inputs) {
   }
   s.inputs = inputs;
   s.rows = inputs.rows();
-  for (std::size_t i = 0; i < s.layers.size(); ++i) {
-    const State::Layer& layer = s.layers[i];
-    const View z = s.preactivation(i);
-    s.backend.gemm(Transpose::no, Transpose::yes, 1, s.input_of(i), layer.weight, 0, z, s.mode());
-    s.backend.bias_activation(s.activation(i), layer.bias, z, s.batch(layer.output));
+  try {
+    s.compute_outputs();
+  } catch (...) {
+    s.rows = 0;
+    throw;
+  }
+}
+
+void FullyConnected::State::compute_outputs() const {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const Layer& layer = layers[i];
+    const View z = preactivation(i);
+    backend.gemm(Transpose::no, Transpose::yes, 1, input_of(i), layer.weight, 0, z, mode());
+    backend.bias_activation(activation(i), layer.bias, z, batch(layer.output));
   }
 }
 

@@ -64,6 +64,7 @@ struct FullyConnected::State {
   void initialize(std::size_t index);
   void reserve(std::int64_t samples);
   void reserve_sampled(std::int64_t wanted);
+  void compute_outputs() const;
   void propagate(Array Layer::*score, std::int64_t shared) const;
   void add_layers(const char* caller, LayerScores& scores, const RowSet& set, Array Layer::*score,
                   std::int64_t shared) const;

@@ -44,9 +44,9 @@ Active::Active(const Parameters& parameters, const NaturalGradient::Options& opt
       continue;
     }
     offsets_.push_back(size_);
-    tensors_.push_back({.segment = segment,
-                        .offset = size_,
-                        .rate = rate,
+    tensors_.push_back({.segment = segment, .offset = size_, .rate = rate});
+    updates_.push_back({.theta = parameters.tensor(segment),
+                        .d = {},
                         .decay = factor_of(options.weight_decay_factors, segment)});
     size_ += parameters.tensor(segment).size();
     scaled_ = scaled_ || rate != 1;
@@ -101,6 +101,11 @@ void Active::add_dense(const RowBlock& block, std::vector<RowBlock>& own) const 
   flush();
 }
 
+std::span<const UpdatedTensor> Active::updates(const View& step) {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) updates_[i].d = part(tensors_[i], step);
+  return updates_;
+}
+
 std::span<const RowBlock> Active::blocks(const Rows& rows, std::vector<RowBlock>& own) const {
   const auto all = rows.blocks().blocks;
   if (!frozen()) return all;
@@ -127,6 +132,7 @@ std::span<const RowBlock> Active::blocks(const Rows& rows, std::vector<RowBlock>
 
 void Active::gather(Backend& backend, double a, const ConstView& from, double b,
                     const View& to) const {
+  if (!frozen()) return backend.axpby(a, from, b, to);
   for (const Tensor& tensor : tensors_) {
     backend.axpby(a, parameters_.part(tensor.segment, from), b, part(tensor, to));
   }

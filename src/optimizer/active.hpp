@@ -19,7 +19,6 @@ class Active {
     Segment segment;
     std::int64_t offset = 0;  // among the active numbers
     double rate = 1;          // factor of the step
-    double decay = 1;         // factor of the weight decay
   };
 
   /// Throws `ArgumentError` for a factor of a segment that does not exist, or when all are frozen.
@@ -33,6 +32,9 @@ class Active {
 
   /// One tensor's numbers within an array of P.
   View part(const Tensor& tensor, const View& array) const;
+
+  /// Each tensor with its part of `step`. Valid until the next call.
+  std::span<const UpdatedTensor> updates(const View& step);
 
   /// The rows' blocks without the frozen parameters, in `own` where there are some. Valid until the
   /// rows' next `begin`, and while `own` is.
@@ -49,7 +51,8 @@ class Active {
 
   Parameters parameters_;
   std::vector<Tensor> tensors_;
-  std::vector<std::int64_t> offsets_;  // of every segment, -1 where frozen
+  std::vector<UpdatedTensor> updates_;  // one a tensor
+  std::vector<std::int64_t> offsets_;   // of every segment, -1 where frozen
   std::int64_t size_ = 0;
   std::int64_t total_ = 0;
   bool scaled_ = false;

@@ -65,10 +65,12 @@ void FirstOrder::sgd_step(const Sgd& sgd, const ConstView& gradient) {
   Backend& backend = parameters_.context().state().backend();
   if (!mean_.empty()) backend.axpby(1.0, gradient, sgd.momentum, mean_);
   const ConstView velocity = mean_.empty() ? gradient : mean_;
-  const double keep = 1 - options_.rate * options_.weight_decay;
+  updates_.resize(static_cast<std::size_t>(parameters_.segments()));
   for (int i = 0; i < parameters_.segments(); ++i) {
-    backend.axpby(options_.rate, parameters_.part({i}, velocity), keep, parameters_.tensor({i}));
+    updates_[static_cast<std::size_t>(i)] = {parameters_.tensor({i}),
+                                             parameters_.part({i}, velocity)};
   }
+  backend.update(1.0, updates_, options_.rate, options_.rate * options_.weight_decay);
 }
 
 void FirstOrder::adam_step(const Adam& adam, const ConstView& gradient) {

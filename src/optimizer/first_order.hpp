@@ -1,11 +1,13 @@
 #pragma once
 
+#include "kernels/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/parameters.hpp"
 #include "optimizer/optimizer_state.hpp"
 
 #include <cstdint>
 #include <variant>
+#include <vector>
 
 namespace natgrad {
 
@@ -50,6 +52,7 @@ class FirstOrder {
   Options options_;
   Array mean_;    // (P): the velocity where there is momentum, or Adam's average of the gradient
   Array square_;  // (P): Adam's average of its square
+  std::vector<UpdatedTensor> updates_;  // one a tensor
   std::int64_t steps_ = 0;
 };
 

@@ -76,16 +76,20 @@ void NaturalGradient::State::gather(const Batch& batch) {
   shape.form = gathered.form;
   const detail::StepShape own = gather_shape(shape);
   const auto b = parameters.context().state().arena().buffers<detail::GatherBuffers>(own);
-  // What may throw comes first.
-  if (gathered.form == Form::dual) {
-    gathered.kept.append(rows, shape.blocks, gathered.batch_rows);
-  } else {
-    const detail::PrimalAccumulation sum(backend, gathered.buffers.system.matrix,
-                                         gathered.buffers.sums, scalars);
-    sum.add({shape.blocks, rows.scale()}, rows.set().scale, rows.rhs(), first, b.primal);
-  }
-  if (gathered.general) {
-    add_gradient(batch.gradient, first ? 0 : 1, gathered.buffers.gradient, {}, b.work);
+  const bool dual = gathered.form == Form::dual;
+  if (dual) gathered.kept.append(rows, shape.blocks, gathered.batch_rows);
+  try {
+    if (!dual) {
+      const detail::PrimalAccumulation sum(backend, gathered.buffers.system.matrix,
+                                           gathered.buffers.sums, scalars);
+      sum.add({shape.blocks, rows.scale()}, rows.set().scale, rows.rhs(), first, b.primal);
+    }
+    if (gathered.general) {
+      add_gradient(batch.gradient, first ? 0 : 1, gathered.buffers.gradient, {}, b.work);
+    }
+  } catch (...) {
+    discard();  // the sums may hold a part of this set
+    throw;
   }
   if (batch.gradient.rows() != nullptr) {
     gathered.gradient_rows += batch.gradient.rows()->samples();

@@ -93,7 +93,7 @@ struct NaturalGradient::State {
                     const Scratch& work) const;
   void finish(const detail::Solver& solver, const Work& work) const;
   View scaled_step(const Work& work) const;
-  void move(const View& step, const View& direction, const ScalarArguments& of) const;
+  void move(const View& step, const View& direction, const ScalarArguments& of);
 
   // reports.cpp
   const StepScalars& slot(std::int64_t step) const;
@@ -110,7 +110,6 @@ struct NaturalGradient::State {
   Array direction_scalars;           // another, of `direction`
   Array ring;                        // (64) of them: the last reports
   Array momentum;                    // (P)
-  Array decays;                      // (tensors): the shrinking of each, where their decays differ
   std::int64_t reported = 0;         // by reports()
   std::int64_t failures_thrown = 0;  // failures in a row when StepFailed was last thrown
   Gathered gathered;

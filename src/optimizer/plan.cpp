@@ -170,7 +170,9 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::BatchShape& batch) cons
   const auto add = [&](const char* name, std::int64_t bytes) {
     if (bytes == 0) return;
     plan.items.push_back({name, bytes});
-    plan.bytes += bytes;
+    if (__builtin_add_overflow(plan.bytes, bytes, &plan.bytes)) {
+      throw MemoryError("plan: more bytes than an address can count");
+    }
   };
   const detail::SolveShape solve_shape = step_shape(batch, true).solve;
   plan.form = solve_shape.form;
@@ -193,10 +195,8 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::BatchShape& batch) cons
   if (!std::holds_alternative<NoMomentum>(options.momentum)) {
     add("momentum", active.size() * size_of(parameters.type()));
   }
-  const auto tensors = static_cast<std::int64_t>(active.tensors().size());
   const bool ring_is_apart = backend.visible_memory() != nullptr;
-  add("scalars and reports", ((ring_is_apart ? 0 : ring_slots) + 2) * width +
-                                 (options.weight_decay_factors.empty() ? 0 : tensors * 8));
+  add("scalars and reports", ((ring_is_apart ? 0 : ring_slots) + 2) * width);
   add("the scores' weights and coefficients",
       2 * (batch.rows + batch.gradient_rows) * size_of(ElementType::float64));
   return plan;

@@ -99,20 +99,19 @@ void NaturalGradient::State::prepare() {
     new_momentum = context.array({active.size(), 1}, parameters.type());
     backend.fill(0, new_momentum);
   }
-  Array new_decays;
-  if (!options.weight_decay_factors.empty()) {
-    const auto tensors = static_cast<std::int64_t>(active.tensors().size());
-    new_decays = context.array({tensors, 1}, ElementType::float64);
-  }
   Array new_scalars = context.array({width, 1}, ElementType::float64);
   backend.fill(0, new_scalars);
   backend.fill(0, new_ring);
   ring = std::move(new_ring);
   direction_scalars = std::move(new_direction_scalars);
   momentum = std::move(new_momentum);
-  decays = std::move(new_decays);
   scalars = std::move(new_scalars);
-  upload_options();
+  try {
+    upload_options();
+  } catch (...) {
+    scalars = {};  // they are what says that all is prepared
+    throw;
+  }
 }
 
 void NaturalGradient::State::check_rule(const char* caller, Kind kind) const {

@@ -192,27 +192,15 @@ View NaturalGradient::State::scaled_step(const Work& work) const {
 
 /// Counts and judges the step, and moves parameters and momentum where it is accepted.
 void NaturalGradient::State::move(const View& step, const View& direction,
-                                  const ScalarArguments& of) const {
+                                  const ScalarArguments& of) {
   backend.update_scalars(ScalarRule::begin_step, of, scalars);
   const Scalar rate = field(&StepScalars::step_rate);
-  const auto shrink = [&](std::size_t tensor) -> View {
-    if (decays.empty()) return field(&StepScalars::shrink);
-    return decays.view().row_range(static_cast<std::int64_t>(tensor), 1);
-  };
-  const auto& tensors = active.tensors();
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    if (!decays.empty()) {
-      backend.axpby(tensors[i].decay, field(&StepScalars::shrink), 0.0, shrink(i));
-    }
-    backend.check_update(parameters.tensor(tensors[i].segment), active.part(tensors[i], step), rate,
-                         shrink(i), field(&StepScalars::update_finite));
-  }
-  backend.update_scalars(ScalarRule::judge_step, {}, scalars);
+  const Scalar shrink = field(&StepScalars::shrink);
   const View accept = field(&StepScalars::accept);
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    backend.update(accept, active.part(tensors[i], step), rate, shrink(i),
-                   parameters.tensor(tensors[i].segment));
-  }
+  const std::span<const UpdatedTensor> tensors = active.updates(step);
+  backend.check_update(tensors, rate, shrink, field(&StepScalars::update_finite));
+  backend.update_scalars(ScalarRule::judge_step, {}, scalars);
+  backend.update(accept, tensors, rate, shrink);
   if (!momentum.empty()) backend.commit(accept, direction, momentum);
   backend.publish(scalars, ring);
 }
@@ -254,7 +242,8 @@ void NaturalGradient::State::commit_direction(const detail::StepBuffers& b, cons
   const View& d = b.solve.narrow;
   const auto own = [&](double StepScalars::*name) { return scalar(direction_scalars, name); };
   backend.fill(1, own(&StepScalars::update_finite));
-  backend.check_update(d, d, 1.0, 1.0, own(&StepScalars::update_finite));
+  const UpdatedTensor itself{d, d};
+  backend.check_update({&itself, 1}, 1.0, 1.0, own(&StepScalars::update_finite));
   backend.update_scalars(ScalarRule::judge_step, {}, direction_scalars);
   const View accept = own(&StepScalars::accept);
   if (!active.frozen()) return backend.commit(accept, d, out);

@@ -108,16 +108,19 @@ void Rows::check_segment(Segment segment, const char* role) const {
   }
 }
 
+void Rows::require_blas_sizes(const Operand& name, const ConstView& factor, std::int64_t terms) {
+  // Strides of whole rows go through BLAS interfaces of 32 bits.
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  if (factor.leading_dimension() <= most / terms && factor.rows() <= most) return;
+  throw ShapeError(message(name, " is ", factor.description(), " for ", terms,
+                           " terms a row, beyond the BLAS's 32-bit interface (", most, ")"));
+}
+
 void Rows::check_factor(const Operand& name, const ConstView& factor, Shape shape,
                         const RowBlock& block) const {
   require_given(name, factor, parameters_.context().state().home());
   require_type(name, factor, parameters_.type());
-  // Strides of whole rows go through BLAS interfaces of 32 bits.
-  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  if (factor.leading_dimension() > most / block.terms || factor.rows() > most) {
-    throw ShapeError(message(name, " is ", factor.description(), " for ", block.terms,
-                             " terms a row, beyond the BLAS's 32-bit interface (", most, ")"));
-  }
+  require_blas_sizes(name, factor, block.terms);
   if (factor.shape() == shape) return;
   std::string text = message(name, " is ", to_string(factor.shape()), ", expected ",
                              to_string(shape), " for ", block.rows, " rows");

@@ -40,6 +40,9 @@ class Rows {
   void add(const LayerScores::Layer& layer);
   void add_dense(const ConstView& rows);
 
+  /// Throws `ShapeError` for a factor that the CPU's BLAS cannot take; the same on every device.
+  static void require_blas_sizes(const Operand& name, const ConstView& factor, std::int64_t terms);
+
   /// Names of the parameters that no block touches.
   std::vector<std::string> uncovered() const;
 

@@ -174,6 +174,7 @@ void DenseScores::begin(const ConstView& rows, RowSet set) {
   const Parameters& p = parameters();
   detail::require_given("dense scores: rows", rows, p.context().state().home());
   detail::require_type("dense scores: rows", rows, p.type());
+  detail::Rows::require_blas_sizes("dense scores: rows", rows, 1);
   if (set.samples == 0) set.samples = rows.rows();
   mutable_rows().check(set);
   detail::require_shape("dense scores: rows", rows, {set.samples, p.size()});

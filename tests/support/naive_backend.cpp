@@ -69,24 +69,46 @@ void NaiveBackend::dot(const ConstView& x, const ConstView& y, const View& resul
   store(sum, result, 0);
 }
 
-void NaiveBackend::check_update(const ConstView& theta, const ConstView& d, Scalar rate,
-                                Scalar shrink, const View& finite) {
-  for_each(theta, [&](auto i, auto j) {
-    const Real updated =
-        (1 - value_of(shrink)) * load(theta, i, j) + value_of(rate) * load(d, i, j);
-    // Finite as the element that it becomes.
-    if (!std::isfinite(rounded(updated, theta))) store(0, finite, 0);
-  });
+namespace {
+
+Real updated(const UpdatedTensor& tensor, Scalar rate, Scalar shrink, std::int64_t i,
+             std::int64_t j) {
+  return (1 - tensor.decay * value_of(shrink)) * load(tensor.theta, i, j) +
+         value_of(rate) * load(tensor.d, i, j);
 }
 
-void NaiveBackend::update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
-                          const View& theta) {
-  if (!(load(accept, 0) > 0)) return;
-  for_each(theta, [&](auto i, auto j) {
-    const Real updated =
-        (1 - value_of(shrink)) * load(theta, i, j) + value_of(rate) * load(d, i, j);
-    store(updated, theta, i, j);
+}  // namespace
+
+void NaiveBackend::residual(const ConstView& b, const ConstView& product, Scalar shift,
+                            const ConstView& x, const View& result, const View& square) {
+  Real sum = 0;
+  for_each(result, [&](auto i, auto j) {
+    const Real left = load(product, i, j) + value_of(shift) * load(x, i, j) - load(b, i, j);
+    store(left, result, i, j);
+    sum += left * left;
   });
+  store(sum, square, 0);
+}
+
+void NaiveBackend::check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
+                                const View& finite) {
+  for (const UpdatedTensor& tensor : tensors) {
+    for_each(tensor.theta, [&](auto i, auto j) {
+      // Finite as the element that it becomes.
+      const Real value = rounded(updated(tensor, rate, shrink, i, j), tensor.theta);
+      if (!std::isfinite(value)) store(0, finite, 0);
+    });
+  }
+}
+
+void NaiveBackend::update(Scalar accept, std::span<const UpdatedTensor> tensors, Scalar rate,
+                          Scalar shrink) {
+  if (!(value_of(accept) > 0)) return;
+  for (const UpdatedTensor& tensor : tensors) {
+    for_each(tensor.theta, [&](auto i, auto j) {
+      store(updated(tensor, rate, shrink, i, j), tensor.theta, i, j);
+    });
+  }
 }
 
 void NaiveBackend::adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,

@@ -23,10 +23,12 @@ class NaiveBackend final : public Backend {
 
   void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) override;
   void dot(const ConstView& x, const ConstView& y, const View& result) override;
-  void check_update(const ConstView& theta, const ConstView& d, Scalar rate, Scalar shrink,
+  void residual(const ConstView& b, const ConstView& product, Scalar shift, const ConstView& x,
+                const View& result, const View& square) override;
+  void check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
                     const View& finite) override;
-  void update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
-              const View& theta) override;
+  void update(Scalar accept, std::span<const UpdatedTensor> tensors, Scalar rate,
+              Scalar shrink) override;
   void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
             std::int64_t step, const View& mean, const View& square, const View& theta) override;
 

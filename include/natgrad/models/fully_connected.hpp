@@ -76,12 +76,12 @@ class NATGRAD_EXPORT FullyConnected {
   /// matrix as its expectation (Kunstner, Balles, Hennig 2019, "Limitations of the empirical Fisher
   /// approximation for natural gradient descent"), and whose own mean is no gradient of anything.
   /// Label k of row n is that of softmax(z_n) at a uniform number that follows from the key of the
-  /// options, the number of calls before (modulo 2^32) and n draws + k: the same on every machine
-  /// and backend, another in every call. Outputs that are not finite give a row of NaN and the
-  /// outcome `not_finite`. What `backward` left is not touched. Costs `draws` times what `backward`
-  /// does; N draws rows of scores of its own, allocated when there are more than ever before. Does
-  /// not wait. Throws `ArgumentError` before `forward`, `OptionError` for draws < 1, `MemoryError`
-  /// without room.
+  /// options, the number of calls before (modulo 2^32) and n draws + k alone: that number is the
+  /// same on every machine and backend, and another in every call. Outputs that are not finite give
+  /// a row of NaN and the outcome `not_finite`. What `backward` left is not touched. Costs `draws`
+  /// times what `backward` does; N draws rows of scores of its own, allocated when there are more
+  /// than ever before. Does not wait. Throws `ArgumentError` before `forward`, `OptionError` for
+  /// draws < 1, `MemoryError` without room.
   void sample(std::int64_t draws = 1);
 
   /// The labels that `sample` drew, (N draws) int32, order row, draw (`ArgumentError` before).

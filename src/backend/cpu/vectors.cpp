@@ -41,6 +41,12 @@ NATGRAD_MULTIVERSION double dot_run(const T* x, const T* y, std::int64_t count) 
 }
 
 template <class T>
+NATGRAD_MULTIVERSION void residual_run(const T* b, const T* product, T shift, const T* x, T* result,
+                                       std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) result[i] = shift * x[i] - (b[i] - product[i]);
+}
+
+template <class T>
 NATGRAD_MULTIVERSION bool update_is_finite(const T* theta, const T* d, T rate, T keep,
                                            std::int64_t count) {
   std::uint32_t bad = 0;
@@ -101,31 +107,53 @@ void CpuBackend::dot(const ConstView& x, const ConstView& y, const View& result)
   *result.as<double>() = sum;
 }
 
-void CpuBackend::check_update(const ConstView& theta, const ConstView& d, Scalar rate,
-                              Scalar shrink, const View& finite) {
+void CpuBackend::residual(const ConstView& b, const ConstView& product, Scalar shift,
+                          const ConstView& x, const View& result, const View& square) {
+  with_float_type(result.type(), [&]<class T>(T) {
+    const T factor = static_cast<T>(value_of(shift));
+    parallel_runs({b, product, x, result},
+                  [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+                    residual_run(at<T>(b, row, column), at<T>(product, row, column), factor,
+                                 at<T>(x, row, column), at<T>(result, row, column), count);
+                  });
+  });
+  dot(result, result, square);
+}
+
+void CpuBackend::check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
+                              const View& finite) {
   bool all_finite = true;
-  with_float_type(theta.type(), [&]<class T>(T) {
+  with_float_type(tensors.front().theta.type(), [&]<class T>(T) {
     const T step = static_cast<T>(value_of(rate));
-    const T keep = static_cast<T>(1 - value_of(shrink));
-    parallel_runs({theta, d}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      if (!update_is_finite(at<T>(theta, row, column), at<T>(d, row, column), step, keep, count)) {
+    for (const UpdatedTensor& tensor : tensors) {
+      const ConstView theta = tensor.theta;
+      const T keep = static_cast<T>(1 - tensor.decay * value_of(shrink));
+      parallel_runs({theta, tensor.d},
+                    [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+                      if (!update_is_finite(at<T>(theta, row, column), at<T>(tensor.d, row, column),
+                                            step, keep, count)) {
 #pragma omp atomic write
-        all_finite = false;
-      }
-    });
+                        all_finite = false;
+                      }
+                    });
+    }
   });
   if (!all_finite) *finite.as<double>() = 0;
 }
 
-void CpuBackend::update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
-                        const View& theta) {
+void CpuBackend::update(Scalar accept, std::span<const UpdatedTensor> tensors, Scalar rate,
+                        Scalar shrink) {
   if (!(value_of(accept) > 0)) return;
-  with_float_type(theta.type(), [&]<class T>(T) {
+  with_float_type(tensors.front().theta.type(), [&]<class T>(T) {
     const T step = static_cast<T>(value_of(rate));
-    const T keep = static_cast<T>(1 - value_of(shrink));
-    parallel_runs({d, theta}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
-      update_run(at<T>(d, row, column), step, keep, at<T>(theta, row, column), count);
-    });
+    for (const UpdatedTensor& tensor : tensors) {
+      const T keep = static_cast<T>(1 - tensor.decay * value_of(shrink));
+      parallel_runs({tensor.theta, tensor.d},
+                    [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+                      update_run(at<T>(tensor.d, row, column), step, keep,
+                                 at<T>(tensor.theta, row, column), count);
+                    });
+    }
   });
 }
 

@@ -115,39 +115,43 @@ void Blas::symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda,
 }
 
 template <class T>
+Blas::Workspace Blas::workspace_of_potrf(Triangle triangle, std::int64_t n,
+                                         std::int64_t lda) const {
+  const Factorization which{triangle, n, lda, type_of<T>};
+  if (const auto known = workspaces_.find(which); known != workspaces_.end()) return known->second;
+  Workspace asked{};
+  check(cusolverDnXpotrf_bufferSize(solver_.get(), params_.get(), by_columns(triangle), n,
+                                    type_of<T>, nullptr, leading(lda), type_of<T>,
+                                    &asked.device_bytes, &asked.host_bytes),
+        "workspace of potrf");
+  return workspaces_.emplace(which, asked).first->second;
+}
+
+template <class T>
 std::int64_t Blas::potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t lda) const {
   if (n == 0) return 0;
-  std::size_t device = 0;
-  std::size_t host = 0;
-  check(cusolverDnXpotrf_bufferSize(solver_.get(), params_.get(), by_columns(triangle), n,
-                                    type_of<T>, nullptr, leading(lda), type_of<T>, &device, &host),
-        "workspace of potrf");
   // A whole number of elements.
-  return static_cast<std::int64_t>((device + 15) / 16 * 16);
+  const std::size_t bytes = workspace_of_potrf<T>(triangle, n, lda).device_bytes;
+  return static_cast<std::int64_t>((bytes + 15) / 16 * 16);
+}
+
+/// One that is too small is kept: queued work, and captured work, still reads it.
+void* Blas::host_workspace(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  if (host_workspaces_.empty() || host_workspaces_.back().size() < bytes) {
+    host_workspaces_.emplace_back(bytes);
+  }
+  return host_workspaces_.back().data();
 }
 
 template <class T>
 void Blas::potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int* info,
                  Scratch scratch) {
   if (n == 0) return check(cudaMemsetAsync(info, 0, sizeof(int), stream_), "potrf of no rows");
-  std::size_t device = 0;
-  std::size_t host = 0;
-  check(cusolverDnXpotrf_bufferSize(solver_.get(), params_.get(), by_columns(triangle), n,
-                                    type_of<T>, a, leading(lda), type_of<T>, &device, &host),
-        "workspace of potrf");
-  if (static_cast<std::int64_t>(device) > scratch.bytes) {
-    throw DeviceError(detail::message("cuSOLVER: potrf of ", n, " rows asks for ", device,
-                                      " bytes, having asked for ", scratch.bytes, " before"));
-  }
-  if (host > host_bytes_) {
-    // Queued work still reads the old one.
-    check(cudaStreamSynchronize(stream_), "the work of the stream");
-    host_workspace_ = std::make_unique<std::byte[]>(host);
-    host_bytes_ = host;
-  }
+  const Workspace work = workspace_of_potrf<T>(triangle, n, lda);
   check(cusolverDnXpotrf(solver_.get(), params_.get(), by_columns(triangle), n, type_of<T>, a,
-                         leading(lda), type_of<T>, scratch.data, device, host_workspace_.get(),
-                         host, info),
+                         leading(lda), type_of<T>, scratch.data, work.device_bytes,
+                         host_workspace(work.host_bytes), work.host_bytes, info),
         "potrf");
 }
 

@@ -3,7 +3,11 @@
 #include "backend/backend.hpp"
 #include "backend/cuda/handles.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
+#include <tuple>
+#include <vector>
 
 // The GPU's one place where row-major views meet cuBLAS and cuSOLVER, through their 64-bit entry
 // points. Read by columns a row-major matrix is its transpose: products change their factors'
@@ -36,8 +40,7 @@ class Blas {
   void symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const T* x,
             T* y) const;
 
-  /// Cholesky factor of one triangle in place; `info` on the device. The host part of cuSOLVER's
-  /// workspace is kept from call to call.
+  /// Cholesky factor of one triangle in place; `info` on the device.
   template <class T>
   void potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int* info, Scratch scratch);
   template <class T>
@@ -49,12 +52,23 @@ class Blas {
              int* info) const;
 
  private:
+  /// What cuSOLVER asks for, which is asked once: a step is to make no call that may wait, or that
+  /// a capture may not hold.
+  struct Workspace {
+    std::size_t device_bytes;
+    std::size_t host_bytes;
+  };
+  using Factorization = std::tuple<Triangle, std::int64_t, std::int64_t, cudaDataType>;  // n, lda
+  template <class T>
+  Workspace workspace_of_potrf(Triangle triangle, std::int64_t n, std::int64_t lda) const;
+  void* host_workspace(std::size_t bytes);
+
   cudaStream_t stream_;
   BlasHandle blas_;
   SolverHandle solver_;
   SolverParams params_;
-  std::unique_ptr<std::byte[]> host_workspace_;
-  std::size_t host_bytes_ = 0;
+  mutable std::map<Factorization, Workspace> workspaces_;
+  std::vector<std::vector<std::byte>> host_workspaces_;  // the largest is the last
 };
 
 }  // namespace natgrad::cuda

@@ -19,20 +19,18 @@ std::string version_text(int version) {
   return detail::message(version / 1000, '.', version % 1000 / 10);
 }
 
-/// Why no CUDA device can be used, in one line; empty where one can.
-std::string why_unavailable() {
+std::string why_unusable(cudaError_t status) {
+  return detail::message("no CUDA device can be used: ", cudaGetErrorString(status));
+}
+
+/// Why there is no CUDA device, in one line; empty where there is one.
+std::string why_missing() {
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
-  if (status == cudaSuccess && devices > 0) {
-    if (kernels::loadable() == cudaSuccess) return {};
-    cudaGetLastError();
-    return "this build has no code for the CUDA device (CMAKE_CUDA_ARCHITECTURES)";
-  }
-  cudaGetLastError();  // the next call of somebody else is not to find it
+  if (status == cudaSuccess && devices > 0) return {};
+  cuda::disregard(status);
   if (status == cudaSuccess || status == cudaErrorNoDevice) return "there is no CUDA device";
-  if (status != cudaErrorInsufficientDriver) {
-    return detail::message("no CUDA device can be used: ", cudaGetErrorString(status));
-  }
+  if (status != cudaErrorInsufficientDriver) return why_unusable(status);
   // No driver and one that is too old are the same error.
   int driver = 0;
   int runtime = 0;
@@ -43,20 +41,37 @@ std::string why_unavailable() {
                          version_text(runtime));
 }
 
+/// Why the current device cannot run this build's kernels; empty where it can.
+std::string why_not_runnable() {
+  const cudaError_t status = kernels::loadable();
+  cuda::disregard(status);
+  if (status == cudaSuccess) return {};
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
+    return "this build has no code for the CUDA device (CMAKE_CUDA_ARCHITECTURES)";
+  }
+  return why_unusable(status);
+}
+
+std::string why_unavailable() {
+  const std::string reason = why_missing();
+  return reason.empty() ? why_not_runnable() : reason;
+}
+
 Allocator device_allocator() {
-  return {
-      .allocate = [](std::size_t bytes, void* stream) -> void* {
-        void* memory = nullptr;
-        const cudaError_t status =
-            cudaMallocAsync(&memory, bytes, static_cast<cudaStream_t>(stream));
-        if (status == cudaSuccess) return memory;
-        cudaGetLastError();
-        if (status == cudaErrorMemoryAllocation) return nullptr;
-        throw DeviceError(
-            detail::message("CUDA: allocate ", bytes, " bytes: ", cudaGetErrorString(status)));
-      },
-      .deallocate = [](void* memory, std::size_t,
-                       void* stream) { cudaFreeAsync(memory, static_cast<cudaStream_t>(stream)); }};
+  return {.allocate = [](std::size_t bytes, void* stream) -> void* {
+            void* memory = nullptr;
+            const cudaError_t status =
+                cudaMallocAsync(&memory, bytes, static_cast<cudaStream_t>(stream));
+            if (status == cudaSuccess) return memory;
+            cudaGetLastError();
+            if (status == cudaErrorMemoryAllocation) return nullptr;
+            throw DeviceError(
+                detail::message("CUDA: allocate ", bytes, " bytes: ", cudaGetErrorString(status)));
+          },
+          .deallocate =
+              [](void* memory, std::size_t, void* stream) {
+                cuda::disregard(cudaFreeAsync(memory, static_cast<cudaStream_t>(stream)));
+              }};
 }
 
 /// The same with the stream kept alive and its device current.
@@ -86,15 +101,14 @@ std::shared_ptr<detail::ContextState> make_state(std::shared_ptr<const cuda::Str
   return std::make_shared<detail::ContextState>(std::move(options), std::move(backend));
 }
 
-void require_available() {
-  const std::string reason = why_unavailable();
+void require_none(const std::string& reason) {
   if (!reason.empty()) throw DeviceError("context: " + reason);
 }
 
 }  // namespace
 
 Context Context::cuda(Options options) {
-  require_available();
+  require_none(why_unavailable());
   return Context(make_state(std::make_shared<const cuda::StreamHandle>(), std::move(options)));
 }
 
@@ -107,9 +121,11 @@ Context Context::best(Options options) {
 }
 
 Context cuda_context(cudaStream_t stream, Context::Options options) {
-  require_available();
-  return Context(
-      make_state(std::make_shared<const cuda::StreamHandle>(stream), std::move(options)));
+  require_none(why_missing());
+  auto handle = std::make_shared<const cuda::StreamHandle>(stream);
+  const cuda::DeviceGuard current(handle->device());
+  require_none(why_not_runnable());
+  return Context(make_state(std::move(handle), std::move(options)));
 }
 
 cudaStream_t cuda_stream(const Context& context) {

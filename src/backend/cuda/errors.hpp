@@ -11,22 +11,31 @@
 
 namespace natgrad::cuda {
 
+[[noreturn]] inline void throw_no_memory(const char* library, const char* what) {
+  throw MemoryError(detail::message(library, ": ", what, ": no memory left"));
+}
+
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // said here: the caller's next look is not to find it again
-  if (status == cudaErrorMemoryAllocation) {
-    throw MemoryError(detail::message("CUDA: no memory left for ", what));
-  }
+  if (status == cudaErrorMemoryAllocation) throw_no_memory("CUDA", what);
   throw DeviceError(detail::message("CUDA: ", what, ": ", cudaGetErrorString(status)));
+}
+
+/// For what must not throw: whoever looks at the runtime's last error next is not to find this one.
+inline void disregard(cudaError_t status) noexcept {
+  if (status != cudaSuccess) cudaGetLastError();
 }
 
 inline void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw_no_memory("cuBLAS", what);
   throw DeviceError(detail::message("cuBLAS: ", what, ": ", cublasGetStatusString(status)));
 }
 
 inline void check(cusolverStatus_t status, const char* what) {
   if (status == CUSOLVER_STATUS_SUCCESS) return;
+  if (status == CUSOLVER_STATUS_ALLOC_FAILED) throw_no_memory("cuSOLVER", what);
   throw DeviceError(detail::message("cuSOLVER: ", what, ": status ", static_cast<int>(status)));
 }
 

@@ -12,7 +12,7 @@ StreamHandle::StreamHandle(cudaStream_t stream) : stream_(stream) {
 }
 
 StreamHandle::~StreamHandle() {
-  if (owned_) cudaStreamDestroy(stream_);
+  if (owned_) disregard(cudaStreamDestroy(stream_));
 }
 
 }  // namespace natgrad::cuda

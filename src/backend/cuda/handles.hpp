@@ -19,11 +19,15 @@ class DeviceGuard {
   }
   /// For what must not throw: does what it can.
   DeviceGuard(int device, std::nothrow_t) noexcept {
-    changed_ = cudaGetDevice(&before_) == cudaSuccess && before_ != device &&
-               cudaSetDevice(device) == cudaSuccess;
+    cudaError_t status = cudaGetDevice(&before_);
+    if (status == cudaSuccess && before_ != device) {
+      status = cudaSetDevice(device);
+      changed_ = status == cudaSuccess;
+    }
+    disregard(status);
   }
   ~DeviceGuard() {
-    if (changed_) cudaSetDevice(before_);
+    if (changed_) disregard(cudaSetDevice(before_));
   }
   DeviceGuard(const DeviceGuard&) = delete;
   DeviceGuard& operator=(const DeviceGuard&) = delete;
@@ -38,7 +42,7 @@ class StreamHandle {
  public:
   /// A new stream of the current device, ordered with no other. Throws `DeviceError`.
   StreamHandle();
-  /// The caller's, who keeps it alive. Throws `DeviceError` for a stream that is none.
+  /// The caller's, who keeps it alive. Throws `DeviceError` for one that the runtime refuses.
   explicit StreamHandle(cudaStream_t stream);
   ~StreamHandle();
   StreamHandle(const StreamHandle&) = delete;

@@ -27,8 +27,8 @@ std::shared_ptr<const Allocator> pinned_memory(
           [stream](void* memory, std::size_t, void*) {
             // Queued work may still write to it.
             const cuda::DeviceGuard current(stream->device(), std::nothrow);
-            cudaStreamSynchronize(stream->get());
-            cudaFreeHost(memory);
+            cuda::disregard(cudaStreamSynchronize(stream->get()));
+            cuda::disregard(cudaFreeHost(memory));
           }});
 }
 

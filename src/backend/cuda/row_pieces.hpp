@@ -149,6 +149,13 @@ inline std::int64_t formed_columns(std::int64_t n) {
                     most_formed_columns);
 }
 
+/// Room for so many columns of N formed rows. No less than what fewer rows take, whose columns are
+/// not a whole part of `formed_numbers` either.
+inline std::int64_t formed_numbers_of(std::int64_t n, std::int64_t columns) {
+  return std::min(n * std::min(columns, most_formed_columns),
+                  std::max(formed_numbers, n * least_formed_columns));
+}
+
 /// How apply and adjoint go through a block with a weight: so many of its rows at once, a multiple
 /// of the rows of an input.
 struct ProductPieces {
@@ -180,7 +187,7 @@ inline std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t 
   std::int64_t numbers = TileSizes(blocks, converts).numbers();
   for (const RowBlock& block : blocks) {
     const std::int64_t columns = std::max(block.inputs * block.outputs, block.outputs);
-    numbers = std::max(numbers, n * std::min(columns, formed_columns(n)));
+    numbers = std::max(numbers, formed_numbers_of(n, columns));
     if (block.inputs == 0) continue;
     const ProductPieces pieces(block, converts);
     numbers = std::max(numbers, pieces.product + pieces.inputs);

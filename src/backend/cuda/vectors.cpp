@@ -16,16 +16,22 @@ void CudaBackend::dot(const ConstView& x, const ConstView& y, const View& result
   kernels::dot(stream_->get(), x, y, result, partials_);
 }
 
-void CudaBackend::check_update(const ConstView& theta, const ConstView& d, Scalar rate,
-                               Scalar shrink, const View& finite) {
+void CudaBackend::residual(const ConstView& b, const ConstView& product, Scalar shift,
+                           const ConstView& x, const View& result, const View& square) {
   const auto current = guard();
-  kernels::check_update(stream_->get(), theta, d, scalar_of(rate), scalar_of(shrink), finite);
+  kernels::residual(stream_->get(), b, product, scalar_of(shift), x, result, square, partials_);
 }
 
-void CudaBackend::update(const ConstView& accept, const ConstView& d, Scalar rate, Scalar shrink,
-                         const View& theta) {
+void CudaBackend::check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
+                               const View& finite) {
   const auto current = guard();
-  kernels::update(stream_->get(), accept, d, scalar_of(rate), scalar_of(shrink), theta);
+  kernels::check_update(stream_->get(), tensors, scalar_of(rate), scalar_of(shrink), finite);
+}
+
+void CudaBackend::update(Scalar accept, std::span<const UpdatedTensor> tensors, Scalar rate,
+                         Scalar shrink) {
+  const auto current = guard();
+  kernels::update(stream_->get(), scalar_of(accept), tensors, scalar_of(rate), scalar_of(shrink));
 }
 
 void CudaBackend::adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,

@@ -95,6 +95,7 @@ cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataTyp
     if (!is_matrix(m.rows, m.columns, m.ld)) return CUBLAS_STATUS_INVALID_VALUE;
   }
   ++state().counters.library_calls;
+  if (is_due(state().work_to_failure)) return CUBLAS_STATUS_EXECUTION_FAILED;
   std::byte* workspace = handle->workspace;
   const std::int64_t bytes = std::min<std::int64_t>(handle->workspace_bytes, 4096);
   const bool known = enqueue_call(lock, *queue, name,
@@ -198,7 +199,8 @@ cublasStatus_t symv(const char* name, cublasHandle_t handle, cublasFillMode_t tr
 
 cublasStatus_t cublasCreate(cublasHandle_t* handle) {
   const Lock lock = lock_state();
-  if (device_status() != cudaSuccess || state().fail_handles) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (device_status() != cudaSuccess) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (state().fail_handles) return CUBLAS_STATUS_ALLOC_FAILED;
   *handle = blas_handles().add({.device = current_device()});
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -105,6 +105,7 @@ cudaError_t launch(Stream stream, Extent blocks, Extent threads, LaunchedKernel 
     return remember(cudaErrorInvalidResourceHandle);
   }
   ++state().counters.launches;
+  if (is_due(state().work_to_failure)) return remember(cudaErrorUnknown);
   const Launch launch{kernel_name(kernel.type), blocks, threads, kernel.synchronizes,
                       queue->launches++};
   std::vector<std::int64_t> memory = name_arguments(kernel.arguments);

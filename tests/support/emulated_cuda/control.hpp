@@ -56,7 +56,9 @@ void set_compute_capability(int major);
 
 /// The n-th allocation from now fails, n from 1; 0 for none.
 void fail_allocation(std::int64_t n);
-/// Whether handles of cuBLAS and cuSOLVER cannot be made.
+/// The n-th kernel or library call from now that a stream is to run is refused; 0 for none.
+void fail_work(std::int64_t n);
+/// Whether handles of cuBLAS and cuSOLVER cannot be made, for want of memory.
 void fail_handles(bool fail);
 /// The next factorization that runs leaves its matrix alone and reports `info`; 0 for none.
 void fail_factorization(int info);

@@ -56,19 +56,14 @@ void check_fences(const Allocation& allocation) {
   check_fence(allocation, allocation.data + allocation.bytes);
 }
 
-/// Counts down to the allocation that a test wants to fail.
-bool must_fail() {
-  std::int64_t& left = state().allocations_to_failure;
-  return left > 0 && --left == 0;
-}
-
 }  // namespace
 
 cudaError_t allocate(void** data, std::int64_t bytes, cudaMemoryType type) {
   *data = nullptr;
   ++state().counters.allocations;
   const int device = current_device();
-  if (must_fail() || bytes < 0 || bytes > device_bytes - allocated_device_bytes(device)) {
+  if (is_due(state().allocations_to_failure) || bytes < 0 ||
+      bytes > device_bytes - allocated_device_bytes(device)) {
     return cudaErrorMemoryAllocation;
   }
   if (bytes == 0) return cudaSuccess;

@@ -100,9 +100,8 @@ std::int64_t solver_handle_count() { return solver_handles().size() + params_han
 
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
   const Lock lock = lock_state();
-  if (device_status() != cudaSuccess || state().fail_handles) {
-    return CUSOLVER_STATUS_NOT_INITIALIZED;
-  }
+  if (device_status() != cudaSuccess) return CUSOLVER_STATUS_NOT_INITIALIZED;
+  if (state().fail_handles) return CUSOLVER_STATUS_ALLOC_FAILED;
   *handle = solver_handles().add({.device = current_device()});
   return CUSOLVER_STATUS_SUCCESS;
 }
@@ -123,7 +122,7 @@ cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t str
 
 cusolverStatus_t cusolverDnCreateParams(cusolverDnParams_t* params) {
   const Lock lock = lock_state();
-  if (state().fail_handles) return CUSOLVER_STATUS_NOT_INITIALIZED;
+  if (state().fail_handles) return CUSOLVER_STATUS_ALLOC_FAILED;
   *params = params_handles().add({});
   return CUSOLVER_STATUS_SUCCESS;
 }
@@ -169,6 +168,7 @@ cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t handle, cusolverDnParams_t 
   Queue* queue = queue_of(handle->stream, handle->device);
   if (queue == nullptr) return CUSOLVER_STATUS_EXECUTION_FAILED;
   ++state().counters.library_calls;
+  if (is_due(state().work_to_failure)) return CUSOLVER_STATUS_EXECUTION_FAILED;
   if (host_bytes > 0) std::memset(bufferOnHost, 0xFF, workspaceInBytesOnHost);
   const bool known = enqueue_call(lock, *queue, "cusolverDnXpotrf",
                                   {{"A", A, matrix_bytes(n, n, lda, dataTypeA)},
@@ -194,6 +194,7 @@ cusolverStatus_t cusolverDnXpotrs(cusolverDnHandle_t handle, cusolverDnParams_t 
   Queue* queue = queue_of(handle->stream, handle->device);
   if (queue == nullptr) return CUSOLVER_STATUS_EXECUTION_FAILED;
   ++state().counters.library_calls;
+  if (is_due(state().work_to_failure)) return CUSOLVER_STATUS_EXECUTION_FAILED;
   const Solution solution{uplo, static_cast<int>(n), static_cast<int>(nrhs), static_cast<int>(lda),
                           static_cast<int>(ldb)};
   const bool known = enqueue_call(lock, *queue, "cusolverDnXpotrs",

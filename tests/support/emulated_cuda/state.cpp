@@ -77,6 +77,11 @@ void set_compute_capability(int major) {
   state().compute_capability = major;
 }
 
+void fail_work(std::int64_t n) {
+  const Lock lock = lock_state();
+  state().work_to_failure = n;
+}
+
 void fail_allocation(std::int64_t n) {
   const Lock lock = lock_state();
   state().allocations_to_failure = n;

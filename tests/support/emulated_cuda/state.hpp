@@ -30,10 +30,13 @@ struct State {
   int driver_version = CUDART_VERSION;
   int compute_capability = 8;
   std::int64_t allocations_to_failure = 0;
+  std::int64_t work_to_failure = 0;
   bool fail_handles = false;
   int failing_info = 0;
 };
 State& state();
+/// Counts down to the failure that a test wants.
+inline bool is_due(std::int64_t& left) { return left > 0 && --left == 0; }
 inline Lock lock_state() { return Lock(state().mutex); }
 
 /// Tells the handler of failures.
