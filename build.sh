@@ -25,7 +25,8 @@ usage: ./build.sh VERB [arguments]
   gpu   [args]     what needs a GPU, in build-gpu/: its tests, training against the CPU's,
                    compute-sanitizer, benchmarks; a table of them comes last and goes, with their
                    results, to $OUT or build-gpu/; args go to cmake. STAGES="tests memcheck" runs
-                   these alone. Installs nothing: see its comment for libraries in a prefix
+                   these alone, BENCHMARKS=step/ the benchmarks that match. Installs nothing: see
+                   its comment for libraries in a prefix
 END
 }
 
@@ -198,7 +199,7 @@ note() { printf '%-12s %-8s %7s\n' "$@" >>"$out/stages.txt"; }
 stage() {
   local name=$1 begin=$SECONDS result=passed
   shift
-  [[ " build ${STAGES-$name} " == *" $name "* ]] || return 0
+  [[ $name == build || " ${chosen[*]} " == *" $name "* ]] || return 0
   say "$name"
   "$@" || result=FAILED
   note "$name" "$result" $((SECONDS - begin))
@@ -240,7 +241,8 @@ sanitize() {
 }
 
 gpu_bench() {
-  build-gpu/natgrad-bench --device cuda --benchmark_out="$out/bench.json" --benchmark_out_format=json
+  build-gpu/natgrad-bench --device cuda --benchmark_filter="${BENCHMARKS-.}" \
+    --benchmark_out="$out/bench.json" --benchmark_out_format=json | tee "$out/bench.txt"
 }
 
 # For a machine without a package registry: what the build needs may be unpacked from .deb files by
@@ -252,11 +254,13 @@ gpu_bench() {
 # It may be cut at any time: what ended is printed then, and in stages.txt in any case.
 gpu() {
   local devices architectures=() name
-  local stages=(tests float double memcheck racecheck initcheck benchmarks)
-  for name in ${STAGES-}; do
+  local chosen=() stages=(tests float double memcheck racecheck initcheck benchmarks)
+  read -r -d '' -a chosen <<<"${STAGES-${stages[*]}}" || true
+  [[ ${#chosen[@]} -gt 0 ]] || die "STAGES names no stage: ${stages[*]}"
+  for name in "${chosen[@]}"; do
     [[ " ${stages[*]} " == *" $name "* ]] || die "STAGES: $name is none of ${stages[*]}"
   done
-  out=${OUT:-$root/build-gpu}
+  out=$(cd "$caller" && realpath -m "${OUT:-$root/build-gpu}")
   failed=0
   mkdir -p "$out"
   : >"$out/stages.txt"
@@ -268,8 +272,8 @@ gpu() {
   stage build gpu_build "${architectures[@]}" "$@"
   [[ $failed -eq 0 ]] || exit 1
   if [[ -z $devices ]]; then
-    say "no GPU (nvidia-smi -L names none), so these could not run: ${stages[*]}"
-    for name in "${stages[@]}"; do note "$name" "no GPU" -; done
+    say "no GPU (nvidia-smi -L names none), so these could not run: ${chosen[*]}"
+    for name in "${chosen[@]}"; do note "$name" "no GPU" -; done
     exit 1
   fi
   say "$devices"
@@ -284,7 +288,11 @@ gpu() {
     stage initcheck sanitize initcheck
   else
     say "compute-sanitizer is not on the PATH: memcheck, racecheck and initcheck are left out"
-    for name in memcheck racecheck initcheck; do note "$name" skipped -; done
+    for name in memcheck racecheck initcheck; do
+      [[ " ${chosen[*]} " == *" $name "* ]] || continue
+      note "$name" skipped -
+      [[ -z ${STAGES-} ]] || failed=1
+    done
   fi
   stage benchmarks gpu_bench
   exit "$failed"
