@@ -107,12 +107,10 @@ struct NormAndTracePartials {
   double* trace;
 
   NATGRAD_DEVICE double absolute_sum(std::int64_t i, const Thread& thread) const {
-    double sum = 0;
-    for (std::int64_t j = thread.index.x; j < lower.rows; j += tile) {
+    return sum_of_terms<double>(thread.index.x, lower.rows, tile, [&](std::int64_t j) {
       const T value = j < i ? lower(i, j) : upper(i, j);
-      sum += static_cast<double>(value < 0 ? -value : value);
-    }
-    return sum;
+      return static_cast<double>(value < 0 ? -value : value);
+    });
   }
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
@@ -172,13 +170,14 @@ struct NormAndTrace {
 template <class T>
 struct SquareAndProduct {
   static constexpr int sums = 2;
+  static constexpr int together = 4;
   const T* u;
   const T* y;
 
-  NATGRAD_DEVICE void add(std::int64_t i, double* square_and_product) const {
+  NATGRAD_DEVICE void term(std::int64_t i, double* square_and_product) const {
     const double x = static_cast<double>(u[i]);
-    square_and_product[0] += x * x;
-    square_and_product[1] += x * static_cast<double>(y[i]);
+    square_and_product[0] = x * x;
+    square_and_product[1] = x * static_cast<double>(y[i]);
   }
 };
 
@@ -259,11 +258,11 @@ struct ColumnSums {
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     const std::int64_t column = thread.column();
     const bool inside = column < A.columns;
-    T sum = 0;
-    for (std::int64_t i = thread.index.y; inside && i < A.rows; i += thread.threads.y) {
-      const T value = A(i, column);
-      sum += squares ? value * value : value;
-    }
+    const T sum =
+        sum_of_terms<T>(thread.index.y, inside ? A.rows : 0, thread.threads.y, [&](std::int64_t i) {
+          const T value = A(i, column);
+          return squares ? value * value : value;
+        });
     const T whole = sum_of_column<T, sum_columns, sum_rows>(thread, sum);
     if (!inside || thread.index.y != 0) return;
     result[column] = factor * whole + (add ? result[column] : T{0});

@@ -100,13 +100,15 @@ struct CategoricalLogLikelihood {
 template <class T>
 struct CategoricalEvaluation {
   static constexpr int sums = 2;
+  static constexpr int together = 1;
   Matrix<const T> z;
   const std::int32_t* labels;
 
-  NATGRAD_DEVICE void add(std::int64_t n, double* log_likelihood_and_correct) const {
+  NATGRAD_DEVICE void term(std::int64_t n, double* log_likelihood_and_correct) const {
     const T* row = &z(n, 0);
-    log_likelihood_and_correct[0] += formulas::log_softmax(row, labels[n], z.columns);
-    if (formulas::largest_class(row, z.columns) == labels[n]) log_likelihood_and_correct[1] += 1;
+    log_likelihood_and_correct[0] = formulas::log_softmax(row, labels[n], z.columns);
+    const bool correct = formulas::largest_class(row, z.columns) == labels[n];
+    log_likelihood_and_correct[1] = correct ? 1 : 0;
   }
 };
 

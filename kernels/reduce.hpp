@@ -16,6 +16,35 @@ struct Larger {
   NATGRAD_DEVICE double operator()(double a, double b) const { return a > b ? a : b; }
 };
 
+/// sums[k] += what term(i, own) leaves in own[k], k < count, for i = first, first + step, ... < end
+/// in this order, as long as `together` of them are left; returns the next i. So many terms are
+/// loaded before any is added: a thread that waits for each gets little from memory.
+template <int together, int count, class T, class Term>
+NATGRAD_DEVICE std::int64_t add_terms(std::int64_t first, std::int64_t end, std::int64_t step,
+                                      T* sums, const Term& term) {
+  std::int64_t i = first;
+  for (; i + (together - 1) * step < end; i += together * step) {
+    T own[together][count];
+    for (int k = 0; k < together; ++k) term(i + k * step, own[k]);
+    for (int k = 0; k < together; ++k) {
+      for (int s = 0; s < count; ++s) sums[s] += own[k][s];
+    }
+  }
+  return i;
+}
+
+/// The sum of term(i) over all of these i.
+template <class T, class Term>
+NATGRAD_DEVICE T sum_of_terms(std::int64_t first, std::int64_t end, std::int64_t step,
+                              const Term& term) {
+  const auto store = [&](std::int64_t i, T* own) { *own = term(i); };
+  T sum = 0;
+  first = add_terms<8, 1>(first, end, step, &sum, store);
+  first = add_terms<2, 1>(first, end, step, &sum, store);
+  add_terms<1, 1>(first, end, step, &sum, store);
+  return sum;
+}
+
 /// Combines the values of a block's `block_threads` threads, `width` of which, neighbours in a row
 /// of the block, make one result each; every one of them gets it, and every thread must come here.
 template <unsigned width = block_threads, class Combine>
@@ -83,7 +112,10 @@ struct SumPartials {
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     double sums[Terms::sums] = {};
-    for (std::int64_t i = thread.column(); i < count; i += thread.columns()) terms.add(i, sums);
+    const auto term = [&](std::int64_t i, double* own) { terms.term(i, own); };
+    const std::int64_t next = add_terms<Terms::together, Terms::sums>(thread.column(), count,
+                                                                      thread.columns(), sums, term);
+    add_terms<1, Terms::sums>(next, count, thread.columns(), sums, term);
     for (int k = 0; k < Terms::sums; ++k) {
       const double sum = combine_threads(thread, sums[k], Plus{});
       if (thread.index.x == 0) partials[k * stride + thread.block.x] = sum;
@@ -105,12 +137,13 @@ struct SumBlocks {
   }
 };
 
-/// results[k] = sum over i < count of what `terms.add(i, sums)` adds to sums[k], k < Terms::sums.
+/// results[k] = sum over i < count of what `terms.term(i, own)` leaves in own[k], k < Terms::sums;
+/// `Terms::together`: as many of them as a thread is to load at a time, 1 where each is much work.
 template <class Terms>
 void sum(Stream stream, std::int64_t count, const Terms& terms, double* partials, double* results) {
   static_assert(Terms::sums <= 3);
-  constexpr std::int64_t terms_of_one_block = 16 * block_threads;
-  if (count <= terms_of_one_block) {
+  constexpr std::int64_t terms_of_one_block = 8 * block_threads;
+  if (Terms::together > 1 && count <= terms_of_one_block) {
     return launch(stream, {}, {block_threads}, SumPartials<Terms>{terms, count, results, 1});
   }
   const unsigned blocks = blocks_for(count, block_threads, sum_blocks);

@@ -164,11 +164,11 @@ struct AddRowProducts {
         product = &products.inputs(rows.shape.input(n) * rows.shape.terms + t, 0);
       }
       const Result* bias = rows.shape.carries_bias(t) ? products.bias : nullptr;
-      for (std::int64_t o = index % across; o < outputs; o += across) {
+      sum += sum_of_terms<Result>(index % across, outputs, across, [&](std::int64_t o) {
         Result factor = product != nullptr ? product[o] : Result{0};
         if (bias != nullptr) factor += bias[o];
-        sum += factor * static_cast<Result>(d[o]);
-      }
+        return factor * static_cast<Result>(d[o]);
+      });
     }
     return sum;
   }
@@ -233,14 +233,21 @@ struct AdjointBias {
 
  private:
   NATGRAD_DEVICE Result share(std::int64_t output, const Thread& thread) const {
+    const std::int64_t terms = rows.shape.terms;
     const std::int64_t carrying = rows.shape.carrying();
-    Result sum = 0;
-    for (std::int64_t i = thread.index.y; i < rows.shape.rows * carrying; i += thread.threads.y) {
-      const std::int64_t n = carrying == 1 ? i : i / carrying;
-      const std::int64_t term = n * rows.shape.terms + (i - n * carrying);
-      sum += u(n) * static_cast<Result>(rows.outputs(term, output));
+    const auto weighted = [&](std::int64_t n, std::int64_t term) {
+      return u(n) * static_cast<Result>(rows.outputs(term, output));
+    };
+    const std::int64_t first = thread.index.y;
+    const std::int64_t step = thread.threads.y;
+    // Apart, for a division between the loads would hold them up.
+    if (carrying == 1) {
+      return sum_of_terms<Result>(first, rows.shape.rows, step,
+                                  [&](std::int64_t n) { return weighted(n, n * terms); });
     }
-    return sum;
+    return sum_of_terms<Result>(first, rows.shape.rows * carrying, step, [&](std::int64_t i) {
+      return weighted(i / carrying, i);  // all terms carry it
+    });
   }
 };
 

@@ -72,27 +72,29 @@ struct Axpby {
 template <class T>
 struct Products {
   static constexpr int sums = 1;
+  static constexpr int together = 4;
   const T* x;
   const T* y;
 
-  NATGRAD_DEVICE void add(std::int64_t i, double* sums_of) const {
-    sums_of[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  NATGRAD_DEVICE void term(std::int64_t i, double* own) const {
+    own[0] = static_cast<double>(x[i]) * static_cast<double>(y[i]);
   }
 };
 
 template <class T>
 struct ResidualTerms {
   static constexpr int sums = 1;
+  static constexpr int together = 4;
   const T* b;
   const T* product;
   DeviceScalar shift;
   const T* x;
   T* result;
 
-  NATGRAD_DEVICE void add(std::int64_t i, double* sums_of) const {
+  NATGRAD_DEVICE void term(std::int64_t i, double* own) const {
     const T left = static_cast<T>(shift.value()) * x[i] - (b[i] - product[i]);
     result[i] = left;
-    sums_of[0] += static_cast<double>(left) * static_cast<double>(left);
+    own[0] = static_cast<double>(left) * static_cast<double>(left);
   }
 };
 
