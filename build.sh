@@ -25,8 +25,8 @@ usage: ./build.sh VERB [arguments]
   gpu   [args]     what needs a GPU, in build-gpu/: its tests, training against the CPU's,
                    compute-sanitizer, benchmarks; a table of them comes last and goes, with their
                    results, to $OUT or build-gpu/; args go to cmake. STAGES="tests memcheck" runs
-                   these alone, BENCHMARKS=step/ the benchmarks that match. Installs nothing: see
-                   its comment for libraries in a prefix
+                   these alone, BENCHMARKS=step/ the benchmarks that match. Installs nothing: see the
+                   comment above gpu() for libraries in a prefix
 END
 }
 
@@ -62,6 +62,8 @@ setup() {
 
 # What programs are run with; ci may fill it.
 runner=()
+# What is built; empty: all.
+targets=()
 
 # compile PRESET [cmake arguments]
 compile() {
@@ -73,7 +75,7 @@ compile() {
   fi
   cmake --preset "$preset" "$@"
   # Listing the tests of a sanitizer build runs them.
-  "${runner[@]}" cmake --build --preset "$preset"
+  "${runner[@]}" cmake --build --preset "$preset" "${targets[@]}"
 }
 
 build() {
@@ -88,7 +90,9 @@ final_accuracy() {
 
 # Shows the run on split 0, the default; the others train quietly.
 train() {
-  build
+  setup
+  targets=(--target natgrad-train)
+  compile default
   cd "$caller"
   local split accuracy quiet=()
   metrics=$(mktemp -d)

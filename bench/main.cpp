@@ -7,6 +7,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -57,8 +58,16 @@ std::vector<std::string> with_defaults(int argc, char** argv) {
   return arguments;
 }
 
+void print_own_options() {
+  std::puts(
+      "natgrad-bench [--device cpu|cuda]  where to run (default cpu)\n"
+      "              [--allow-tf32]       steps and Gram matrices with TF32, where a GPU has it\n");
+}
+
 /// Returns the exit code.
 int run_benchmarks(std::vector<std::string> arguments) {
+  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end())
+    print_own_options();
   const bool tf32 = take_tf32(arguments);
   natgrad::bench::open_device(take_device(arguments), tf32);
   std::vector<char*> pointers;

@@ -23,6 +23,7 @@ if(NOT NATGRAD_CUDA STREQUAL "OFF")
         "NATGRAD_CUDA=OFF builds for the CPU alone")
     endif()
     set(NATGRAD_HAS_CUDA ON)
+    message(STATUS "natgrad: CUDA ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
   elseif(NATGRAD_CUDA STREQUAL "ON")
     message(FATAL_ERROR "NATGRAD_CUDA=ON, but no CUDA compiler was found: put nvcc on the PATH, or "
       "name it in CMAKE_CUDA_COMPILER")

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 const fs::path source = NATGRAD_SOURCE_DIR;
 
 // In tests/ and not in tests/readme/, because g++ alone does not compile them.
-const std::set<std::string> elsewhere = {"outside_cuda/main.cu"};
+const std::set<std::string> elsewhere = {"outside_cuda/main.cu", "outside_cuda/graph.cu"};
 
 fs::path program_of(const std::string& name) {
   if (elsewhere.contains(name)) return source / "tests" / name;

@@ -238,13 +238,14 @@ TEST_F(trainer, prints_the_memory_plan_and_trains_nothing) {
               std::string::npos);
     // Images and labels, the order of the former, and one batch.
     const int data = 1797 * (64 * 4 + 4) + 1437 * 4 + 288 * (64 * 4 + 4);
-    EXPECT_NE(result.output.find("data: " + std::to_string(data) + " bytes\n"), std::string::npos)
+    EXPECT_NE(result.output.find("data: " + std::to_string(data) + " bytes, "), std::string::npos)
         << result.output;
     // Weights; outputs and scores of the 360 test images at once; drawn scores and labels.
     int net = (64 * 16 + 16 + 16 * 10 + 10) * 4 + 360 * 2 * 26 * 4 + 24;
     if (rows == "864") net += 864 * (26 + 1) * 4;
-    EXPECT_NE(result.output.find("net: " + std::to_string(net) + " bytes\n"), std::string::npos)
+    EXPECT_NE(result.output.find("net: " + std::to_string(net) + " bytes, "), std::string::npos)
         << result.output;
+    EXPECT_NE(result.output.find("\nin all: "), std::string::npos) << result.output;
     EXPECT_EQ(read_file(metrics_file()) + read_file(directory_.file("checkpoint")), "");
   }
 }

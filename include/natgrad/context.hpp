@@ -18,12 +18,13 @@ class ContextState;
 ///
 /// A context is a copyable handle; what is made from one keeps it alive. One context, and what is
 /// made from it, is used by one thread at a time; different contexts are independent. Work is
-/// ordered as it was called. These wait for it: `synchronize`, `read`, `write`; `report` of the
-/// optimizer and of a `FisherMatrix`, its `trace` and `quadratic_form`; `Scores::check`,
-/// `check_scores`; `save` and `load`; `FullyConnected`'s constructor, `evaluate` and
-/// `draw_counter`; on a GPU also the destructors of an optimizer and of a context's last handle,
-/// the latter for all work of the device. The library changes no process-wide setting and prints
-/// nothing: warnings go to `Options::on_warning`.
+/// ordered as it was called. These wait for it: `synchronize`, `read`, `write`; `report` and
+/// `direction_report` of the optimizer, `report` of a `FisherMatrix`, its `trace` and
+/// `quadratic_form`; `Scores::check`, `check_scores`; `save` and `load`; `FullyConnected`'s
+/// constructor, `evaluate` and `draw_counter`; on a GPU also the first step of an optimizer, which
+/// allocates, and the destructors of an optimizer and of a context's last handle, the latter for
+/// all work of the device. The library changes no process-wide setting and prints nothing: warnings
+/// go to `Options::on_warning`.
 class NATGRAD_EXPORT Context {
  public:
   struct Options {

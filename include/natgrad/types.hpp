@@ -4,6 +4,10 @@
 
 #include <cstdint>
 
+#ifndef __cpp_concepts
+#error "natgrad needs C++20; nvcc: -std=c++20"
+#endif
+
 namespace natgrad {
 
 /// Type of the elements behind a view, known at run time as in DLPack.

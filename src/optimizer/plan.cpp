@@ -6,25 +6,14 @@
 #include "optimizer/natural_gradient_state.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <utility>
 
 namespace natgrad {
 
 using detail::message;
+using detail::readable;
 
 namespace {
-
-/// "3.25 MiB"
-std::string readable(std::int64_t bytes) {
-  constexpr double kilo = 1024;
-  constexpr std::array units = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= kilo && unit + 1 < units.size(); ++unit) value /= kilo;
-  return message(std::round(100 * value) / 100, ' ', units[unit]);
-}
 
 template <class Buffers, class... Arguments>
 std::vector<detail::CarvedItem> items_of(const Arguments&... arguments) {

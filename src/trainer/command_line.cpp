@@ -151,7 +151,7 @@ void add_run_options(CLI::App& app, CommandLine& line) {
                           {{"float", ElementType::float32}, {"double", ElementType::float64}},
                           "of weights and data (default float)");
   app.add_flag("--allow-tf32", line.allow_tf32,
-               "products of float with eleven bits, where a GPU has TF32");
+               "products of float may take a GPU's TF32, of eleven bits (not in primal form)");
   add_number(app, "--threads", line.threads, thread_count,
              "CPU threads (default: as many as OpenMP takes)")
       ->type_name("N");

@@ -1,5 +1,6 @@
 #include "trainer/plan.hpp"
 
+#include "core/message.hpp"
 #include "trainer/batches.hpp"
 #include "trainer/training.hpp"
 
@@ -78,9 +79,13 @@ std::string plan(const Options& options, const io::Dataset& data, const Context&
       FullyConnected::bytes(net, std::max(batches.largest(), evaluated)) +
       (FullyConnected::bytes(net, batches.largest(), draws) -
        FullyConnected::bytes(net, batches.largest()));
-  return optimizer.plan(shape_of(method, net.sizes, batches.largest())).text() +
-         fmt::format("net: {} bytes\n", net_bytes) +
-         fmt::format("data: {} bytes\n", train.bytes() + test.bytes() + batches.bytes());
+  const MemoryPlan planned = optimizer.plan(shape_of(method, net.sizes, batches.largest()));
+  const std::int64_t data_bytes = train.bytes() + test.bytes() + batches.bytes();
+  const auto line = [](const char* what, std::int64_t bytes) {
+    return fmt::format("{}: {} bytes, {}\n", what, bytes, detail::readable(bytes));
+  };
+  return planned.text() + line("net", net_bytes) + line("data", data_bytes) +
+         line("in all", planned.bytes + net_bytes + data_bytes);
 }
 
 }  // namespace natgrad::trainer

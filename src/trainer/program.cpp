@@ -46,8 +46,10 @@ int fail(std::string_view text, int code) noexcept {
 }
 
 Context make_context(const Options& options) {
-  const Context::Options context = {
-      .on_warning = [](std::string_view text) { print_error(std::string(text)); }};
+  Context::Options context;
+  if (!options.quiet) {
+    context.on_warning = [](std::string_view text) { print_error(std::string(text)); };
+  }
   if (!options.device) return Context::best(context);
   return *options.device == DeviceKind::cpu ? Context::cpu(context) : Context::cuda(context);
 }

@@ -72,7 +72,8 @@ endfunction()
 
 function(use_package_cuda)
   build(${SOURCE}/tests/outside_cuda ${WORK}/build -Dnatgrad_ROOT=${WORK}/moved)
-  run(${WORK}/build/outside)
+  run(${WORK}/build/outside_main)
+  run(${WORK}/build/outside_graph)
 endfunction()
 
 function(use_sources)

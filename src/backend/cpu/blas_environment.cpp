@@ -68,7 +68,13 @@ void apply_blas_advice(char** argv) {
     unsetenv(restarted);
     return;
   }
-  const std::vector<BlasAdvice> advice = blas_advice();
+  std::vector<BlasAdvice> advice = blas_advice();
+#ifdef _OPENMP
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) {
+    advice.push_back({"OMP_WAIT_POLICY", "passive",
+                      "waiting threads spin, ten times slower where others use the cores too"});
+  }
+#endif
   if (advice.empty()) return;
   for (const BlasAdvice& item : advice) setenv(item.variable.c_str(), item.value.c_str(), 1);
   setenv(restarted, "1", 1);

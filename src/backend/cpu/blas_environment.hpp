@@ -17,8 +17,8 @@ struct BlasAdvice {
 /// and where the user has set the variable.
 std::vector<BlasAdvice> blas_advice();
 
-/// For programs, first thing in main: restarts the process with the advised variables, at most
-/// once.
+/// For programs, first thing in main: restarts the process with the advised variables, and with
+/// OpenMP's threads waiting passively unless the user has said how; at most once.
 void apply_blas_advice(char** argv);
 
 /// For programs: the OpenMP threads of this process from here on, which the BLAS follows.
