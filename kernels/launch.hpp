@@ -146,9 +146,6 @@ void launch(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) 
 #endif
   if (status != cudaSuccess) {
     cudaGetLastError();
-    if (status == cudaErrorMemoryAllocation) {  // kernels are loaded when they are first launched
-      throw MemoryError("CUDA: no memory left for a kernel");
-    }
     throw DeviceError(std::string("CUDA: a kernel could not be launched: ") +
                       cudaGetErrorString(status));
   }

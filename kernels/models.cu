@@ -101,6 +101,7 @@ template <class T>
 struct CategoricalEvaluation {
   static constexpr int sums = 2;
   static constexpr int together = 1;
+  static constexpr bool heavy = true;
   Matrix<const T> z;
   const std::int32_t* labels;
 

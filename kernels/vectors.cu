@@ -73,6 +73,7 @@ template <class T>
 struct Products {
   static constexpr int sums = 1;
   static constexpr int together = 4;
+  static constexpr bool heavy = false;
   const T* x;
   const T* y;
 
@@ -84,7 +85,8 @@ struct Products {
 template <class T>
 struct ResidualTerms {
   static constexpr int sums = 1;
-  static constexpr int together = 4;
+  static constexpr int together = 1;  // each stores between its loads and the next one's
+  static constexpr bool heavy = false;
   const T* b;
   const T* product;
   DeviceScalar shift;
@@ -101,7 +103,7 @@ struct ResidualTerms {
 /// Tensors as one launch takes them: a row of blocks for each.
 template <class T>
 struct Tensors {
-  static constexpr int most = 32;  // a kernel's arguments are at most 4 KiB
+  static constexpr int most = 32;
   struct Tensor {
     Matrix<T> theta;  // contiguous ones are one long row
     Matrix<const T> d;
@@ -223,6 +225,7 @@ struct Publish {
     fence_system();
     barrier();
     if (i != step) return;
+    // The others' numbers came to this thread through the barrier; its fence hands them on.
     fence_system();
     slots(slot, step) = from[step];
   }
@@ -242,7 +245,7 @@ void copy_if(Stream stream, const double* flag, const ConstView& from, const Vie
 }
 
 template <class T>
-typename Tensors<T>::Tensor argument(const UpdatedTensor& tensor) {
+typename Tensors<T>::Tensor tensor_argument(const UpdatedTensor& tensor) {
   Matrix<T> theta = matrix<T>(tensor.theta);
   Matrix<const T> d = matrix<T>(tensor.d);
   const Elements elements = elements_of({tensor.theta, tensor.d});
@@ -251,10 +254,14 @@ typename Tensors<T>::Tensor argument(const UpdatedTensor& tensor) {
   return {theta, d, tensor.decay};
 }
 
+// What devices of any generation take as a kernel's arguments.
+static_assert(sizeof(CheckUpdate<double>) <= 4096 && sizeof(Update<double>) <= 4096);
+
 /// Launches kernel(Tensors<T>) for as many tensors at a time as fit.
 template <class Kernel>
 void launch_over_tensors(Stream stream, std::span<const UpdatedTensor> tensors,
                          const Kernel& kernel) {
+  if (tensors.empty()) return;
   constexpr std::int64_t numbers_of_a_thread = 4;
   with_float_type(tensors.front().theta.type(), [&]<class T>(T) {
     while (!tensors.empty()) {
@@ -262,7 +269,7 @@ void launch_over_tensors(Stream stream, std::span<const UpdatedTensor> tensors,
       Tensors<T> some{};
       std::int64_t largest = 0;
       for (std::size_t i = 0; i < count; ++i) {
-        some.tensors[i] = argument<T>(tensors[i]);
+        some.tensors[i] = tensor_argument<T>(tensors[i]);
         largest = std::max(largest, tensors[i].theta.size());
       }
       launch(

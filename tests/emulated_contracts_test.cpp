@@ -10,6 +10,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 // What the library promises of a device, where the emulated one can count it or make it fail.
@@ -272,57 +273,111 @@ TEST_F(device_contracts, a_first_step_that_is_refused_loses_no_option) {
   }
 }
 
-/// Whatever is refused of its second part, a batch is either as it was before or dropped.
+/// A batch in two parts, centred, whose gradient comes with the rows.
+class Parts {
+ public:
+  Parts() {
+    for (auto [part, first, count] : {std::tuple{&first_, 0, 5}, std::tuple{&second_, 5, 4}}) {
+      batch_.fill(*part,
+                  {.samples = count,
+                   .batch_samples = 9,
+                   .coefficients = coefficients_.view().row_range(first, count),
+                   .centre = Centre::rows},
+                  first);
+    }
+  }
+  const Parameters& parameters() const { return batch_.parameters; }
+  std::vector<std::vector<double>> theta() const { return batch_.theta_memory(); }
+  const LayerScores& first() const { return first_; }
+  const LayerScores& second() const { return second_; }
+
+ private:
+  LayeredBatch<double> batch_{net};
+  Tensor<double> coefficients_{Numbers{1, -2, 3, 0, 5, -1, 2, 4, -3}};
+  LayerScores first_{batch_.parameters};
+  LayerScores second_{batch_.parameters};
+};
+
+/// Whatever is refused of its second part or its step, a batch is as it was before or dropped.
 TEST_F(device_contracts, a_part_that_is_refused_is_not_counted) {
-  const LayeredBatch<double> batch(net);
-  const LayerScores whole = batch.scores();
-  const auto parts = [&](std::int64_t first, std::int64_t count) {
-    LayerScores part(batch.parameters);
-    batch.fill(part, {.samples = count, .batch_samples = 9}, first);
-    return part;
-  };
-  const LayerScores first = parts(0, 5);
-  const LayerScores second = parts(5, 4);
-  Tensor<double> gradient(Random(5).numbers(static_cast<std::size_t>(batch.parameters.size())));
-  Tensor<double> direction = zeros<double>(batch.parameters.size());
   for (const Form form : {Form::dual, Form::primal}) {
     SCOPED_TRACE(to_string(form));
-    for (int n = 1;; ++n) {
-      NaturalGradient optimizer(batch.parameters, {.form = form});
-      const auto accumulate = [&](const LayerScores& part) {
-        optimizer.accumulate({.fisher = part, .gradient = Gradient{gradient.view()}});
-      };
-      accumulate(first);
-      if (!is_refused(n, [&] { accumulate(second); })) break;
+    const NaturalGradient::Options options = {.damping = {.absolute = 0.1}, .form = form};
+    const Parts twin;
+    NaturalGradient expected(twin.parameters(), options);
+    expected.accumulate(twin.first());
+    expected.accumulate(twin.second());
+    expected.step();
+    int n = 1;
+    for (;; ++n) {
+      const Parts parts;
+      NaturalGradient optimizer(parts.parameters(), options);
+      optimizer.accumulate(parts.first());
+      if (!is_refused(n, [&] { optimizer.accumulate(parts.second()); })) break;
       try {
-        accumulate(second);
-      } catch (const Error& error) {
-        ADD_FAILURE() << n << ": " << error.what();
-      }
-      try {
+        optimizer.accumulate(parts.second());
         optimizer.step();
-        EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
-      } catch (const ArgumentError& error) {
+      } catch (const ArgumentError& error) {  // dropped
         EXPECT_NE(std::string(error.what()).find("4 of 9 samples"), std::string::npos) << n;
+        optimizer.discard();
+        optimizer.accumulate(parts.first());
+        optimizer.accumulate(parts.second());
+        optimizer.step();
       }
+      EXPECT_EQ(parts.theta(), twin.theta()) << n;
     }
-    FisherMatrix twin(batch.parameters, {.form = form, .damping = {.absolute = 0.1}});
+    EXPECT_GT(n, 4) << "nothing was refused";
+    for (n = 1;; ++n) {
+      const Parts parts;
+      NaturalGradient optimizer(parts.parameters(), options);
+      optimizer.accumulate(parts.first());
+      optimizer.accumulate(parts.second());
+      const auto before = parts.theta();
+      if (!is_refused(n, [&] { optimizer.step(); })) break;
+      EXPECT_THROW(optimizer.step(), ArgumentError) << "the batch is gone, " << n;
+      if (parts.theta() != before) continue;  // it was refused behind the update
+      optimizer.accumulate(parts.first());
+      optimizer.accumulate(parts.second());
+      optimizer.step();
+      EXPECT_EQ(parts.theta(), twin.theta()) << n;
+    }
+    EXPECT_GT(n, 10) << "nothing was refused";
+  }
+}
+
+TEST_F(device_contracts, a_fisher_matrix_that_is_refused_counts_nothing_twice) {
+  for (const Form form : {Form::dual, Form::primal}) {
+    SCOPED_TRACE(to_string(form));
+    const FisherMatrix::Options options = {.form = form, .damping = {.absolute = 0.1}};
+    const Parts parts;
+    Tensor<double> direction = zeros<double>(parts.parameters().size());
     const auto solve = [&](FisherMatrix& fisher) {
-      fisher.solve(Gradient{gradient.view()}, direction.view());
+      fisher.solve(Coefficients{}, direction.view());
       return direction.numbers();
     };
-    twin.accumulate(first);
-    twin.accumulate(second);
+    FisherMatrix twin(parts.parameters(), options);
+    twin.accumulate(parts.first());
+    twin.accumulate(parts.second());
     const Numbers expected = solve(twin);
-    for (int n = 1;; ++n) {
-      FisherMatrix fisher(batch.parameters, {.form = form, .damping = {.absolute = 0.1}});
-      fisher.accumulate(first);
-      if (!is_refused(n, [&] { fisher.accumulate(second); })) break;
-      if (fisher.samples() == 0) fisher.accumulate(first);
+    int n = 1;
+    for (;; ++n) {
+      FisherMatrix fisher(parts.parameters(), options);
+      fisher.accumulate(parts.first());
+      if (!is_refused(n, [&] { fisher.accumulate(parts.second()); })) break;
+      if (fisher.samples() == 0) fisher.accumulate(parts.first());
       EXPECT_EQ(fisher.samples(), 5) << n;
-      fisher.accumulate(second);
+      fisher.accumulate(parts.second());
       EXPECT_EQ(solve(fisher), expected) << n;
     }
+    EXPECT_GT(n, 4) << "nothing was refused";
+    for (n = 1;; ++n) {
+      FisherMatrix fisher(parts.parameters(), options);
+      fisher.accumulate(parts.first());
+      fisher.accumulate(parts.second());
+      if (!is_refused(n, [&] { solve(fisher); })) break;
+      EXPECT_EQ(solve(fisher), expected) << n;
+    }
+    EXPECT_GT(n, 10) << "nothing was refused";
   }
 }
 
@@ -330,10 +385,24 @@ TEST_F(device_contracts, a_net_forgets_a_batch_that_is_refused) {
   const Context context = test_context();
   FullyConnected net(context, {.sizes = {3, 4, 2}});
   Tensor<float> inputs(Random(1).table(5, 3));
-  for (int n = 1; is_refused(n, [&] { net.forward(inputs.view()); }); ++n) {
+  const Array labels = context.array({5, 1}, ElementType::int32);
+  context.write(std::vector<std::int32_t>(5, 1).data(), labels);
+  int n = 1;
+  for (; is_refused(n, [&] { net.forward(inputs.view()); }); ++n) {
     EXPECT_THROW(net.outputs(), ArgumentError) << n;
   }
-  EXPECT_EQ(net.outputs().rows(), 5);
+  EXPECT_GT(n, 3) << "nothing was refused";
+  net.backward(labels);
+  LayerScores scores(net.parameters());
+  for (n = 1; is_refused(n, [&] { net.backward(labels); }); ++n) {
+    EXPECT_THROW(net.add_to(scores, {.samples = 5}), ArgumentError) << n;
+  }
+  EXPECT_GT(n, 3) << "nothing was refused";
+  LayerScores sampled(net.parameters(), {.kind = Kind::sampled});
+  for (n = 1; is_refused(n, [&] { net.sample(); }); ++n) {
+    EXPECT_THROW(net.add_sampled_to(sampled, {.samples = 5}), ArgumentError) << n;
+  }
+  EXPECT_GT(n, 3) << "nothing was refused";
 }
 
 TEST_F(device_contracts, a_callback_that_throws_with_the_device_broken_is_heard) {

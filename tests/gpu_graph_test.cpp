@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 // A step captured in a CUDA graph, replayed, is the next step. Only a real device has graphs.
 
@@ -117,6 +119,76 @@ TEST(graph, a_captured_step_is_the_next_step_when_it_is_replayed) {
 
 TEST(graph, a_captured_step_in_float_holds_its_refinement) {
   compare_forms<float>({.step = FixedRate{0.05}, .momentum = Spring{0.5}, .refinement = 2});
+}
+
+TEST(graph, a_captured_step_takes_tf32) {
+  compare_forms<float>({.step = FixedRate{0.05}, .momentum = NoMomentum{}, .allow_tf32 = true});
+}
+
+TEST(graph, a_captured_batch_of_parts_is_the_next_one) {
+  for (const Form form : {Form::dual, Form::primal}) {
+    SCOPED_TRACE(to_string(form));
+    const NaturalGradient::Options options = {.damping = {.absolute = 0.05}, .form = form};
+    const BatchShape shape = {.layers = {{.inputs = 9, .outputs = 7}}, .samples = 24};
+    const Stream stream;
+    const Context context = cuda_context(stream);
+    const LayeredBatch<double> batch(shape, context);
+    const LayeredBatch<double> twin(shape, context);
+    NaturalGradient optimizer(batch.parameters, options);
+    NaturalGradient expected(twin.parameters, options);
+    // The scores outlive the graph that names their arrays.
+    LayerScores part(batch.parameters);
+    LayerScores twin_part(twin.parameters);
+    const auto step = [](const LayeredBatch<double>& of, LayerScores& part, NaturalGradient& by) {
+      for (const std::int64_t first : {0, 8, 16}) {
+        of.fill(part, {.samples = 8, .batch_samples = 24}, first);
+        by.accumulate(part);
+      }
+      by.step();
+    };
+    for (int i = 0; i < 3; ++i) step(twin, twin_part, expected);
+    step(batch, part, optimizer);
+    context.synchronize();
+    try {
+      const Graph graph(stream, [&] { step(batch, part, optimizer); });
+      for (int i = 0; i < 2; ++i) graph.launch(stream);
+    } catch (const Error& error) {
+      ADD_FAILURE() << "it cannot be captured: " << error.what();
+    }
+    EXPECT_EQ(batch.theta_memory(), twin.theta_memory());
+  }
+}
+
+TEST(graph, a_captured_net_draws_anew) {
+  const Stream stream;
+  const Context context = cuda_context(stream);
+  FullyConnected net(context, {.sizes = {5, 8, 3}});
+  Tensor<float> inputs(Random(1).table(16, 5));
+  LayerScores data(net.parameters());
+  LayerScores sampled(net.parameters(), {.kind = Kind::sampled});
+  NaturalGradient optimizer(net.parameters(), {.damping = {.absolute = 0.05}});
+  const Array labels = context.array({16, 1}, ElementType::int32);
+  const std::vector<std::int32_t> ones(16, 1);
+  context.write(ones.data(), labels);
+  const auto step = [&] {
+    net.forward(inputs.view());
+    net.backward(labels);
+    net.sample();
+    net.add_to(data, {.samples = 16});
+    net.add_sampled_to(sampled, {.samples = 16});
+    optimizer.step({.fisher = sampled, .gradient = data});
+  };
+  step();
+  const std::int64_t drawn = net.draw_counter();
+  try {
+    const Graph graph(stream, step);
+    for (int i = 0; i < 5; ++i) graph.launch(stream);
+    EXPECT_EQ(optimizer.report().step, 6);
+    EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+    EXPECT_EQ(net.draw_counter(), drawn + 5);
+  } catch (const Error& error) {
+    ADD_FAILURE() << "it cannot be captured: " << error.what();
+  }
 }
 
 TEST(graph, a_captured_step_finds_its_length) {

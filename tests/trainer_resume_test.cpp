@@ -154,7 +154,7 @@ TEST_F(trainer_resume, refuses_other_options_and_names_both_values) {
       {"--seed 1", "--seed 1: ", " has --seed 0"},
       {"--split 1", "--split 1: ", " has --split 0"},
       {"--precision double", "--precision double: ", " has --precision float"},
-      {"--allow-tf32", "--allow-tf32 on: ", " has --allow-tf32 off"},
+      {"--allow-tf32", "--allow-tf32 on: ", " has --allow-tf32 none"},
       {"--optimizer adam", "--optimizer adam: ", " has --optimizer natural"},
       {"--form dual", "--form dual: ", " has --form automatic"},
       {"--fisher sampled", "--fisher sampled: ", " has --fisher empirical"},

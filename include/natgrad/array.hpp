@@ -114,7 +114,7 @@ class NATGRAD_EXPORT View : public ConstView {
 
 /// Memory for the library: two functions, called with sizes in bytes. `stream` is the CUDA stream
 /// on which the memory is used, null on the CPU. `allocate` returns memory aligned to at least 64
-/// bytes, or null or an exception where there is none.
+/// bytes, on a CUDA device 256, or null or an exception where there is none.
 struct Allocator {
   std::function<void*(std::size_t bytes, void* stream)> allocate;
   std::function<void(void* memory, std::size_t bytes, void* stream)> deallocate;

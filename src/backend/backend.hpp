@@ -132,8 +132,7 @@ class Backend : public detail::Home {
   virtual void residual(const ConstView& b, const ConstView& product, Scalar shift,
                         const ConstView& x, const View& result, const View& square) = 0;
   /// finite = 0 when an element of (1 - decay shrink) theta + rate d of any tensor is not finite;
-  /// else it keeps its value, so that several calls make one verdict. At least one tensor, all of
-  /// one T.
+  /// else it keeps its value, so that several calls make one verdict. Tensors of one T.
   virtual void check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
                             const View& finite) = 0;
   /// theta = accept > 0 ? (1 - decay shrink) theta + rate d : theta of every tensor.

@@ -18,8 +18,8 @@ struct CarvedItem {
   std::int64_t bytes;
 };
 
-/// Hands out the parts of one block of memory, each aligned to 256 bytes, as
-/// CUDA's libraries want it. Without memory it only
+/// Hands out the parts of one block of memory, each at a multiple of 256 bytes from its start, as
+/// CUDA's libraries want their workspaces. Without memory it only
 /// counts: a function that takes its buffers from a Carver is run once to learn how many bytes they
 /// are, and again to get them, so that plan and use cannot differ.
 class Carver {

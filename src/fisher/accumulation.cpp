@@ -47,8 +47,9 @@ void PrimalAccumulation::scaled_mean(const View& scratch) const {
 void PrimalAccumulation::centre_matrix(Centre centred, const View& scratch) const {
   if (centred == Centre::none) return;
   scaled_mean(scratch);
-  backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, fisher_);
   backend_.dot(sums_.centre, sums_.centre, scalar(scalars_, &StepScalars::centre_moment));
+  // Last: whoever fails before finds F as it was.
+  backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, fisher_);
 }
 
 void PrimalAccumulation::finish_gradient(Centre centred, const View& scratch,

@@ -13,8 +13,8 @@ SystemBuffers::SystemBuffers(Carver& carver, std::int64_t n, ElementType type,
   if (both.empty()) return;
   const Placement placement{.leading_dimension = leading_dimension(n), .device = both.device()};
   matrix = View(both.data(), type, {n, n}, placement);
-  factor =
-      View(static_cast<std::byte*>(both.data()) + shift * size_of(type), type, {n, n}, placement);
+  factor = View(static_cast<std::byte*>(both.data()) + factor_offset * size_of(type), type, {n, n},
+                placement);
 }
 
 void DampedSystem::factorize(std::int64_t rank, MeanRule mean) const {

@@ -18,10 +18,11 @@ inline View scalar(const View& scalars, double StepScalars::*field) {
 /// diagonal: n (n + 16) numbers serve both, and A is there after the factorization to measure what
 /// it solved.
 struct SystemBuffers {
-  /// Sixteen columns keep both diagonals, and rows at multiples of 64 bytes from each other's.
-  static constexpr std::int64_t shift = 16;
+  /// Columns that the factor begins later than A: both diagonals have room, and rows lie at
+  /// multiples of 64 bytes from each other's.
+  static constexpr std::int64_t factor_offset = 16;
   /// Of A and its factor.
-  static std::int64_t leading_dimension(std::int64_t n) { return n + shift; }
+  static std::int64_t leading_dimension(std::int64_t n) { return n + factor_offset; }
 
   View matrix;    // A (n, n), lower triangle
   View factor;    // U (n, n), upper triangle, U^T U = A + shift I

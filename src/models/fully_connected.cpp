@@ -166,6 +166,7 @@ ConstView FullyConnected::outputs() const {
 void FullyConnected::backward(const ConstView& labels) {
   State& s = *state_;
   s.check_labels("backward", labels);
+  s.has_scores = false;
   s.backend.categorical_score(outputs(), labels, s.batch(s.layers.back().score));
   s.propagate(&State::Layer::score, 1);
   s.has_scores = true;

@@ -38,12 +38,12 @@ void FullyConnected::sample(std::int64_t draws) {
   }
   s.draws = 0;
   s.reserve_sampled(s.rows * draws);
-  s.draws = draws;
   const View labels = s.batch(s.sampled_labels, draws);
   s.backend.sample_categorical(outputs(), s.options.sampling_key.value_or(s.options.seed), draws,
                                s.drawings, labels);
   s.backend.categorical_score(outputs(), labels, s.batch(s.layers.back().sampled_score, draws));
   s.propagate(&State::Layer::sampled_score, draws);
+  s.draws = draws;
 }
 
 ConstView FullyConnected::sampled_labels() const {

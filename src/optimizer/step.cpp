@@ -60,13 +60,18 @@ void NaturalGradient::State::step_gathered() {
   const detail::StepShape own = step_shape(gathered_shape(), true);
   const auto buffers = parameters.context().state().arena().buffers<detail::StepBuffers>(
       own, gathered.buffers.system);
-  take_step({.rows = dual ? gathered.kept.blocks() : RowBlocks{},
-             .r = dual ? gathered.kept.rhs() : ConstView(),
-             .weights = dual ? gathered.kept.weights() : ConstView(),
-             .shape = own,
-             .buffers = buffers,
-             .scalars = scalars},
-            gathered.kind);
+  const Work work = {.rows = dual ? gathered.kept.blocks() : RowBlocks{},
+                     .r = dual ? gathered.kept.rhs() : ConstView(),
+                     .weights = dual ? gathered.kept.weights() : ConstView(),
+                     .shape = own,
+                     .buffers = buffers,
+                     .scalars = scalars};
+  try {
+    take_step(work, gathered.kind);
+  } catch (...) {
+    discard();  // F may be centred already, and parameters moved: it is no batch any more
+    throw;
+  }
   discard();
 }
 

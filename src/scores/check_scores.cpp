@@ -29,8 +29,8 @@ class Points {
   ~Points() {
     try {
       restore();
-    } catch (
-        const DeviceError&) {  // NOLINT(bugprone-empty-catch): a broken device restores nothing
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch)
+      // A broken device restores nothing.
     }
   }
   Points(const Points&) = delete;

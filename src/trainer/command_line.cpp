@@ -151,7 +151,8 @@ void add_run_options(CLI::App& app, CommandLine& line) {
                           {{"float", ElementType::float32}, {"double", ElementType::float64}},
                           "of weights and data (default float)");
   app.add_flag("--allow-tf32", line.allow_tf32,
-               "products of float may take a GPU's TF32, of eleven bits (not in primal form)");
+               "products of float may take a GPU's TF32, of eleven bits; the primal form's solve "
+               "stays in double");
   add_number(app, "--threads", line.threads, thread_count,
              "CPU threads (default: as many as OpenMP takes)")
       ->type_name("N");

@@ -87,7 +87,7 @@ std::vector<NamedValue> run_values(const Options& options) {
   values.add("--batch", options.batch);
   values.add("--seed", options.seed);
   values.add("--precision", options.precision == ElementType::float32 ? "float" : "double");
-  values.add("--allow-tf32", options.allow_tf32 ? "on" : "off");
+  if (options.allow_tf32) values.add("--allow-tf32", "on");
   std::visit([&](const auto& method) { add_method(method, values); }, options.method);
   return values.take();
 }

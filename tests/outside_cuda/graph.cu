@@ -78,8 +78,10 @@ int run() {
   std::printf("natgrad %s: loss %.4f -> %.4f, step %ld %s, %zu reports on the way\n",
               natgrad::version(), first, last, static_cast<long>(report.step),
               to_string(report.outcome), reports.size());
-  if (report.outcome != natgrad::Outcome::accepted || report.step != steps) {
-    return fail("a replay was no step");
+  for (const natgrad::StepReport& rest : optimizer.reports()) reports.push_back(rest);
+  if (reports.size() != steps || report.step != steps) return fail("a replay was no step");
+  for (const natgrad::StepReport& one : reports) {
+    if (one.outcome != natgrad::Outcome::accepted) return fail("a step failed");
   }
   return last < 0.05 ? 0 : fail("the loss did not fall enough");
 }

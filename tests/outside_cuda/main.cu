@@ -9,6 +9,30 @@
 
 namespace {
 
+/// Of the mean of log p with respect to one layer, weight (out, in) first, then the bias.
+__global__ void layer_gradient(const float* input, int in, const float* score, int out, int n,
+                               float* gradient) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= out * (in + 1)) return;
+  const bool is_bias = i >= out * in;
+  const int row = is_bias ? i - out * in : i / in;
+  float sum = 0;
+  for (int s = 0; s < n; ++s) {
+    sum += score[s * out + row] * (is_bias ? 1.0F : input[s * in + i % in]);
+  }
+  gradient[i] = sum / static_cast<float>(n);
+}
+
+/// Enqueues the gradient as this program's own training would take it, in the parameters' order.
+void gradient_of(const Net& net, const float* x, float* gradient, cudaStream_t stream) {
+  constexpr int first = hidden * (inputs + 1);
+  layer_gradient<<<blocks(first), threads, 0, stream>>>(x, inputs, net.score1, hidden, batch,
+                                                        gradient);
+  layer_gradient<<<blocks(size - first), threads, 0, stream>>>(net.activation, hidden, net.score2,
+                                                               classes, batch, gradient + first);
+  require(cudaGetLastError(), "gradient");
+}
+
 int run() {
   Device device;
   Numbers numbers;

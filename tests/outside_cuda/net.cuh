@@ -79,20 +79,6 @@ __global__ void hidden_scores(Net net, int n) {
   net.score1[i] = back * (1 - net.activation[i] * net.activation[i]);
 }
 
-/// Of the mean of log p with respect to one layer, weight (out, in) first, then the bias.
-__global__ void layer_gradient(const float* input, int in, const float* score, int out, int n,
-                               float* gradient) {
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= out * (in + 1)) return;
-  const bool is_bias = i >= out * in;
-  const int row = is_bias ? i - out * in : i / in;
-  float sum = 0;
-  for (int s = 0; s < n; ++s) {
-    sum += score[s * out + row] * (is_bias ? 1.0F : input[s * in + i % in]);
-  }
-  gradient[i] = sum / static_cast<float>(n);
-}
-
 int blocks(int count) { return (count + threads - 1) / threads; }
 
 /// Enqueues the forward and backward pass of n samples.
@@ -101,16 +87,6 @@ void pass(const Net& net, const float* x, const int* label, int n, cudaStream_t 
   output_scores<<<blocks(n), threads, 0, stream>>>(net, label, n);
   hidden_scores<<<blocks(n * hidden), threads, 0, stream>>>(net, n);
   require(cudaGetLastError(), "forward and backward pass");
-}
-
-/// Enqueues the gradient as this program's own training would take it, in the parameters' order.
-void gradient_of(const Net& net, const float* x, float* gradient, cudaStream_t stream) {
-  constexpr int first = hidden * (inputs + 1);
-  layer_gradient<<<blocks(first), threads, 0, stream>>>(x, inputs, net.score1, hidden, batch,
-                                                        gradient);
-  layer_gradient<<<blocks(size - first), threads, 0, stream>>>(net.activation, hidden, net.score2,
-                                                               classes, batch, gradient + first);
-  require(cudaGetLastError(), "gradient");
 }
 
 /// The program's own stream, ordered with no other, and tensors on the device.

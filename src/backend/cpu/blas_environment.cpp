@@ -68,14 +68,14 @@ void apply_blas_advice(char** argv) {
     unsetenv(restarted);
     return;
   }
-  std::vector<BlasAdvice> advice = blas_advice();
+  const std::vector<BlasAdvice> advice = blas_advice();
+  bool restart = !advice.empty();
 #ifdef _OPENMP
-  if (std::getenv("OMP_WAIT_POLICY") == nullptr) {
-    advice.push_back({"OMP_WAIT_POLICY", "passive",
-                      "waiting threads spin, ten times slower where others use the cores too"});
-  }
+  // Waiting threads that spin are ten times slower where others use the cores, too.
+  restart = restart || std::getenv("OMP_WAIT_POLICY") == nullptr;
+  setenv("OMP_WAIT_POLICY", "passive", 0);
 #endif
-  if (advice.empty()) return;
+  if (!restart) return;
   for (const BlasAdvice& item : advice) setenv(item.variable.c_str(), item.value.c_str(), 1);
   setenv(restarted, "1", 1);
   execv("/proc/self/exe", argv);

@@ -122,6 +122,7 @@ void CpuBackend::residual(const ConstView& b, const ConstView& product, Scalar s
 
 void CpuBackend::check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
                               const View& finite) {
+  if (tensors.empty()) return;
   bool all_finite = true;
   with_float_type(tensors.front().theta.type(), [&]<class T>(T) {
     const T step = static_cast<T>(value_of(rate));
@@ -143,7 +144,7 @@ void CpuBackend::check_update(std::span<const UpdatedTensor> tensors, Scalar rat
 
 void CpuBackend::update(Scalar accept, std::span<const UpdatedTensor> tensors, Scalar rate,
                         Scalar shrink) {
-  if (!(value_of(accept) > 0)) return;
+  if (tensors.empty() || !(value_of(accept) > 0)) return;
   with_float_type(tensors.front().theta.type(), [&]<class T>(T) {
     const T step = static_cast<T>(value_of(rate));
     for (const UpdatedTensor& tensor : tensors) {

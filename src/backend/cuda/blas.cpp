@@ -48,18 +48,18 @@ View matrix(T* data, std::int64_t rows, std::int64_t columns, std::int64_t leadi
 
 Blas::Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes) : stream_(stream) {
   cublasHandle_t blas = nullptr;
-  check(cublasCreate(&blas), "create a handle");
+  check_made(cublasCreate(&blas));
   blas_.reset(blas);
   check(cublasSetStream(blas, stream), "set the stream");
   // After the stream, which resets it. With memory of our own a captured call can be replayed.
   check(cublasSetWorkspace(blas, workspace, static_cast<std::size_t>(workspace_bytes)),
         "set the workspace");
   cusolverDnHandle_t solver = nullptr;
-  check(cusolverDnCreate(&solver), "create a handle");
+  check_made(cusolverDnCreate(&solver));
   solver_.reset(solver);
   check(cusolverDnSetStream(solver, stream), "set the stream");
   cusolverDnParams_t params = nullptr;
-  check(cusolverDnCreateParams(&params), "create parameters");
+  check_made(cusolverDnCreateParams(&params));
   params_.reset(params);
 }
 
@@ -94,7 +94,7 @@ void Blas::syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int
                                    matrix(c, n, n, ldc));
   }
   // The one product whose arithmetic the handle's mode decides.
-  const bool fast = mode == MathMode::tf32;
+  const bool fast = std::is_same_v<T, float> && mode == MathMode::tf32;
   if (fast) check(cublasSetMathMode(blas_.get(), CUBLAS_TF32_TENSOR_OP_MATH), "set the math mode");
   const cublasStatus_t status = select<T>(cublasSsyrk_64, cublasDsyrk_64)(
       blas_.get(), by_columns(triangle), operation(transpose == Transpose::no), n, k, &alpha, a,
@@ -149,6 +149,10 @@ void Blas::potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int*
                  Scratch scratch) {
   if (n == 0) return check(cudaMemsetAsync(info, 0, sizeof(int), stream_), "potrf of no rows");
   const Workspace work = workspace_of_potrf<T>(triangle, n, lda);
+  if (static_cast<std::int64_t>(work.device_bytes) > scratch.bytes) {
+    throw DeviceError(detail::message("cuSOLVER: potrf of ", n, " rows needs ", work.device_bytes,
+                                      " bytes, was given ", scratch.bytes));
+  }
   check(cusolverDnXpotrf(solver_.get(), params_.get(), by_columns(triangle), n, type_of<T>, a,
                          leading(lda), type_of<T>, scratch.data, work.device_bytes,
                          host_workspace(work.host_bytes), work.host_bytes, info),

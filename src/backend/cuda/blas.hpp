@@ -27,7 +27,7 @@ class Blas {
   template <class T>
   void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
             const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
-            std::int64_t ldc, MathMode mode = MathMode::strict) const;
+            std::int64_t ldc, MathMode mode) const;
 
   /// One triangle of C (n, n) = alpha op(A) op(A)^T + beta C.
   template <class T>
@@ -52,8 +52,8 @@ class Blas {
              int* info) const;
 
  private:
-  /// What cuSOLVER asks for, which is asked once: a step is to make no call that may wait, or that
-  /// a capture may not hold.
+  /// What cuSOLVER asks for. The query may wait, and be forbidden within a capture, so that each
+  /// size is asked once.
   struct Workspace {
     std::size_t device_bytes;
     std::size_t host_bytes;

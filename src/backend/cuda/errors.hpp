@@ -11,14 +11,12 @@
 
 namespace natgrad::cuda {
 
-[[noreturn]] inline void throw_no_memory(const char* library, const char* what) {
-  throw MemoryError(detail::message(library, ": ", what, ": no memory left"));
-}
-
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // said here: the caller's next look is not to find it again
-  if (status == cudaErrorMemoryAllocation) throw_no_memory("CUDA", what);
+  if (status == cudaErrorMemoryAllocation) {
+    throw MemoryError(detail::message("CUDA: ", what, ": no memory left"));
+  }
   throw DeviceError(detail::message("CUDA: ", what, ": ", cudaGetErrorString(status)));
 }
 
@@ -29,14 +27,27 @@ inline void disregard(cudaError_t status) noexcept {
 
 inline void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw_no_memory("cuBLAS", what);
   throw DeviceError(detail::message("cuBLAS: ", what, ": ", cublasGetStatusString(status)));
 }
 
 inline void check(cusolverStatus_t status, const char* what) {
   if (status == CUSOLVER_STATUS_SUCCESS) return;
-  if (status == CUSOLVER_STATUS_ALLOC_FAILED) throw_no_memory("cuSOLVER", what);
   throw DeviceError(detail::message("cuSOLVER: ", what, ": status ", static_cast<int>(status)));
+}
+
+/// Of a handle that was to be made. Where queued work fails for want of memory, that is a driver
+/// that fails half way: only what allocates throws `MemoryError`, having changed nothing.
+inline void check_made(cublasStatus_t status) {
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) {
+    throw MemoryError("cuBLAS: create a handle: no memory left");
+  }
+  check(status, "create a handle");
+}
+inline void check_made(cusolverStatus_t status) {
+  if (status == CUSOLVER_STATUS_ALLOC_FAILED) {
+    throw MemoryError("cuSOLVER: create a handle: no memory left");
+  }
+  check(status, "create a handle");
 }
 
 }  // namespace natgrad::cuda
