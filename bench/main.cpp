@@ -92,7 +92,7 @@ int run_benchmarks(std::vector<std::string> arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  natgrad::apply_blas_advice(argv);
+  natgrad::apply_blas_advice(argv, natgrad::Waiting::as_ever);
   int code = exit_error;
   try {
     code = run_benchmarks(with_defaults(argc, argv));

@@ -17,6 +17,6 @@ void open_standard_streams() {
 
 int main(int argc, char** argv) {
   open_standard_streams();
-  natgrad::apply_blas_advice(argv);
+  natgrad::apply_blas_advice(argv, natgrad::Waiting::passive);
   return natgrad::trainer::run(argc, argv);
 }

@@ -63,7 +63,7 @@ std::vector<BlasAdvice> blas_advice() {
   return advice;
 }
 
-void apply_blas_advice(char** argv) {
+void apply_blas_advice(char** argv, [[maybe_unused]] Waiting waiting) {
   if (std::getenv(restarted) != nullptr) {
     unsetenv(restarted);
     return;
@@ -71,9 +71,10 @@ void apply_blas_advice(char** argv) {
   const std::vector<BlasAdvice> advice = blas_advice();
   bool restart = !advice.empty();
 #ifdef _OPENMP
-  // Waiting threads that spin are ten times slower where others use the cores, too.
-  restart = restart || std::getenv("OMP_WAIT_POLICY") == nullptr;
-  setenv("OMP_WAIT_POLICY", "passive", 0);
+  if (waiting == Waiting::passive) {
+    restart = restart || std::getenv("OMP_WAIT_POLICY") == nullptr;
+    setenv("OMP_WAIT_POLICY", "passive", 0);
+  }
 #endif
   if (!restart) return;
   for (const BlasAdvice& item : advice) setenv(item.variable.c_str(), item.value.c_str(), 1);

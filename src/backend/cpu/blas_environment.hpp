@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,14 @@ struct BlasAdvice {
 /// and where the user has set the variable.
 std::vector<BlasAdvice> blas_advice();
 
-/// For programs, first thing in main: restarts the process with the advised variables, and with
-/// OpenMP's threads waiting passively unless the user has said how; at most once.
-void apply_blas_advice(char** argv);
+/// How OpenMP's threads wait for work unless the user has said how. Passively: a tenth slower on a
+/// machine of one's own, where small factorizations wake them often, and ten times faster where
+/// others use the cores too.
+enum class Waiting : std::uint8_t { as_ever, passive };
+
+/// For programs, first thing in main: restarts the process with the advised variables, at most
+/// once.
+void apply_blas_advice(char** argv, Waiting waiting);
 
 /// For programs: the OpenMP threads of this process from here on, which the BLAS follows.
 void set_threads(int count);
