@@ -60,7 +60,7 @@ void close_device() { device().reset(); }
 Context bench_context() { return device().value().context; }
 bool on_cuda() { return bench_context().device().kind == DeviceKind::cuda; }
 bool allows_tf32() { return device().value().allows_tf32; }
-MathMode bench_mode() { return bench_context().state().backend().mode(allows_tf32()); }
+MathMode bench_mode() { return bench_context().state().backend().math_mode(allows_tf32()); }
 Timer& bench_timer() { return *device().value().timer; }
 
 Array upload(const std::vector<float>& values, Shape shape) {

@@ -2,7 +2,7 @@
 
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
-#include "fisher/damped_system.hpp"
+#include "factorization.hpp"
 #include "natgrad/natgrad.hpp"
 #include "optimizer/first_order.hpp"
 
@@ -32,44 +32,6 @@ double gradient_step_operations(const std::vector<std::int64_t>& sizes, std::int
   const auto n = static_cast<double>(rows);
   return 6 * n * weights - 2 * n * static_cast<double>(sizes[0] * sizes[1]);
 }
-
-/// Cholesky and the triangular solves of a step of n rows, in arrays that lie as its own.
-class Factorization {
- public:
-  explicit Factorization(std::int64_t n)
-      : context_(bench_context()),
-        backend_(context_.state().backend()),
-        system_(
-            context_.array({n, detail::SystemBuffers::leading_dimension(n)}, ElementType::float32)),
-        matrix_(system_.view().as<float>(), {n, n},
-                {.leading_dimension = system_.view().columns(), .device = context_.device()}),
-        solution_(context_.array({n, 1}, ElementType::float32)),
-        info_(context_.array({1, 1}, ElementType::float64)),
-        bytes_(backend_.potrf_scratch(Triangle::upper, n, matrix_.leading_dimension(),
-                                      ElementType::float32)),
-        work_(context_.array({bytes_ / 8 + 1, 1}, ElementType::float64)) {}
-
-  /// Of the identity: what they take does not depend on the numbers.
-  double time() const {
-    backend_.fill(0, matrix_);
-    backend_.add_to_diagonal(1.0, matrix_);
-    backend_.fill(1, solution_);
-    return seconds([&] {
-      backend_.potrf(Triangle::upper, matrix_, info_, {work_.view().data(), bytes_});
-      backend_.potrs(Triangle::upper, matrix_, solution_);
-    });
-  }
-
- private:
-  Context context_;
-  Backend& backend_;
-  Array system_;
-  View matrix_;
-  Array solution_;
-  Array info_;
-  std::int64_t bytes_;
-  Array work_;
-};
 
 /// A net, a batch and the two ways to take a step on them.
 class Steps {
@@ -142,10 +104,11 @@ class Steps {
 
 void step(benchmark::State& state, const StepCase& which, std::int64_t rows) {
   Steps steps(which, rows);
-  const Factorization factorization(rows * std::max<std::int64_t>(1, which.draws));
+  const Factorization factorization(Triangle::upper, rows * std::max<std::int64_t>(1, which.draws),
+                                    ElementType::float32);
   steps.exact();
   steps.plain();
-  factorization.time();
+  factorization.time_with_solve();
   const double peak = gemm_peak(ElementType::float32, bench_mode());
   double exact = 0;
   double plain = 0;
@@ -155,7 +118,7 @@ void step(benchmark::State& state, const StepCase& which, std::int64_t rows) {
     state.SetIterationTime(time);
     exact += time;
     plain += seconds([&] { steps.plain(); });
-    factorized += factorization.time();
+    factorized += factorization.time_with_solve();
   }
   if (steps.outcome() != Outcome::accepted) state.SkipWithError("a step was not accepted");
   const double operations =

@@ -47,10 +47,10 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   target_link_libraries(natgrad_emulated PUBLIC natgrad_flags natgrad_emulated_cuda
     ${host_libraries} GTest::gtest)
 
-  # Of many small steps or large sizes: too slow under sanitizers.
-  set(slow_on_the_emulated_device "accuracy.error_bounds*:accuracy.three_refinements*"
+  # Of many small steps or large sizes: too slow under ThreadSanitizer.
+  set(long_on_the_emulated_device "accuracy.error_bounds*:accuracy.three_refinements*"
     "centring.steps_are*:loop.eight_parts*_dual_form")
-  list(JOIN slow_on_the_emulated_device ":" slow_on_the_emulated_device)
+  list(JOIN long_on_the_emulated_device ":" long_on_the_emulated_device)
   # discover(NAME PREFIX FILTER LABEL ENVIRONMENT): one variable, for of a list the first alone would
   # reach the test.
   function(discover name prefix filter label environment)
@@ -63,12 +63,12 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   function(emulated_test name)
     add_executable(emulated_${name} ${ARGN})
     target_link_libraries(emulated_${name} PRIVATE natgrad_emulated)
-    discover(${name} emulated. "*-${slow_on_the_emulated_device}" emulated
+    discover(${name} emulated. "*-${long_on_the_emulated_device}" emulated
       OMP_WAIT_POLICY=passive)
     # Of a suite that has some; the pattern of one begins with its name.
     string(REPLACE "_test" "" suite ${name})
-    if(":${slow_on_the_emulated_device}" MATCHES ":${suite}[.]")
-      discover(${name} emulated. "${slow_on_the_emulated_device}" slow
+    if(":${long_on_the_emulated_device}" MATCHES ":${suite}[.]")
+      discover(${name} emulated. "${long_on_the_emulated_device}" long
         OMP_WAIT_POLICY=passive)
     endif()
     discover(${name} emulated.eager. "*" slow NATGRAD_EMULATED_EAGER=1)

@@ -61,9 +61,9 @@ class NATGRAD_EXPORT FisherMatrix {
     /// of an unrefined solve is well below 1; else take `gram_type`. 0 to 1000.
     int refinement = 0;
     /// Dual form: products of float rows may take NVIDIA's TF32, whose factors are rounded to
-    /// eleven significant bits: several times faster on GPUs that have it, and the same as ever
-    /// elsewhere. It errs by up to 1e-3 |K| in K, so that lambda must be well above that, or
-    /// `refinement` > 0, which corrects it; the `error_bound` knows.
+    /// eleven significant bits, on GPUs that have it; elsewhere nothing changes. It errs by up to
+    /// 1e-3 |K| in K, so that lambda must be well above that, or `refinement` > 0, which corrects
+    /// it; the `error_bound` knows.
     bool allow_tf32 = false;
   };
   /// Throws `OptionError` naming every option that is wrong, `ArgumentError` without parameters.

@@ -102,7 +102,7 @@ class Backend : public detail::Home {
   virtual void* stream() const { return nullptr; }
   /// Whether `MathMode::tf32` is another arithmetic than `strict` here.
   virtual bool has_tf32() const { return false; }
-  MathMode mode(bool allow_tf32) const {
+  MathMode math_mode(bool allow_tf32) const {
     return allow_tf32 && has_tf32() ? MathMode::tf32 : MathMode::strict;
   }
   /// Where arrays lie that queued work writes and the host reads without a call; null: where all

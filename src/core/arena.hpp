@@ -19,9 +19,9 @@ struct CarvedItem {
 };
 
 /// Hands out the parts of one block of memory, each at a multiple of 256 bytes from its start, as
-/// CUDA's libraries want their workspaces. Without memory it only
-/// counts: a function that takes its buffers from a Carver is run once to learn how many bytes they
-/// are, and again to get them, so that plan and use cannot differ.
+/// CUDA's libraries want their workspaces. Without memory it only counts: a function that takes its
+/// buffers from a Carver is run once to learn how many bytes they are, and again to get them, so
+/// that plan and use cannot differ.
 class Carver {
  public:
   Carver() = default;

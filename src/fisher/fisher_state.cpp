@@ -96,7 +96,7 @@ void FisherMatrix::State::begin(const detail::Rows& rows) {
            .type = type,
            .gram = gram,
            .refinement = options.refinement,
-           .mode = backend.mode(options.allow_tf32),
+           .mode = backend.math_mode(options.allow_tf32),
            .centre = rows.centre()};
   capacity = all;
   size = parameters.size();

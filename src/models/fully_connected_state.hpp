@@ -45,7 +45,7 @@ struct FullyConnected::State {
   State(const Context& context, Options wanted)
       : options(std::move(wanted)), parameters(context), backend(context.state().backend()) {}
 
-  MathMode mode() const { return backend.mode(options.allow_tf32); }
+  MathMode mode() const { return backend.math_mode(options.allow_tf32); }
   Activation activation(std::size_t layer) const {
     return layer + 1 == layers.size() ? Activation::identity : options.activation;
   }

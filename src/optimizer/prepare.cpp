@@ -234,7 +234,7 @@ detail::StepShape NaturalGradient::State::step_shape(const detail::BatchShape& b
                  .gram = batch.centre != Centre::none ? ElementType::float64
                                                       : options.gram_type.value_or(type),
                  .refinement = options.refinement,
-                 .mode = backend.mode(options.allow_tf32),
+                 .mode = backend.math_mode(options.allow_tf32),
                  .centre = batch.centre,
                  .general = batch.general,
                  .based = (with_momentum && spring() > 0) || options.penalty > 0};

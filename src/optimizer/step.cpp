@@ -91,7 +91,7 @@ void NaturalGradient::State::add_gradient(const GradientSource& source, double b
   }
   const auto blocks =
       active.frozen() ? std::span<const RowBlock>(gradient_blocks) : rows.blocks().blocks;
-  backend.adjoint({blocks, rows.scale(), backend.mode(options.allow_tf32)}, r, beta, g, work);
+  backend.adjoint({blocks, rows.scale(), backend.math_mode(options.allow_tf32)}, r, beta, g, work);
 }
 
 void NaturalGradient::State::take_step(const Work& work, Kind kind) {

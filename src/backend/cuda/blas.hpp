@@ -32,8 +32,7 @@ class Blas {
   /// One triangle of C (n, n) = alpha op(A) op(A)^T + beta C.
   template <class T>
   void syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
-            const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc,
-            MathMode mode = MathMode::strict) const;
+            const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc, MathMode mode) const;
 
   /// y = A x for symmetric A (n, n).
   template <class T>

@@ -24,7 +24,8 @@ void CudaBackend::syrk(Triangle triangle, Transpose transpose, double a, const C
   const std::int64_t inner = transpose == Transpose::yes ? A.rows() : A.columns();
   with_float_type(C.type(), [&]<class T>(T) {
     blas_.syrk<T>(triangle, transpose, C.rows(), inner, static_cast<T>(a), A.as<T>(),
-                  A.leading_dimension(), static_cast<T>(b), C.as<T>(), C.leading_dimension());
+                  A.leading_dimension(), static_cast<T>(b), C.as<T>(), C.leading_dimension(),
+                  MathMode::strict);
   });
 }
 
