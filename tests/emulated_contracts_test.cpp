@@ -413,6 +413,7 @@ TEST_F(device_contracts, a_callback_that_throws_with_the_device_broken_is_heard)
     throw std::runtime_error("a kernel of the caller failed");
   };
   EXPECT_THROW(check_scores(scores, log_likelihood), std::runtime_error);
+  EXPECT_NO_THROW(batch.scores()) << "what restores the parameters was not refused";
 }
 
 /// Every allocation of what follows a reset fails in turn, that of another centring too.

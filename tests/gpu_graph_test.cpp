@@ -64,18 +64,21 @@ class Graph {
   cudaGraphExec_t runnable_ = nullptr;
 };
 
-/// Twenty replays of one step against twenty steps.
+/// Twenty replays of one step against twenty steps, with another rate for the last ten.
 template <class T>
 void compare(const NaturalGradient::Options& options) {
   const BatchShape shape = {.layers = {{.inputs = 30, .outputs = 20}, {.inputs = 20, .outputs = 4}},
                             .samples = 64};
   constexpr int steps = 20;
+  constexpr int half = 10;
+  constexpr double other_rate = 0.02;
   const Stream stream;
   const Context context = cuda_context(stream);
   const LayeredBatch<T> plain(shape, context);
   NaturalGradient expected(plain.parameters, options);
   LayerScores plain_scores(plain.parameters, {.kind = Kind::exact});
   for (int i = 0; i < 1 + steps; ++i) {
+    if (i == 1 + half) expected.set_rate(other_rate);
     plain.fill(plain_scores);
     expected.step(plain_scores);
   }
@@ -90,7 +93,10 @@ void compare(const NaturalGradient::Options& options) {
   step();  // allocates
   context.synchronize();
   const Graph graph(stream, step);
-  for (int i = 0; i < steps; ++i) graph.launch(stream);
+  for (int i = 0; i < steps; ++i) {
+    if (i == half) optimizer.set_rate(other_rate);
+    graph.launch(stream);
+  }
   EXPECT_EQ(optimizer.report().step, 1 + steps);
   EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
   EXPECT_EQ(optimizer.report().form, options.form);
