@@ -240,8 +240,38 @@ compare_training() {
 
 # sanitize TOOL [arguments of compute-sanitizer]
 sanitize() {
-  compute-sanitizer --tool "$@" --target-processes all --error-exitcode 1 --print-limit 20 \
+  compute-sanitizer --tool "$@" --target-processes all \
     build-gpu/tests/gpu_operations_test --gtest_brief=1 2>&1 | tee "$out/$1.txt"
+}
+
+# The libraries' own kernels may read uninitialized memory: only what names natgrad counts.
+initcheck() {
+  sanitize initcheck --print-limit 100000 && ! grep -E '^=+ +at .*natgrad' "$out/initcheck.txt"
+}
+
+# Some virtual machines give a GPU but not to the sanitizer, which then says so of any program.
+sanitizer_works() {
+  command -v compute-sanitizer >/dev/null &&
+    compute-sanitizer build-gpu/tests/gpu_operations_test --gtest_filter='operations.copy*' \
+      >"$out/sanitizer.txt" 2>&1 && ! grep -E 'Device not supported|SKIPPED' "$out/sanitizer.txt"
+}
+
+gpu_sanitizers() {
+  local name
+  if sanitizer_works; then
+    # The library looks at every status itself, and others probe for what may not be there.
+    stage memcheck sanitize memcheck --error-exitcode 1 --report-api-errors no
+    # Of cuBLAS and cuSOLVER it would report what they do on purpose.
+    stage racecheck sanitize racecheck --error-exitcode 1 --kernel-name kernel_substring=natgrad
+    stage initcheck initcheck
+    return
+  fi
+  say "compute-sanitizer is not there or does not work here, so that its stages are left out"
+  for name in memcheck racecheck initcheck; do
+    [[ " ${chosen[*]} " == *" $name "* ]] || continue
+    note "$name" skipped -
+    failed=1
+  done
 }
 
 gpu_bench() {
@@ -285,19 +315,7 @@ gpu() {
   stage tests gpu_tests
   stage float compare_training float 1e-4
   stage double compare_training double 1e-10
-  if command -v compute-sanitizer >/dev/null; then
-    stage memcheck sanitize memcheck
-    # Of cuBLAS and cuSOLVER it would report what they do on purpose.
-    stage racecheck sanitize racecheck --kernel-name kernel_substring=natgrad
-    stage initcheck sanitize initcheck
-  else
-    say "compute-sanitizer is not on the PATH: memcheck, racecheck and initcheck are left out"
-    for name in memcheck racecheck initcheck; do
-      [[ " ${chosen[*]} " == *" $name "* ]] || continue
-      note "$name" skipped -
-      failed=1
-    done
-  fi
+  if [[ " ${chosen[*]} " == *check* ]]; then gpu_sanitizers; fi
   stage benchmarks gpu_bench
   exit "$failed"
 }

@@ -18,7 +18,8 @@
 
 // How kernels are written and launched. A kernel is a struct: its members are its arguments, and
 //
-//   static constexpr bool synchronizes = false;            // whether it calls barrier()
+//   static constexpr bool synchronizes = false;    // whether it calls barrier()
+//   static constexpr unsigned most_threads = 512;  // of a block, where not block_threads
 //   NATGRAD_DEVICE void operator()(const Thread& thread) const;
 //
 // is what one thread does. nvcc compiles it for the device; g++ compiles the same source for the
@@ -56,6 +57,17 @@ struct Thread {
   NATGRAD_DEVICE std::int64_t columns() const { return std::int64_t{blocks.x} * threads.x; }
 };
 
+/// Threads of a block that has no reason for another number.
+inline constexpr unsigned block_threads = 256;
+
+/// The most threads that a block of a kernel has: its `most_threads`, where it has one. Told to the
+/// compiler, which may else give a thread more registers than a larger block can have.
+template <class Kernel>
+inline constexpr unsigned most_threads = block_threads;
+template <class Kernel>
+requires requires { Kernel::most_threads; }
+inline constexpr unsigned most_threads<Kernel> = Kernel::most_threads;
+
 #ifdef __CUDACC__
 
 /// All threads of the block, and what they wrote to shared memory, have come here.
@@ -73,7 +85,7 @@ NATGRAD_DEVICE T* shared_array() {
 NATGRAD_DEVICE void fence_system() { __threadfence_system(); }
 
 template <class Kernel>
-__global__ void run(const __grid_constant__ Kernel kernel) {
+__global__ void __launch_bounds__(most_threads<Kernel>) run(const __grid_constant__ Kernel kernel) {
   kernel(Thread{{threadIdx.x, threadIdx.y},
                 {blockDim.x, blockDim.y},
                 {blockIdx.x, blockIdx.y},
@@ -91,6 +103,7 @@ struct LaunchedKernel {
   const std::type_info& type;
   std::span<const std::byte> arguments;  // read before `launch` returns
   bool synchronizes;
+  unsigned most_threads;
   std::function<void(const Thread&)> body;  // one thread
 };
 cudaError_t launch(Stream stream, Extent blocks, Extent threads, LaunchedKernel kernel);
@@ -142,6 +155,7 @@ void launch(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) 
                                               {.type = typeid(Kernel),
                                                .arguments = std::as_bytes(std::span(&arguments, 1)),
                                                .synchronizes = Kernel::synchronizes,
+                                               .most_threads = most_threads<Kernel>,
                                                .body = kernel});
 #endif
   if (status != cudaSuccess) {
@@ -151,8 +165,6 @@ void launch(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) 
   }
 }
 
-/// Threads of a block that has no reason for another number.
-inline constexpr unsigned block_threads = 256;
 /// Blocks that fill any device; loops over larger sizes stride.
 inline constexpr unsigned most_blocks = 4096;
 

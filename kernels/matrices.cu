@@ -250,6 +250,7 @@ constexpr unsigned sum_rows = 64;
 template <class T>
 struct ColumnSums {
   static constexpr bool synchronizes = true;
+  static constexpr unsigned most_threads = sum_columns * sum_rows;
   Matrix<const T> A;
   bool squares;
   T factor;

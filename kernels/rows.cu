@@ -217,6 +217,7 @@ constexpr unsigned bias_groups = 16;
 template <class Row, class Result>
 struct AdjointBias {
   static constexpr bool synchronizes = true;
+  static constexpr unsigned most_threads = bias_columns * bias_groups;
   RowFactors<Row> rows;
   RowWeights<Result> u;
   Result beta;

@@ -26,6 +26,13 @@ namespace {
 
 constexpr std::array families{Family::random, Family::decaying, Family::common_mean};
 
+// A sanitizer looks at the code and not at the numbers: a part of what is alike serves it.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
 enum class Right { coefficients, gradient };  // r known, or a general g
 constexpr std::array rights{Right::coefficients, Right::gradient};
 
@@ -125,6 +132,7 @@ void check_family(Family family, std::size_t n, std::size_t p, Right right) {
 TEST(accuracy, three_refinements_or_a_gram_in_double_are_enough) {
   for (const auto& [n, p] :
        std::vector<std::pair<std::size_t, std::size_t>>{{64, 400}, {512, 2000}, {300, 100}}) {
+    if (sanitized && n > 300) continue;
     for (Family family : families) {
       for (Right right : rights) check_family(family, n, p, right);
     }
@@ -194,7 +202,8 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-TEST(accuracy, error_bounds_hold_in_200_random_cases) {
+TEST(accuracy, error_bounds_hold_in_random_cases) {
+  constexpr std::size_t cases = sanitized ? 24 : 200;
   Random random(7);
   const auto between = [&](double least, double most) {
     return least * std::pow(most / least, 0.5 + 0.5 * random());
@@ -204,7 +213,7 @@ TEST(accuracy, error_bounds_hold_in_200_random_cases) {
   };
   // Bound over error, by form, right-hand side and number of refinements.
   std::array<std::array<std::array<std::vector<double>, 4>, 2>, 2> slack;
-  for (std::size_t i = 0; i < 200; ++i) {
+  for (std::size_t i = 0; i < cases; ++i) {
     const Family family = families[i % 3];
     const bool primal = i / 3 % 2 == 1;
     const Right right = rights[i / 6 % 2];

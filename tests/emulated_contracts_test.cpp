@@ -31,7 +31,8 @@ class EmulatedContracts : public testing::Test {
     emulated_cuda::set_compute_capability(8);
     emulated_cuda::fail_allocation(0);
     emulated_cuda::fail_work(0);
-    emulated_cuda::fail_handles(false);
+    emulated_cuda::set_device_memory(std::int64_t{4} << 30);
+    emulated_cuda::fail_handle(0);
     emulated_cuda::fail_factorization(0);
   }
 };
@@ -229,9 +230,15 @@ TEST_F(device_contracts, what_is_missing_is_said) {
 
 TEST_F(device_contracts, what_fails_on_the_way_is_given_back) {
   const emulated_cuda::Live before = emulated_cuda::live();
-  emulated_cuda::fail_handles(true);
-  expect_error<MemoryError>([] { Context::cuda(); }, "create a handle: no memory");
-  emulated_cuda::fail_handles(false);
+  emulated_cuda::fail_handle(1);
+  expect_error<MemoryError>([] { Context::cuda(); }, "cuBLAS: create a handle: no memory");
+  for (const int handle : {2, 3}) {
+    emulated_cuda::fail_handle(handle);
+    expect_error<DeviceError>([] { Context::cuda(); }, "cuSOLVER: create a handle: status 7");
+  }
+  emulated_cuda::set_device_memory(std::int64_t{100} << 20);
+  emulated_cuda::fail_handle(2);
+  expect_error<MemoryError>([] { Context::cuda(); }, "cuSOLVER: create a handle: no memory");
   emulated_cuda::fail_allocation(1);
   expect_error<MemoryError>([] { Context::cuda(); }, "no memory");
   emulated_cuda::fail_allocation(0);

@@ -148,6 +148,19 @@ TEST_F(emulated, blocks_and_threads_have_two_axes) {
   EXPECT_EQ(array.elements(), std::vector<double>(6, 255 * 128));
 }
 
+/// A block of as many threads as it says that it may have.
+struct WideCount : Count {
+  static constexpr unsigned most_threads = 512;
+};
+
+TEST_F(emulated, a_block_has_no_more_threads_than_its_kernel_allows) {
+  const DeviceArray<double> array(512);
+  EXPECT_THROW(launch(nullptr, {1}, {512}, Count{array.data, 512, 0}), DeviceError);
+  launch(nullptr, {1}, {512}, WideCount{{array.data, 512, 0}});
+  EXPECT_EQ(array.elements(), counted(512));
+  EXPECT_THROW(launch(nullptr, {1}, {513}, WideCount{{array.data, 512, 0}}), DeviceError);
+}
+
 /// Shared memory as a block finds it.
 struct FreshShared {
   static constexpr bool synchronizes = false;

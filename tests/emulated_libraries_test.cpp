@@ -125,12 +125,12 @@ TEST_F(emulated, potrf_reports_pivots_and_what_it_is_told) {
 }
 
 TEST_F(emulated, handles_can_fail_and_are_counted) {
-  device::fail_handles(true);
   cublasHandle_t blas = nullptr;
   cusolverDnHandle_t solver = nullptr;
+  device::fail_handle(1);
   EXPECT_EQ(cublasCreate(&blas), CUBLAS_STATUS_ALLOC_FAILED);
-  EXPECT_EQ(cusolverDnCreate(&solver), CUSOLVER_STATUS_ALLOC_FAILED);
-  device::fail_handles(false);
+  device::fail_handle(1);
+  EXPECT_EQ(cusolverDnCreate(&solver), CUSOLVER_STATUS_INTERNAL_ERROR);
   {
     const Libraries libraries;
     EXPECT_EQ(device::live().handles, 3);

@@ -113,6 +113,42 @@ void factors_positive_definite(TestDevice& device, Triangle triangle, ElementTyp
   }
 }
 
+/// Of sizes that a library may go about otherwise, and too long for the naive twin. The other
+/// triangle is a fence: the damped system keeps its matrix there.
+void factors_large(TestDevice& device, Triangle triangle, ElementType type) {
+  for (std::int64_t n : {1025, 3000}) {
+    SCOPED_TRACE("n " + std::to_string(n));
+    Backend& backend = *device.backend;
+    FencedArray A(
+        backend, device.memory,
+        {.shape = {n, n}, .type = type, .leading_dimension = n + 16, .part = part_of(triangle)});
+    FencedArray info(backend, device.memory, {.shape = {1, 1}, .type = ElementType::float64});
+    const std::int64_t bytes = backend.potrf_scratch(triangle, n, n + 16, type);
+    FencedArray scratch(backend, device.memory,
+                        {.shape = {bytes / 4, 1}, .type = ElementType::int32});
+    // Symmetric; its largest eigenvalue is about 1.2 sqrt(n) without the shift (Wigner).
+    const std::vector<double> x = random_elements(n, 1);
+    std::vector<double> elements = random_elements(n * n, 2);
+    std::vector<double> b(n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      elements[i * n + i] += 2 * std::sqrt(static_cast<double>(n));
+      for (std::int64_t j = 0; j < i; ++j) elements[i * n + j] = elements[j * n + i];
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) b[i] += stored(elements[i * n + j], type) * x[j];
+    }
+    A.write(elements);
+    backend.potrf(triangle, A.view(), info.view(), {.data = scratch.view().data(), .bytes = bytes});
+    backend.synchronize();
+    for (FencedArray* array : {&A, &info, &scratch}) {
+      array->fetch();
+      EXPECT_EQ(array->broken_fence(), "");
+    }
+    EXPECT_EQ(info.elements().front(), 0);
+    expect_solution(as_lower(triangle, A.elements(), n), x, b, n, type);
+  }
+}
+
 void finds_bad_pivots(TestDevice& device, Triangle triangle, ElementType type) {
   for (const Square& s : squares) {
     for (double pivot : {-1.0, 0.0}) {
@@ -186,6 +222,9 @@ void add_factorization_cases(OperationTable& table) {
         [=](TestDevice& device, ElementType type) { finds_bad_pivots(device, triangle, type); });
     table.add_types("potrf", name + "_empty", [=](TestDevice& device, ElementType type) {
       accepts_nothing(device, triangle, type, false);
+    });
+    table.add_types("potrf", name + "_large", [=](TestDevice& device, ElementType type) {
+      factors_large(device, triangle, type);
     });
     table.add_types("potrs", name,
                     [=](TestDevice& device, ElementType type) { solves(device, triangle, type); });

@@ -14,6 +14,10 @@ namespace natgrad {
 /// outlive everything that is made from the context; one that was destroyed cannot be told from
 /// others. Throws `DeviceError` where there is no driver, no device, or no code for it in this
 /// build, `MemoryError` where there is no room for the handles' workspace.
+///
+/// Every call makes the stream's device current and, at its end, the thread's own again. From CUDA
+/// 12 on the latter makes a context on that device where it has none, of some hundred MB: a thread
+/// that uses one of several devices should call cudaSetDevice for it first.
 NATGRAD_EXPORT Context cuda_context(cudaStream_t stream, Context::Options options = {});
 
 /// The stream that a context's work is ordered on. Throws `DeviceError` for one of the CPU.

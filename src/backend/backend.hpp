@@ -34,10 +34,10 @@ enum class Triangle : std::uint8_t { lower, upper };
 /// How products of floats are computed; those of doubles are always strict.
 enum class MathMode : std::uint8_t {
   strict,
-  tf32,  ///< allowed: of factors rounded to eleven significant bits (NVIDIA's TF32), summed in
-         ///< float; strict where a device has no such units
+  tf32,  ///< allowed: of factors with eleven significant bits (NVIDIA's TF32), summed in float;
+         ///< strict where a device has no such units
 };
-/// Machine epsilon of a factor rounded to TF32.
+/// What a factor loses at most, relative to it, whether it is rounded to TF32 or cut.
 inline constexpr double tf32_epsilon = 0x1p-10;
 
 /// One use of a layer: its share of rows [first, first + rows) of S. With T terms a row and R rows

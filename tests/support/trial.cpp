@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::align_val_t alignment{64};
 
-/// Uniform in [-1, 1); SplitMix64 (Steele, Lea, Flood 2014), the same on every machine.
+}  // namespace
+
 std::vector<double> random_elements(std::int64_t count, std::uint64_t seed) {
   std::vector<double> elements;
   std::uint64_t state = seed * 0x9e3779b97f4a7c15;
@@ -31,8 +32,6 @@ std::vector<double> random_elements(std::int64_t count, std::uint64_t seed) {
   }
   return elements;
 }
-
-}  // namespace
 
 Allocator host_memory() {
   return {
@@ -238,8 +237,7 @@ void Trial::expect_sums(Operand operand, std::int64_t length, ElementType arithm
 
 void Trial::expect_tf32_sums(Operand operand, std::int64_t length, int factors) const {
   compare(operand, [=](double magnitude) {
-    return sum_bound(length, ElementType::float32, magnitude) +
-           factors * tf32_epsilon / 2 * (1 + tf32_epsilon) * magnitude;
+    return sum_bound(length, ElementType::float32, magnitude) + factors * tf32_epsilon * magnitude;
   });
 }
 

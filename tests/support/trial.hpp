@@ -19,6 +19,9 @@ struct TestDevice {
   Allocator memory;
 };
 
+/// Uniform in [-1, 1); SplitMix64 (Steele, Lea, Flood 2014), the same on every machine.
+std::vector<double> random_elements(std::int64_t count, std::uint64_t seed);
+
 /// Aligned memory of the host.
 Allocator host_memory();
 
@@ -120,7 +123,7 @@ class Trial {
   /// Within the error of sums of `length` products.
   void expect_sums(Operand operand, std::int64_t length) const;
   void expect_sums(Operand operand, std::int64_t length, ElementType arithmetic) const;
-  /// Within the error of sums of `length` products of so many float factors rounded to TF32.
+  /// Within the error of sums of `length` products of so many float factors in TF32.
   void expect_tf32_sums(Operand operand, std::int64_t length, int factors) const;
   /// Within so many roundings of the twin, relative to the magnitude.
   void expect_rounded(Operand operand, double roundings) const;

@@ -28,7 +28,7 @@ class NATGRAD_EXPORT FullyConnected {
     std::uint64_t seed = 0;
     /// Key of the labels that `sample` draws; default: `seed`, whose weights are other numbers.
     std::optional<std::uint64_t> sampling_key = {};
-    /// Products of float may take NVIDIA's TF32 where a GPU has it: of factors rounded to eleven
+    /// Products of float may take NVIDIA's TF32 where a GPU has it: of factors with eleven
     /// significant bits.
     bool allow_tf32 = false;
   };

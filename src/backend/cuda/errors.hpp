@@ -7,6 +7,8 @@
 #include <cuda_runtime_api.h>
 #include <cusolverDn.h>
 
+#include <cstddef>
+
 // Every status of the CUDA libraries goes through one of these.
 
 namespace natgrad::cuda {
@@ -35,16 +37,27 @@ inline void check(cusolverStatus_t status, const char* what) {
   throw DeviceError(detail::message("cuSOLVER: ", what, ": status ", static_cast<int>(status)));
 }
 
+/// Whether the device is so full that a handle may not have fitted. The libraries also say that as
+/// an internal error, or as not being initialized.
+inline bool is_full() {
+  constexpr std::size_t most_of_a_handle = std::size_t{256} << 20;
+  std::size_t free = 0;
+  std::size_t total = 0;
+  const cudaError_t status = cudaMemGetInfo(&free, &total);
+  disregard(status);
+  return status == cudaSuccess && free < most_of_a_handle;
+}
+
 /// Of a handle that was to be made. Where queued work fails for want of memory, that is a driver
 /// that fails half way: only what allocates throws `MemoryError`, having changed nothing.
 inline void check_made(cublasStatus_t status) {
-  if (status == CUBLAS_STATUS_ALLOC_FAILED) {
+  if (status == CUBLAS_STATUS_ALLOC_FAILED || (status != CUBLAS_STATUS_SUCCESS && is_full())) {
     throw MemoryError("cuBLAS: create a handle: no memory left");
   }
   check(status, "create a handle");
 }
 inline void check_made(cusolverStatus_t status) {
-  if (status == CUSOLVER_STATUS_ALLOC_FAILED) {
+  if (status == CUSOLVER_STATUS_ALLOC_FAILED || (status != CUSOLVER_STATUS_SUCCESS && is_full())) {
     throw MemoryError("cuSOLVER: create a handle: no memory left");
   }
   check(status, "create a handle");

@@ -200,7 +200,7 @@ cublasStatus_t symv(const char* name, cublasHandle_t handle, cublasFillMode_t tr
 cublasStatus_t cublasCreate(cublasHandle_t* handle) {
   const Lock lock = lock_state();
   if (device_status() != cudaSuccess) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (state().fail_handles) return CUBLAS_STATUS_ALLOC_FAILED;
+  if (is_due(state().handles_to_failure)) return CUBLAS_STATUS_ALLOC_FAILED;
   *handle = blas_handles().add({.device = current_device()});
   return CUBLAS_STATUS_SUCCESS;
 }

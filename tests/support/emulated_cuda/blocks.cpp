@@ -42,10 +42,10 @@ struct Launch {
   std::int64_t number = 0;  // in its stream
 };
 
-bool valid(Extent blocks, Extent threads) {
+bool valid(Extent blocks, Extent threads, unsigned most_threads) {
   const std::uint64_t count = std::uint64_t{threads.x} * threads.y;
-  return count > 0 && count <= 1024 && blocks.x > 0 && blocks.y > 0 && blocks.x < (1U << 31) &&
-         blocks.y <= 65535;
+  return count > 0 && count <= most_threads && count <= 1024 && blocks.x > 0 && blocks.y > 0 &&
+         blocks.x < (1U << 31) && blocks.y <= 65535;
 }
 
 /// One block. Returns how many threads a barrier of it waited for in vain.
@@ -99,7 +99,7 @@ void* shared(const void* key, std::size_t bytes, std::size_t alignment) {
 
 cudaError_t launch(Stream stream, Extent blocks, Extent threads, LaunchedKernel kernel) {
   Lock lock = lock_state();
-  if (!valid(blocks, threads)) return remember(cudaErrorInvalidConfiguration);
+  if (!valid(blocks, threads, kernel.most_threads)) return remember(cudaErrorInvalidConfiguration);
   Queue* queue = find_queue(stream);
   if (queue == nullptr || queue->device != current_device()) {
     return remember(cudaErrorInvalidResourceHandle);

@@ -54,12 +54,16 @@ void set_driver_version(int version);
 /// Major number of every device: 8 at first.
 void set_compute_capability(int major);
 
+/// Memory of every device: 4 GiB at first.
+void set_device_memory(std::int64_t bytes);
+
 /// The n-th allocation from now fails, n from 1; 0 for none.
 void fail_allocation(std::int64_t n);
 /// The n-th kernel or library call from now that a stream is to run is refused; 0 for none.
 void fail_work(std::int64_t n);
-/// Whether handles of cuBLAS and cuSOLVER cannot be made, for want of memory.
-void fail_handles(bool fail);
+/// The n-th handle of cuBLAS or cuSOLVER from now cannot be made, n from 1; 0 for none. The status
+/// is ALLOC_FAILED for cuBLAS, an internal error for cuSOLVER.
+void fail_handle(std::int64_t n);
 /// The next factorization that runs leaves its matrix alone and reports `info`; 0 for none.
 void fail_factorization(int info);
 

@@ -63,7 +63,7 @@ cudaError_t allocate(void** data, std::int64_t bytes, cudaMemoryType type) {
   ++state().counters.allocations;
   const int device = current_device();
   if (is_due(state().allocations_to_failure) || bytes < 0 ||
-      bytes > device_bytes - allocated_device_bytes(device)) {
+      bytes > state().device_bytes - allocated_device_bytes(device)) {
     return cudaErrorMemoryAllocation;
   }
   if (bytes == 0) return cudaSuccess;

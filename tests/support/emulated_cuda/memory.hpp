@@ -24,8 +24,6 @@ struct Allocation {
   bool free_queued = false;
 };
 
-inline constexpr std::int64_t device_bytes = std::int64_t{4} << 30;
-
 /// Fenced memory full of 0xFF, aligned to 256 bytes.
 cudaError_t allocate(void** data, std::int64_t bytes, cudaMemoryType type);
 /// The allocation that holds an address, or nothing.

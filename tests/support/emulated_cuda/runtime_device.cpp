@@ -136,7 +136,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (status != cudaSuccess) return remember(status);
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "emulated device %d", device);
-  properties->totalGlobalMem = device_bytes;
+  properties->totalGlobalMem = state().device_bytes;
   properties->sharedMemPerBlock = 48 << 10;
   properties->warpSize = 32;
   properties->maxThreadsPerBlock = 1024;

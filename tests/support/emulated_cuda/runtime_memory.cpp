@@ -153,8 +153,8 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const Lock lock = lock_state();
   const cudaError_t status = device_status();
   if (status != cudaSuccess) return remember(status);
-  *total = static_cast<std::size_t>(device_bytes);
-  *free = static_cast<std::size_t>(device_bytes - allocated_device_bytes(current_device()));
+  *total = static_cast<std::size_t>(state().device_bytes);
+  *free = static_cast<std::size_t>(state().device_bytes - allocated_device_bytes(current_device()));
   return cudaSuccess;
 }
 

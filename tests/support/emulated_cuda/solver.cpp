@@ -101,7 +101,7 @@ std::int64_t solver_handle_count() { return solver_handles().size() + params_han
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
   const Lock lock = lock_state();
   if (device_status() != cudaSuccess) return CUSOLVER_STATUS_NOT_INITIALIZED;
-  if (state().fail_handles) return CUSOLVER_STATUS_ALLOC_FAILED;
+  if (is_due(state().handles_to_failure)) return CUSOLVER_STATUS_INTERNAL_ERROR;
   *handle = solver_handles().add({.device = current_device()});
   return CUSOLVER_STATUS_SUCCESS;
 }
@@ -122,7 +122,7 @@ cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t str
 
 cusolverStatus_t cusolverDnCreateParams(cusolverDnParams_t* params) {
   const Lock lock = lock_state();
-  if (state().fail_handles) return CUSOLVER_STATUS_ALLOC_FAILED;
+  if (is_due(state().handles_to_failure)) return CUSOLVER_STATUS_INTERNAL_ERROR;
   *params = params_handles().add({});
   return CUSOLVER_STATUS_SUCCESS;
 }

@@ -77,6 +77,11 @@ void set_compute_capability(int major) {
   state().compute_capability = major;
 }
 
+void set_device_memory(std::int64_t bytes) {
+  const Lock lock = lock_state();
+  state().device_bytes = bytes;
+}
+
 void fail_work(std::int64_t n) {
   const Lock lock = lock_state();
   state().work_to_failure = n;
@@ -87,9 +92,9 @@ void fail_allocation(std::int64_t n) {
   state().allocations_to_failure = n;
 }
 
-void fail_handles(bool fail) {
+void fail_handle(std::int64_t n) {
   const Lock lock = lock_state();
-  state().fail_handles = fail;
+  state().handles_to_failure = n;
 }
 
 void fail_factorization(int info) {

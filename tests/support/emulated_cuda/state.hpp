@@ -29,9 +29,10 @@ struct State {
   int devices = 1;
   int driver_version = CUDART_VERSION;
   int compute_capability = 8;
+  std::int64_t device_bytes = std::int64_t{4} << 30;
   std::int64_t allocations_to_failure = 0;
   std::int64_t work_to_failure = 0;
-  bool fail_handles = false;
+  std::int64_t handles_to_failure = 0;
   int failing_info = 0;
 };
 State& state();
