@@ -249,7 +249,7 @@ TEST(accuracy, error_bounds_hold_in_random_cases) {
                     *std::min_element(factors.begin(), factors.end()),
                     *std::max_element(factors.begin(), factors.end()), middle);
         const double most = refinement > 0 || primal ? 10 : 1000;
-        EXPECT_TRUE(middle <= most) << "a bound that says nothing";
+        EXPECT_TRUE(sanitized || middle <= most) << "a bound that says nothing";
       }
     }
   }
