@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::array families{Family::random, Family::decaying, Family::common_mean};
 
-// A sanitizer looks at the code and not at the numbers: a part of what is alike serves it.
+// A sanitizer looks at the code and not at the numbers: fewer cases suffice for it.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
 #else
@@ -248,8 +248,9 @@ TEST(accuracy, error_bounds_hold_in_random_cases) {
                     primal ? "primal" : "dual", right ? "general g" : "push-through", refinement,
                     *std::min_element(factors.begin(), factors.end()),
                     *std::max_element(factors.begin(), factors.end()), middle);
+        if (sanitized) continue;  // of so few a median says little
         const double most = refinement > 0 || primal ? 10 : 1000;
-        EXPECT_TRUE(sanitized || middle <= most) << "a bound that says nothing";
+        EXPECT_TRUE(middle <= most) << "a bound that says nothing";
       }
     }
   }

@@ -31,7 +31,7 @@ class EmulatedContracts : public testing::Test {
     emulated_cuda::set_compute_capability(8);
     emulated_cuda::fail_allocation(0);
     emulated_cuda::fail_work(0);
-    emulated_cuda::set_device_memory(std::int64_t{4} << 30);
+    emulated_cuda::set_device_memory(emulated_cuda::usual_device_memory);
     emulated_cuda::fail_handle(0);
     emulated_cuda::fail_factorization(0);
   }
@@ -239,6 +239,7 @@ TEST_F(device_contracts, what_fails_on_the_way_is_given_back) {
   emulated_cuda::set_device_memory(std::int64_t{100} << 20);
   emulated_cuda::fail_handle(2);
   expect_error<MemoryError>([] { Context::cuda(); }, "cuSOLVER: create a handle: no memory");
+  emulated_cuda::set_device_memory(emulated_cuda::usual_device_memory);
   emulated_cuda::fail_allocation(1);
   expect_error<MemoryError>([] { Context::cuda(); }, "no memory");
   emulated_cuda::fail_allocation(0);

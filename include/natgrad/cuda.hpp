@@ -15,9 +15,10 @@ namespace natgrad {
 /// others. Throws `DeviceError` where there is no driver, no device, or no code for it in this
 /// build, `MemoryError` where there is no room for the handles' workspace.
 ///
-/// Every call makes the stream's device current and, at its end, the thread's own again. From CUDA
-/// 12 on the latter makes a context on that device where it has none, of some hundred MB: a thread
-/// that uses one of several devices should call cudaSetDevice for it first.
+/// Every call of what is made from the context makes the stream's device current and, at its end,
+/// the one again that the calling thread had. From CUDA 12 on that creates a CUDA context of some
+/// hundred MB on a device that has none yet: with several devices, call cudaSetDevice for the
+/// stream's in every thread that uses it.
 NATGRAD_EXPORT Context cuda_context(cudaStream_t stream, Context::Options options = {});
 
 /// The stream that a context's work is ordered on. Throws `DeviceError` for one of the CPU.

@@ -60,10 +60,10 @@ class NATGRAD_EXPORT FisherMatrix {
     /// in double. Each costs two passes over the rows in double, and gains where the `error_bound`
     /// of an unrefined solve is well below 1; else take `gram_type`. 0 to 1000.
     int refinement = 0;
-    /// Dual form: products of float rows may take NVIDIA's TF32, whose factors have
-    /// eleven significant bits, on GPUs that have it; elsewhere nothing changes. It errs by up to
-    /// 1e-3 |K| in K, so that lambda must be well above that, or `refinement` > 0, which corrects
-    /// it; the `error_bound` knows.
+    /// Dual form: products of float rows may take NVIDIA's TF32, whose factors have eleven
+    /// significant bits, on GPUs that have it; elsewhere nothing changes. K errs by up to 4e-3 |K|
+    /// then, dense rows by half of that, so that lambda must be well above, or `refinement` > 0,
+    /// which corrects it; the `error_bound` knows.
     bool allow_tf32 = false;
   };
   /// Throws `OptionError` naming every option that is wrong, `ArgumentError` without parameters.

@@ -148,7 +148,8 @@ void Solver::judge() const {
   };
   constexpr double single = std::numeric_limits<float>::epsilon();
   const bool wide = shape_.vectors() == ElementType::float64;
-  const double narrow = shape_.mode == MathMode::tf32 ? tf32_epsilon : single;
+  // An entry of K is a sum of products of up to four factors.
+  const double narrow = shape_.mode == MathMode::tf32 ? 4 * tf32_epsilon : single;
   backend_.update_scalars(
       ScalarRule::judge_solve,
       {.epsilon = wide ? std::numeric_limits<double>::epsilon() : narrow,

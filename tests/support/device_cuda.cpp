@@ -15,8 +15,16 @@ Context test_context(Context::Options options) { return Context::cuda(std::move(
 Device test_device() { return {DeviceKind::cuda, 0}; }
 
 void* allocate_shared(std::size_t bytes) {
+  int concurrent = 0;
+  const cudaError_t status =
+      cudaDeviceGetAttribute(&concurrent, cudaDevAttrConcurrentManagedAccess, 0);
+  if (status == cudaSuccess && concurrent == 0) {
+    throw std::runtime_error("the device cannot share memory with the host while it runs");
+  }
   void* memory = nullptr;
-  if (cudaMallocManaged(&memory, bytes, cudaMemAttachGlobal) != cudaSuccess) throw std::bad_alloc();
+  if (status != cudaSuccess ||
+      cudaMallocManaged(&memory, bytes, cudaMemAttachGlobal) != cudaSuccess)
+    throw std::bad_alloc();
   return memory;
 }
 

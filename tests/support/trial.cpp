@@ -20,15 +20,18 @@ constexpr std::align_val_t alignment{64};
 }  // namespace
 
 std::vector<double> random_elements(std::int64_t count, std::uint64_t seed) {
-  std::vector<double> elements;
-  std::uint64_t state = seed * 0x9e3779b97f4a7c15;
-  for (std::int64_t i = 0; i < count; ++i) {
-    state += 0x9e3779b97f4a7c15;
-    std::uint64_t bits = state;
+  const auto mixed = [](std::uint64_t bits) {
     bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9;
     bits = (bits ^ (bits >> 27)) * 0x94d049bb133111eb;
-    bits ^= bits >> 31;
-    elements.push_back(static_cast<double>(bits >> 11) * 0x1p-52 - 1);
+    return bits ^ (bits >> 31);
+  };
+  constexpr std::uint64_t step = 0x9e3779b97f4a7c15;
+  std::vector<double> elements;
+  // Mixed, or the elements of one seed were those of another moved by some places.
+  std::uint64_t state = mixed(seed * step);
+  for (std::int64_t i = 0; i < count; ++i) {
+    state += step;
+    elements.push_back(static_cast<double>(mixed(state) >> 11) * 0x1p-52 - 1);
   }
   return elements;
 }

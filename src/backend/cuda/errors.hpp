@@ -37,29 +37,30 @@ inline void check(cusolverStatus_t status, const char* what) {
   throw DeviceError(detail::message("cuSOLVER: ", what, ": status ", static_cast<int>(status)));
 }
 
-/// Whether the device is so full that a handle may not have fitted. The libraries also say that as
-/// an internal error, or as not being initialized.
-inline bool is_full() {
+/// Throws `MemoryError` for a handle that could not be made where the library says so (`refused`),
+/// or the device has less than a handle and the code that comes with it may take: the libraries
+/// also call that an internal error, or not being initialized.
+inline void require_room_for_handle(bool refused, const char* library, int status) {
   constexpr std::size_t most_of_a_handle = std::size_t{256} << 20;
   std::size_t free = 0;
   std::size_t total = 0;
-  const cudaError_t status = cudaMemGetInfo(&free, &total);
-  disregard(status);
-  return status == cudaSuccess && free < most_of_a_handle;
+  const cudaError_t asked = cudaMemGetInfo(&free, &total);
+  disregard(asked);
+  if (!refused && (asked != cudaSuccess || free >= most_of_a_handle)) return;
+  throw MemoryError(detail::message(library, ": create a handle: no memory left (", free >> 20,
+                                    " MiB, status ", status, ")"));
 }
 
 /// Of a handle that was to be made. Where queued work fails for want of memory, that is a driver
 /// that fails half way: only what allocates throws `MemoryError`, having changed nothing.
 inline void check_made(cublasStatus_t status) {
-  if (status == CUBLAS_STATUS_ALLOC_FAILED || (status != CUBLAS_STATUS_SUCCESS && is_full())) {
-    throw MemoryError("cuBLAS: create a handle: no memory left");
-  }
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  require_room_for_handle(status == CUBLAS_STATUS_ALLOC_FAILED, "cuBLAS", status);
   check(status, "create a handle");
 }
 inline void check_made(cusolverStatus_t status) {
-  if (status == CUSOLVER_STATUS_ALLOC_FAILED || (status != CUSOLVER_STATUS_SUCCESS && is_full())) {
-    throw MemoryError("cuSOLVER: create a handle: no memory left");
-  }
+  if (status == CUSOLVER_STATUS_SUCCESS) return;
+  require_room_for_handle(status == CUSOLVER_STATUS_ALLOC_FAILED, "cuSOLVER", status);
   check(status, "create a handle");
 }
 

@@ -111,17 +111,17 @@ cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataTyp
   return known ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
-/// The ten bits of a fraction that TF32 keeps, rounded to nearest, halves away from zero.
-float rounded_to_tf32(float x) {
+/// The ten bits of a fraction that TF32 keeps. Cut: a device that rounds loses less.
+float cut_to_tf32(float x) {
   const auto bits = std::bit_cast<std::uint32_t>(x);
   if ((bits & 0x7F800000U) == 0x7F800000U) return x;
-  return std::bit_cast<float>((bits + 0x1000U) & ~0x1FFFU);
+  return std::bit_cast<float>(bits & ~0x1FFFU);
 }
 
 std::vector<float> tf32(const float* a, std::int64_t count) {
-  std::vector<float> rounded(static_cast<std::size_t>(count));
-  std::transform(a, a + count, rounded.begin(), rounded_to_tf32);
-  return rounded;
+  std::vector<float> kept(static_cast<std::size_t>(count));
+  std::transform(a, a + count, kept.begin(), cut_to_tf32);
+  return kept;
 }
 
 struct Product {
@@ -149,9 +149,9 @@ std::function<void()> product_work(const Product& p, const void* alpha, const vo
   return [=] {
     if constexpr (std::is_same_v<T, float>) {
       if (fast) {
-        const std::vector<float> a_rounded = tf32(a_data, p.a_count);
-        const std::vector<float> b_rounded = tf32(b_data, p.b_count);
-        return multiply(p, alpha_value, a_rounded.data(), b_rounded.data(), beta_value, c_data);
+        const std::vector<float> a_cut = tf32(a_data, p.a_count);
+        const std::vector<float> b_cut = tf32(b_data, p.b_count);
+        return multiply(p, alpha_value, a_cut.data(), b_cut.data(), beta_value, c_data);
       }
     }
     multiply(p, alpha_value, a_data, b_data, beta_value, c_data);

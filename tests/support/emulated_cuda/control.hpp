@@ -54,7 +54,8 @@ void set_driver_version(int version);
 /// Major number of every device: 8 at first.
 void set_compute_capability(int major);
 
-/// Memory of every device: 4 GiB at first.
+/// Memory of every device, so much at first.
+inline constexpr std::int64_t usual_device_memory = std::int64_t{4} << 30;
 void set_device_memory(std::int64_t bytes);
 
 /// The n-th allocation from now fails, n from 1; 0 for none.

@@ -29,7 +29,7 @@ struct State {
   int devices = 1;
   int driver_version = CUDART_VERSION;
   int compute_capability = 8;
-  std::int64_t device_bytes = std::int64_t{4} << 30;
+  std::int64_t device_bytes = usual_device_memory;
   std::int64_t allocations_to_failure = 0;
   std::int64_t work_to_failure = 0;
   std::int64_t handles_to_failure = 0;
