@@ -131,6 +131,7 @@ void factors_large(TestDevice& device, Triangle triangle, ElementType type) {
         {.shape = {n, n}, .type = type, .leading_dimension = n + 16, .part = part_of(triangle)});
     FencedArray info(backend, device.memory, {.shape = {1, 1}, .type = ElementType::float64});
     const std::int64_t bytes = backend.potrf_scratch(triangle, n, n + 16, type);
+    EXPECT_EQ(bytes % 4, 0);
     FencedArray scratch(backend, device.memory,
                         {.shape = {bytes / 4, 1}, .type = ElementType::int32});
     // Symmetric; its smallest eigenvalue is about -1.2 sqrt(n) without the shift (Wigner).
@@ -142,6 +143,7 @@ void factors_large(TestDevice& device, Triangle triangle, ElementType type) {
     std::vector<std::uint32_t> first;
     for (int time = 0; time < 2; ++time) {
       A.write(elements);
+      info.poison();
       scratch.poison();
       backend.potrf(triangle, A.view(), info.view(),
                     {.data = scratch.view().data(), .bytes = bytes});
@@ -157,7 +159,7 @@ void factors_large(TestDevice& device, Triangle triangle, ElementType type) {
     // Some entries of every row.
     const std::vector<double> L = as_lower(triangle, A.elements(), n);
     for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j : {std::int64_t{0}, i * i * 7919 % (i + 1), i / 2, i - i % 64, i}) {
+      for (std::int64_t j : {std::int64_t{0}, 7919 % (i + 1), i / 2, i - i % 64, i}) {
         expect_entry(elements, L, i, j, n, type);
         if (testing::Test::HasFatalFailure()) return;
       }

@@ -13,7 +13,8 @@ namespace natgrad {
 /// the caller enqueues there before and after need no synchronization with it. The stream must
 /// outlive everything that is made from the context; one that was destroyed cannot be told from
 /// others. Throws `DeviceError` where there is no driver, no device, or no code for it in this
-/// build, `MemoryError` where there is no room for the handles' workspace.
+/// build, `MemoryError` where there is no room for the handles or their
+/// workspace.
 ///
 /// Every call of what is made from the context makes the stream's device current and, at its end,
 /// the one again that the calling thread had. From CUDA 12 on that creates a CUDA context of some

@@ -16,15 +16,13 @@ Device test_device() { return {DeviceKind::cuda, 0}; }
 
 void* allocate_shared(std::size_t bytes) {
   int concurrent = 0;
-  const cudaError_t status =
-      cudaDeviceGetAttribute(&concurrent, cudaDevAttrConcurrentManagedAccess, 0);
+  cudaError_t status = cudaDeviceGetAttribute(&concurrent, cudaDevAttrConcurrentManagedAccess, 0);
   if (status == cudaSuccess && concurrent == 0) {
     throw std::runtime_error("the device cannot share memory with the host while it runs");
   }
   void* memory = nullptr;
-  if (status != cudaSuccess ||
-      cudaMallocManaged(&memory, bytes, cudaMemAttachGlobal) != cudaSuccess)
-    throw std::bad_alloc();
+  if (status == cudaSuccess) status = cudaMallocManaged(&memory, bytes, cudaMemAttachGlobal);
+  if (status != cudaSuccess) throw std::bad_alloc();
   return memory;
 }
 
