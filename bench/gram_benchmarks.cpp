@@ -4,7 +4,7 @@
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
 #include "natgrad/natgrad.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <algorithm>
 #include <string>
@@ -40,7 +40,7 @@ class Grams {
                 .input = input_,
                 .output_score = output_score_,
                 .terms = which.terms});
-    const RowBlocks rows = scores.rows().blocks();
+    const RowBatch rows = scores.rows().blocks();
     block_ = rows.blocks.front();
     chosen_ = block_.formed;
     scale_ = context_.array({which.rows, 1}, ElementType::float64);
@@ -72,7 +72,7 @@ class Grams {
   Array scale_;
   Array memory_;
   Scratch scratch_;
-  RowBlock block_;
+  LayerUse block_;
   bool chosen_ = false;
 };
 
@@ -102,9 +102,9 @@ void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
   const Array S = normal_matrix({n, p}, ElementType::float32, 1);
   const Array scale = context.array({n, 1}, ElementType::float64);
   backend.fill(1, scale);
-  const RowBlock block = {
+  const LayerUse block = {
       .rows = n, .outputs = p, .formed = true, .bias_offset = 0, .output_score = S};
-  const RowBlocks rows = {{&block, 1}, scale, bench_mode()};
+  const RowBatch rows = {{&block, 1}, scale, bench_mode()};
   const Array gram = context.array({n, n}, ElementType::float32);
   const std::int64_t bytes =
       backend.rows_scratch(rows.blocks, n, ElementType::float32, ElementType::float32);

@@ -1,6 +1,6 @@
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
-#include "kernels/random.hpp"
+#include "kernels/formulas/random.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -6,7 +6,7 @@
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
 #include "natgrad/natgrad.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <cmath>
 #include <optional>
@@ -128,7 +128,7 @@ class Solve {
     Array bytes;
     Scratch scratch;
     explicit Memory(const Solve& solve) {
-      const RowBlocks rows = solve.scores_blocks();
+      const RowBatch rows = solve.scores_blocks();
       scratch.bytes = solve.backend_.rows_scratch(rows.blocks, rows.rows(), ElementType::float32,
                                                   ElementType::float64);
       bytes = solve.wide_array((scratch.bytes + 7) / 8);
@@ -140,7 +140,7 @@ class Solve {
   Array wide_array(std::int64_t size) const {
     return context_.array({size, 1}, ElementType::float64);
   }
-  RowBlocks scores_blocks() const { return scores_.rows().blocks(); }
+  RowBatch scores_blocks() const { return scores_.rows().blocks(); }
   double norm(const View& x) const {
     const Array result = wide_array(1);
     backend_.dot(x, x, result);

@@ -48,7 +48,7 @@ class Steps {
         gradient_(context_.array({net_.parameters().size(), 1}, ElementType::float32)),
         scores_(net_.parameters()),
         draws_(which.draws),
-        sampled_(net_.parameters(), {.kind = Kind::sampled}),
+        sampled_(net_.parameters(), {.kind = FisherKind::sampled}),
         natural_(net_.parameters(),
                  // A small rate: the net stays what it is while its steps are timed.
                  {.damping = {.absolute = 0.03},

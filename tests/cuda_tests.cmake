@@ -4,7 +4,7 @@
 if(NATGRAD_HAS_CUDA_HEADERS AND (NATGRAD_HAS_CUDA OR NATGRAD_TEST_EMULATED_CUDA))
   # Against either the real libraries or the stand-ins.
   add_library(cuda_test_objects OBJECT support/device_cuda.cpp)
-  add_library(operations_cuda_test_objects OBJECT operations_cuda_test.cpp)
+  add_library(operations_cuda_test_objects OBJECT backend/operations_cuda_test.cpp)
   foreach(objects cuda_test_objects operations_cuda_test_objects)
     target_link_libraries(${objects} PRIVATE natgrad_test_support)
     target_include_directories(${objects} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
@@ -16,14 +16,14 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   add_subdirectory(support/emulated_cuda)
 
   # The device itself. Its suites have the names that ctest is to show.
-  add_executable(emulated_device_test emulated_device_test.cpp emulated_libraries_test.cpp
-    emulated_memory_test.cpp planted_faults_test.cpp)
+  add_executable(emulated_device_test cuda/emulated_device_test.cpp cuda/emulated_libraries_test.cpp
+    cuda/emulated_memory_test.cpp cuda/planted_faults_test.cpp)
   target_link_libraries(emulated_device_test PRIVATE natgrad_emulated)
   gtest_discover_tests(emulated_device_test DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS emulated ENVIRONMENT OMP_WAIT_POLICY=passive)
 
   # The same kernels by g++. 16-byte copies through float4* break its aliasing rules.
-  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu)
+  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
   set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)
   add_library(natgrad_emulated_kernels OBJECT ${kernels})
   target_compile_options(natgrad_emulated_kernels PRIVATE -fno-strict-aliasing
@@ -49,7 +49,7 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
 
   # Of many small steps or large sizes: too slow under ThreadSanitizer.
   set(long_on_the_emulated_device "accuracy.error_bounds*:accuracy.three_refinements*"
-    "centring.steps_are*:loop.eight_parts*_dual_form")
+    "centering.steps_are*:loop.eight_parts*_dual_form")
   list(JOIN long_on_the_emulated_device ":" long_on_the_emulated_device)
   # discover(NAME PREFIX FILTER LABEL ENVIRONMENT): one variable, for of a list the first alone would
   # reach the test.
@@ -76,8 +76,9 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
 
   emulated_test(operations_test $<TARGET_OBJECTS:operations_cuda_test_objects>
     $<TARGET_OBJECTS:operation_cases>)
-  emulated_test(contracts_test emulated_contracts_test.cpp)
-  foreach(name ${device_tests})
+  emulated_test(contracts_test cuda/emulated_contracts_test.cpp)
+  foreach(path ${device_tests})
+    get_filename_component(name ${path} NAME)
     emulated_test(${name}_test $<TARGET_OBJECTS:${name}_test_objects>)
   endforeach()
 endif()
@@ -96,10 +97,11 @@ if(NATGRAD_HAS_CUDA)
       SKIP_REGULAR_EXPRESSION "SKIPPED without a GPU")
   endfunction()
 
-  gpu_test(graph_test gpu_graph_test.cpp)
+  gpu_test(graph_test cuda/gpu_graph_test.cpp)
   gpu_test(operations_test $<TARGET_OBJECTS:operations_cuda_test_objects>
     $<TARGET_OBJECTS:operation_cases>)
-  foreach(name ${device_tests})
+  foreach(path ${device_tests})
+    get_filename_component(name ${path} NAME)
     gpu_test(${name}_test $<TARGET_OBJECTS:${name}_test_objects>)
   endforeach()
 endif()

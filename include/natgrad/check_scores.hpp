@@ -12,7 +12,7 @@
 namespace natgrad {
 
 /// Writes log p of every row, or what else the row is the derivative of (a residual for
-/// `Kind::residual`, log psi), at the parameters as they stand when it is called: `log_p` is
+/// `FisherKind::residual`, log psi), at the parameters as they stand when it is called: `log_p` is
 /// float64 (N) on the context's device, in the order of the rows.
 using LogLikelihood = std::function<void(const View& log_p)>;
 

@@ -32,7 +32,7 @@ struct ScoresShape {
   std::int64_t batch_samples = 0;
   std::vector<Layer> layers = {};  ///< none: dense rows
   Source gradient = Source::rows;
-  Centre centre = Centre::none;
+  Centering centering = Centering::none;
 };
 
 /// What a step of a batch of some shape needs, known before anything runs.

@@ -29,7 +29,7 @@ struct FixedRate {
 /// The longest step whose predicted KL divergence, 1/2 rate^2 d^T F d, is `radius`: rate = sqrt(2
 /// radius / d^T F d), at most `max_rate` (Amari 1998; Peters, Schaal 2008). Where d is small
 /// directions of F, a small predicted KL allows a long step: see `Options::max_norm`.
-struct KlBall {
+struct KlTrustRegion {
   double radius = 1e-2;  ///< nats a sample; finite, > 0
   double max_rate = 1;   ///< finite, > 0
   /// The empirical matrix is not the Fisher, and d^T F d of maximum likelihood is about 1 whatever
@@ -67,7 +67,7 @@ struct SegmentFactor {
   double factor = 1;  ///< finite, >= 0
 };
 
-using StepRule = std::variant<FixedRate, KlBall>;
+using StepRule = std::variant<FixedRate, KlTrustRegion>;
 using Momentum = std::variant<NoMomentum, HeavyBall, Spring>;
 
 /// Where a batch's gradient comes from: the rows of the Fisher matrix themselves (g = S^T r), other
@@ -126,7 +126,7 @@ class NATGRAD_EXPORT NaturalGradient {
     double weight_decay = 0;
     /// eta of a penalty eta/2 |theta|^2 in the loss: eta joins lambda in the matrix, -eta theta
     /// joins g. Finite, >= 0.
-    double penalty = 0;
+    double l2 = 0;
     /// Of the final step, for segments named here; 1 for the others. 0 freezes a tensor: its
     /// columns leave S, K, P and every norm, and it does not decay.
     std::vector<SegmentFactor> rate_factors = {};
@@ -186,8 +186,8 @@ class NATGRAD_EXPORT NaturalGradient {
   /// How the last `direction` went. Waits. Throws `ArgumentError` before the first.
   SolveReport direction_report() const;
 
-  /// Change the rate (the largest rate of `KlBall`) or lambda from the next step on. Do not wait.
-  /// Throw `OptionError` for a value that the options would not take.
+  /// Change the rate (the largest rate of `KlTrustRegion`) or lambda from the next step on. Do not
+  /// wait. Throw `OptionError` for a value that the options would not take.
   void set_rate(double rate);
   void set_damping(const Damping& damping);
 

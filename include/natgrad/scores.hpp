@@ -14,13 +14,13 @@
 namespace natgrad {
 
 namespace detail {
-class Rows;
+class ScoreSet;
 }
 
 /// Centred rows are sqrt(w_n) (s_n - mean), the mean weighted and over the whole batch. They serve
 /// coefficients that sum to zero (advantages, local energies). All that is centred is computed in
 /// double, so that a mean 1000 times the spread takes no digits from float rows.
-enum class Centre : std::uint8_t {
+enum class Centering : std::uint8_t {
   none,
   rows,  ///< F and g are of centred rows; coefficients act as c_n - mean c
   /// F is of centred rows, g of the rows as they are, c_n = 1: maximum likelihood, for which
@@ -43,7 +43,7 @@ struct RowSet {
   /// Every row is multiplied by this. Who holds the gradient of a *mean loss* with respect to each
   /// layer's output passes -N: scores are derivatives of log p of one sample. Not 0.
   double scale = 1;
-  Centre centre = Centre::none;
+  Centering centering = Centering::none;
 };
 
 /// A gradient as P contiguous numbers of the parameters' type that point uphill once multiplied by
@@ -74,7 +74,7 @@ class NATGRAD_EXPORT Scores {
   Scores& operator=(const Scores&) = delete;
 
   const Parameters& parameters() const;
-  Kind kind() const;
+  FisherKind kind() const;
   std::int64_t samples() const;        ///< N of the current set, 0 before the first `begin`
   std::int64_t batch_samples() const;  ///< M of the current set
 
@@ -91,21 +91,21 @@ class NATGRAD_EXPORT Scores {
   ScoresCheck check(std::span<const ConstView> gradient) const;
 
   /// The library's own side of the rows.
-  const detail::Rows& rows() const { return *rows_; }
+  const detail::ScoreSet& rows() const { return *rows_; }
 
  protected:
-  Scores(Parameters parameters, Kind kind);
-  detail::Rows& mutable_rows() { return *rows_; }
+  Scores(Parameters parameters, FisherKind kind);
+  detail::ScoreSet& mutable_rows() { return *rows_; }
 
  private:
-  std::unique_ptr<detail::Rows> rows_;
+  std::unique_ptr<detail::ScoreSet> rows_;
 };
 
 /// Rows that the caller has formed: an (N, P) array, columns in the order of `Parameters::add`.
 class NATGRAD_EXPORT DenseScores : public Scores {
  public:
   struct Options {
-    Kind kind = Kind::empirical;
+    FisherKind kind = FisherKind::empirical;
   };
   explicit DenseScores(Parameters parameters);
   DenseScores(Parameters parameters, Options options);
@@ -134,7 +134,7 @@ struct RowRange {
 class NATGRAD_EXPORT LayerScores : public Scores {
  public:
   struct Options {
-    Kind kind = Kind::empirical;
+    FisherKind kind = FisherKind::empirical;
   };
   /// One use of a weight in n rows of the set: all N, or those of `rows`.
   struct Layer {

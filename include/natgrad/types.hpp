@@ -23,7 +23,7 @@ struct Device {
 };
 
 /// What the rows of a batch are, and with it what F = S^T S means.
-enum class Kind : std::uint8_t {
+enum class FisherKind : std::uint8_t {
   empirical,  ///< scores at the labels of the data: the empirical Fisher
   sampled,    ///< scores at labels, actions or states drawn from the model: an unbiased estimate of
               ///< the Fisher
@@ -46,7 +46,7 @@ enum class Activation : std::uint8_t { identity, tanh, relu, sigmoid, gelu };
 
 NATGRAD_EXPORT const char* to_string(ElementType type);
 NATGRAD_EXPORT const char* to_string(DeviceKind kind);
-NATGRAD_EXPORT const char* to_string(Kind kind);
+NATGRAD_EXPORT const char* to_string(FisherKind kind);
 NATGRAD_EXPORT const char* to_string(Form form);
 NATGRAD_EXPORT const char* to_string(Outcome outcome);
 NATGRAD_EXPORT const char* to_string(Activation activation);

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "core/operands.hpp"
-#include "kernels/step_scalars.hpp"
-#include "kernels/updated_tensor.hpp"
+#include "kernels/formulas/step_scalars.hpp"
+#include "kernels/formulas/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/types.hpp"
 
@@ -48,7 +48,7 @@ inline constexpr double tf32_epsilon = 0x1p-10;
 /// An offset of -1 means that there is no such part; without a weight there is no input. Blocks
 /// with the same offset share that parameter: the parts of a row add up, and K holds their
 /// products. The views are all that a plan does not know.
-struct RowBlock {
+struct LayerUse {
   std::int64_t first = 0;
   std::int64_t rows = 0;
   std::int64_t inputs = 0;   // d_in, 0 without a weight
@@ -68,16 +68,16 @@ struct RowBlock {
 
 inline constexpr std::int64_t most_paired_terms = 64;
 
-inline bool share_weight(const RowBlock& a, const RowBlock& b) {
+inline bool share_weight(const LayerUse& a, const LayerUse& b) {
   return a.weight_offset >= 0 && a.weight_offset == b.weight_offset;
 }
-inline bool share_bias(const RowBlock& a, const RowBlock& b) {
+inline bool share_bias(const LayerUse& a, const LayerUse& b) {
   return a.bias_offset >= 0 && a.bias_offset == b.bias_offset;
 }
 
 /// N rows of S as blocks; row n is multiplied by scale[n], float64.
-struct RowBlocks {
-  std::span<const RowBlock> blocks;
+struct RowBatch {
+  std::span<const LayerUse> blocks;
   ConstView scale;                   // (N) float64
   MathMode mode = MathMode::strict;  // of gram, apply and adjoint
   std::int64_t rows() const { return scale.rows(); }
@@ -96,7 +96,7 @@ struct Scratch {
 /// same bits with the same number of threads.
 ///
 /// Every operation has a naive twin in tests/support and a case in the operation table.
-class Backend : public detail::Home {
+class Backend : public detail::DeviceMemory {
  public:
   /// The CUDA stream that work is ordered on, null on the CPU.
   virtual void* stream() const { return nullptr; }
@@ -190,19 +190,19 @@ class Backend : public detail::Home {
   virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                            double factor, const View& scale, const View& rhs) = 0;
   /// K = S S^T, lower triangle; K (N, N) of the rows' type, or double over float rows.
-  virtual void gram(const RowBlocks& rows, const View& K, Scratch scratch) = 0;
+  virtual void gram(const RowBatch& rows, const View& K, Scratch scratch) = 0;
   /// z = S v; v (P), z (N): of the rows' type, or both double over float rows. z = 0 without
   /// blocks.
-  virtual void apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) = 0;
+  virtual void apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) = 0;
   /// g = S^T y + b g, also where no block writes; y (N), g (P): of the rows' type, or both double
   /// over float rows. b = 0 ignores what g held.
-  virtual void adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
+  virtual void adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
                        Scratch scratch) = 0;
   /// Rows [first, first + out.rows()) of S, formed; out (n, P) of the rows' type or double.
-  virtual void materialize(const RowBlocks& rows, std::int64_t first, const View& out) = 0;
+  virtual void materialize(const RowBatch& rows, std::int64_t first, const View& out) = 0;
   /// Bytes of scratch that gram, apply and adjoint take for N such rows, whose factors have type
   /// `factors`, when the results have type `result`. Reads no view, no offset and not `formed`.
-  virtual std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t rows,
+  virtual std::int64_t rows_scratch(std::span<const LayerUse> blocks, std::int64_t rows,
                                     ElementType factors, ElementType result) const = 0;
 
   // Models.
@@ -219,9 +219,9 @@ class Backend : public detail::Home {
                                  const View& score) = 0;
   /// labels (N draws) int32, label n draws + k drawn from softmax(z_n): the first class whose
   /// cumulative probability, in double, is above the uniform number that follows from key, counter
-  /// and n draws + k alone (kernels/categorical.hpp). -1 where a number of z_n is not finite.
-  /// `counter`, one-element float64 and a whole number, is then 1 larger: a replayed call draws
-  /// anew.
+  /// and n draws + k alone (kernels/formulas/likelihoods/categorical.hpp). -1 where a number of z_n
+  /// is not finite. `counter`, one-element float64 and a whole number, is then 1 larger: a replayed
+  /// call draws anew.
   virtual void sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
                                   const View& counter, const View& labels) = 0;
   /// log_p_n = log softmax(z_n)_label, float64 (N) over z of either type; NaN for a label outside
@@ -234,7 +234,8 @@ class Backend : public detail::Home {
                                     const View& result) = 0;
 
   // Scalars of a solve and a step.
-  /// Runs one of the formulas of kernels/step_scalars.hpp on the scalars of a solve or a step.
+  /// Runs one of the formulas of kernels/formulas/step_scalars.hpp on the scalars of a solve or a
+  /// step.
   virtual void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
                               const View& scalars) = 0;
   /// Copies the scalars to slots[(step - 1) % count] in memory that the host reads without a call.

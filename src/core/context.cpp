@@ -73,13 +73,13 @@ Device Context::device() const { return state_->device(); }
 Array Context::array(Shape shape, ElementType type) const { return state_->array(shape, type); }
 
 void Context::write(const void* host, const View& array) const {
-  detail::require_contiguous("write: array", array, state_->home());
+  detail::require_contiguous("write: array", array, state_->memory());
   detail::require_host("write: host memory", host, state_->backend());
   state_->backend().upload(host, array);
 }
 
 void Context::read(const ConstView& array, void* host) const {
-  detail::require_contiguous("read: array", array, state_->home());
+  detail::require_contiguous("read: array", array, state_->memory());
   detail::require_host("read: host memory", host, state_->backend());
   state_->backend().download(array, host);
 }

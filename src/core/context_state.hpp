@@ -19,7 +19,7 @@ class ContextState {
   ContextState(Context::Options options, std::unique_ptr<Backend> backend);
 
   Backend& backend() { return *backend_; }
-  const Backend& home() const { return *backend_; }
+  const Backend& memory() const { return *backend_; }
   Device device() const { return backend_->device(); }
   Arena& arena() { return arena_; }
   Array array(Shape shape, ElementType type) const {

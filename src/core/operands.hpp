@@ -13,9 +13,9 @@
 namespace natgrad::detail {
 
 /// Where operands must lie, as a context's backend knows it.
-class Home {
+class DeviceMemory {
  public:
-  virtual ~Home() = default;
+  virtual ~DeviceMemory() = default;
   virtual Device device() const = 0;
   /// What memory given as this device's really is, where that is something else ("memory of the
   /// host"); empty: nothing is known against it.
@@ -40,30 +40,31 @@ inline std::ostream& operator<<(std::ostream& out, const Operand& operand) {
   return out << operand.name;
 }
 
-inline void require_given(const Operand& name, const ConstView& view, const Home& home) {
+inline void require_given(const Operand& name, const ConstView& view, const DeviceMemory& memory) {
   if (view.empty()) throw ArgumentError(message(name, " is missing"));
-  const Device device = home.device();
+  const Device device = memory.device();
   if (view.device() != device) {
     throw DeviceError(message(name, " is ", view.description(), " ", view.device().index,
                               ", but the context is on ", to_string(device.kind), " ",
                               device.index));
   }
-  const std::string elsewhere = home.misplaced(view.data());
+  const std::string elsewhere = memory.misplaced(view.data());
   if (!elsewhere.empty()) {
     throw DeviceError(message(name, " is ", view.description(), " ", device.index,
                               " by its view, but its data is ", elsewhere));
   }
 }
 
-inline void require_host(const Operand& name, const void* data, const Home& home) {
+inline void require_host(const Operand& name, const void* data, const DeviceMemory& memory) {
   if (data == nullptr) throw ArgumentError(message(name, " is null"));
-  if (!home.is_host_memory(data)) {
+  if (!memory.is_host_memory(data)) {
     throw DeviceError(message(name, " is memory of the device, which the host cannot reach"));
   }
 }
 
-inline void require_contiguous(const Operand& name, const ConstView& view, const Home& home) {
-  require_given(name, view, home);
+inline void require_contiguous(const Operand& name, const ConstView& view,
+                               const DeviceMemory& memory) {
+  require_given(name, view, memory);
   if (!view.contiguous()) {
     throw ShapeError(message(name, " is ", view.description(), " with leading dimension ",
                              view.leading_dimension(), ", but must be contiguous"));
@@ -85,8 +86,8 @@ inline void require_type(const Operand& name, const ConstView& view, ElementType
 
 /// A contiguous vector or matrix of one type and shape on the context's device.
 inline void require_operand(const Operand& name, const ConstView& view, Shape shape,
-                            ElementType type, const Home& home) {
-  require_contiguous(name, view, home);
+                            ElementType type, const DeviceMemory& memory) {
+  require_contiguous(name, view, memory);
   require_type(name, view, type);
   require_shape(name, view, shape);
 }

@@ -16,15 +16,15 @@ const char* to_string(ElementType type) {
 
 const char* to_string(DeviceKind kind) { return kind == DeviceKind::cpu ? "cpu" : "cuda"; }
 
-const char* to_string(Kind kind) {
+const char* to_string(FisherKind kind) {
   switch (kind) {
-    case Kind::empirical:
+    case FisherKind::empirical:
       return "empirical";
-    case Kind::sampled:
+    case FisherKind::sampled:
       return "sampled";
-    case Kind::exact:
+    case FisherKind::exact:
       return "exact";
-    case Kind::residual:
+    case FisherKind::residual:
       return "residual";
   }
   return "unknown";

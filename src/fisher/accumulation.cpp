@@ -18,7 +18,7 @@ void PrimalAccumulation::add_scalar(double factor, const ConstView& x, const Con
   backend_.axpby(factor, product, first ? 0.0 : 1.0, scalar(scalars_, to));
 }
 
-void PrimalAccumulation::add(const RowBlocks& rows, double factor, const ConstView& r, bool first,
+void PrimalAccumulation::add(const RowBatch& rows, double factor, const ConstView& r, bool first,
                              const PrimalBuffers& b) const {
   const double beta = first ? 0 : 1;
   backend_.adjoint(rows, r, beta, sums_.gradient, b.work);
@@ -44,18 +44,18 @@ void PrimalAccumulation::scaled_mean(const View& scratch) const {
   backend_.axpby(0.0, sums_.centre, scalar(scalars_, &StepScalars::centre_scale), scratch);
 }
 
-void PrimalAccumulation::centre_matrix(Centre centred, const View& scratch) const {
-  if (centred == Centre::none) return;
+void PrimalAccumulation::centre_matrix(Centering centred, const View& scratch) const {
+  if (centred == Centering::none) return;
   scaled_mean(scratch);
   backend_.dot(sums_.centre, sums_.centre, scalar(scalars_, &StepScalars::centre_moment));
   // Last: whoever fails before finds F as it was.
   backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, fisher_);
 }
 
-void PrimalAccumulation::finish_gradient(Centre centred, const View& scratch,
+void PrimalAccumulation::finish_gradient(Centering centred, const View& scratch,
                                          const View& gradient) const {
   backend_.copy(sums_.gradient, gradient);
-  if (centred != Centre::rows) return;
+  if (centred != Centering::rows) return;
   scaled_mean(scratch);
   backend_.axpby(scalar(scalars_, &StepScalars::centre_shift), scratch, 1.0, gradient);
 }

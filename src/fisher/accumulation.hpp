@@ -17,9 +17,9 @@ struct PrimalSums {
   View centre;    // S^T u of centred rows, u_n = sqrt(w_n)
 
   PrimalSums() = default;
-  PrimalSums(Carver& carver, std::int64_t parameters, Centre centred) {
+  PrimalSums(Carver& carver, std::int64_t parameters, Centering centred) {
     gradient = carver.take({parameters, 1}, ElementType::float64);
-    if (centred != Centre::none) centre = carver.take({parameters, 1}, ElementType::float64);
+    if (centred != Centering::none) centre = carver.take({parameters, 1}, ElementType::float64);
   }
 };
 
@@ -41,15 +41,15 @@ class PrimalAccumulation {
 
   /// Adds rows, whose scale is sqrt(w_n) times `factor`, and their r (N) float64; the first start
   /// the sums. N P^2 operations.
-  void add(const RowBlocks& rows, double factor, const ConstView& r, bool first,
+  void add(const RowBatch& rows, double factor, const ConstView& r, bool first,
            const PrimalBuffers& b) const;
 
   /// Takes the mean out of F, and puts it back so that more rows may be added. `scratch` (P)
   /// float64.
-  void centre_matrix(Centre centred, const View& scratch) const;
+  void centre_matrix(Centering centred, const View& scratch) const;
   void undo_centre(const View& scratch) const;
   /// gradient = S^T r, of centred rows where asked for; `scratch` and `gradient` (P) float64.
-  void finish_gradient(Centre centred, const View& scratch, const View& gradient) const;
+  void finish_gradient(Centering centred, const View& scratch, const View& gradient) const;
 
  private:
   void add_scalar(double factor, const ConstView& x, const ConstView& y, double StepScalars::*to,

@@ -6,7 +6,7 @@
 #include "core/overlap.hpp"
 #include "fisher/damping.hpp"
 #include "fisher/fisher_state.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <cmath>
 #include <utility>
@@ -43,7 +43,7 @@ void FisherMatrix::reset() { state_->reset(); }
 
 void FisherMatrix::accumulate(const Scores& scores) {
   State& s = *state_;
-  const detail::Rows& rows = scores.rows();
+  const detail::ScoreSet& rows = scores.rows();
   rows.require_rows("accumulate", s.parameters);
   try {
     s.begin(rows);
@@ -66,7 +66,7 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
           "scores, or solve for a gradient");
     }
     detail::require_operand("solve: coefficients", coefficients.view, {s.samples, 1},
-                            s.parameters.type(), s.parameters.context().state().home());
+                            s.parameters.type(), s.parameters.context().state().memory());
   }
   s.require_gradient(coefficients);
   s.factorize();
@@ -76,7 +76,7 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
   if (s.primal()) {
     const detail::PrimalAccumulation sum(s.backend, s.storage.system.matrix, s.storage.sums,
                                          s.scalars);
-    sum.finish_gradient(s.shape.centre, b.wide, b.solve.gradient);
+    sum.finish_gradient(s.shape.centering, b.wide, b.solve.gradient);
     solver.solve_gradient();
   } else {
     ConstView r = s.kept.rhs();
@@ -85,7 +85,7 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
       r = b.rhs;
     }
     solver.solve_rows(r, false);
-    if (s.shape.centre == Centre::fisher_only) solver.centre_fisher(r);
+    if (s.shape.centering == Centering::fisher_only) solver.centre_fisher(r);
   }
   s.finish(solver, direction);
 }
@@ -95,13 +95,14 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
   s.require_rows("solve");
   s.require_direction("solve: direction", direction);
   detail::require_operand("solve: gradient", gradient.view, {s.size, 1}, s.parameters.type(),
-                          s.parameters.context().state().home());
+                          s.parameters.context().state().memory());
   if (!std::isfinite(gradient.scale)) {
     throw OptionError(message("solve: gradient .scale = ", gradient.scale, ", must be finite"));
   }
-  if (s.shape.centre == Centre::fisher_only) {
+  if (s.shape.centering == Centering::fisher_only) {
     throw ArgumentError(
-        "solve: .centre = Centre::fisher_only goes with maximum likelihood; solve for the rows' "
+        "solve: .centering = Centering::fisher_only goes with maximum likelihood; solve for the "
+        "rows' "
         "own coefficients, or centre the rows");
   }
   const Damping& damping = s.options.damping;
@@ -134,7 +135,7 @@ void FisherMatrix::apply(const ConstView& v, const View& product) const {
   State& s = *state_;
   s.require_rows("apply");
   detail::require_operand("apply: v", v, {s.size, 1}, s.parameters.type(),
-                          s.parameters.context().state().home());
+                          s.parameters.context().state().memory());
   s.require_direction("apply: product", product);
   detail::require_disjoint("apply: product", product, "v", v);
   const State::Buffers b = s.buffers(false);
@@ -158,7 +159,7 @@ double FisherMatrix::quadratic_form(const ConstView& v) const {
   State& s = *state_;
   s.require_rows("quadratic form");
   detail::require_operand("quadratic form: v", v, {s.size, 1}, s.parameters.type(),
-                          s.parameters.context().state().home());
+                          s.parameters.context().state().memory());
   const State::Buffers b = s.buffers(false);
   const View result = s.field(&StepScalars::scratch);
   if (s.primal()) {
@@ -219,7 +220,7 @@ double FisherMatrix::trace() const {
 void FisherMatrix::to_dense(const View& matrix) const {
   State& s = *state_;
   s.require_rows("to dense");
-  detail::require_given("to dense: matrix", matrix, s.parameters.context().state().home());
+  detail::require_given("to dense: matrix", matrix, s.parameters.context().state().memory());
   detail::require_shape("to dense: matrix", matrix, {s.size, s.size});
   if (matrix.type() != ElementType::float64) {
     detail::require_type("to dense: matrix", matrix, s.parameters.type());

@@ -14,13 +14,13 @@ using detail::message;
 
 FisherMatrix::State::Storage::Storage(detail::Carver& carver, const detail::SolveShape& shape)
     : system(carver, shape.unknowns(), shape.factorized(), shape.factor_work) {
-  if (!shape.dual()) sums = detail::PrimalSums(carver, shape.parameters, shape.centre);
+  if (!shape.dual()) sums = detail::PrimalSums(carver, shape.parameters, shape.centering);
 }
 
 FisherMatrix::State::Buffers::Buffers(detail::Carver& carver, const detail::SolveShape& shape,
                                       const detail::SystemBuffers& system, std::int64_t work_bytes)
     : solve(carver, shape, system, work_bytes) {
-  const bool centred = shape.centre != Centre::none;
+  const bool centred = shape.centering != Centering::none;
   if (centred) mean = carver.take({shape.parameters, 1}, ElementType::float64);
   if (!shape.dual()) {
     wide = carver.take({shape.parameters, 1}, ElementType::float64);
@@ -35,7 +35,7 @@ FisherMatrix::State::Tiles::Tiles(detail::Carver& carver, const State& state, El
                                   std::int64_t work_bytes) {
   const Shape shape{std::min(state.options.tile_rows, state.samples), state.size};
   tile = carver.take(shape, type);
-  if (state.shape.centre == Centre::none) return;
+  if (state.shape.centering == Centering::none) return;
   wide = type == ElementType::float64 ? tile : carver.take(shape, ElementType::float64);
   mean = carver.take({state.size, 1}, ElementType::float64);
   centre = carver.take({state.samples, 1}, ElementType::float64);
@@ -63,19 +63,19 @@ void FisherMatrix::State::store() {
 }
 
 /// Decides the form with the first rows, and takes the memory that lasts.
-void FisherMatrix::State::begin(const detail::Rows& rows) {
+void FisherMatrix::State::begin(const detail::ScoreSet& rows) {
   if (size != 0) {
     require_size("accumulate");
-    if (!empty() && rows.centre() != shape.centre) {
-      throw ArgumentError("accumulate: .centre of the set differs from that of the sets before");
+    if (!empty() && rows.centering() != shape.centering) {
+      throw ArgumentError("accumulate: .centering of the set differs from that of the sets before");
     }
-    if (rows.centre() == shape.centre) return;
+    if (rows.centering() == shape.centering) return;
     forget();
   }
   const std::int64_t all = options.samples > 0 ? options.samples : rows.batch_samples();
   const ElementType type = parameters.type();
   const ElementType gram =
-      rows.centre() != Centre::none ? ElementType::float64 : options.gram_type.value_or(type);
+      rows.centering() != Centering::none ? ElementType::float64 : options.gram_type.value_or(type);
   const Damping& damping = options.damping;
   const auto blocks = rows.blocks().blocks;
   const Form form =
@@ -97,7 +97,7 @@ void FisherMatrix::State::begin(const detail::Rows& rows) {
            .gram = gram,
            .refinement = options.refinement,
            .mode = backend.math_mode(options.allow_tf32),
-           .centre = rows.centre()};
+           .centering = rows.centering()};
   capacity = all;
   size = parameters.size();
   scalars = parameters.context().array({step_scalars_count, 1}, ElementType::float64);
@@ -124,7 +124,7 @@ void FisherMatrix::State::forget() {
   scalars = {};
 }
 
-void FisherMatrix::State::add(const detail::Rows& rows) {
+void FisherMatrix::State::add(const detail::ScoreSet& rows) {
   const auto blocks = rows.blocks();
   if (primal()) {
     const std::int64_t work =
@@ -133,7 +133,7 @@ void FisherMatrix::State::add(const detail::Rows& rows) {
         size, std::min(options.tile_rows, rows.size()), work);
     const detail::PrimalAccumulation sum(backend, storage.system.matrix, storage.sums, scalars);
     try {
-      if (assembled && shape.centre != Centre::none) sum.undo_centre(storage.system.residual);
+      if (assembled && shape.centering != Centering::none) sum.undo_centre(storage.system.residual);
       sum.add(blocks, rows.set().scale, rows.rhs(), samples == 0, b);
     } catch (...) {
       reset();  // F may hold a part of this set
@@ -143,7 +143,7 @@ void FisherMatrix::State::add(const detail::Rows& rows) {
     kept.append(rows, blocks.blocks, capacity);
   }
   if (samples == 0) has_gradient = true;
-  if (shape.centre == Centre::rows && rows.set().coefficients.empty()) has_gradient = false;
+  if (shape.centering == Centering::rows && rows.set().coefficients.empty()) has_gradient = false;
   samples += rows.size();
   shape.rows = samples;
   assembled = factorized = false;
@@ -162,19 +162,20 @@ void FisherMatrix::State::require_rows(const char* caller) const {
 
 void FisherMatrix::State::require_direction(const char* name, const View& view) const {
   detail::require_operand(name, view, {parameters.size(), 1}, parameters.type(),
-                          parameters.context().state().home());
+                          parameters.context().state().memory());
 }
 
 void FisherMatrix::State::require_gradient(const Coefficients& coefficients) const {
   const bool given = !coefficients.view.empty();
-  if (given && shape.centre == Centre::fisher_only) {
+  if (given && shape.centering == Centering::fisher_only) {
     throw ArgumentError(
-        "solve: .centre = Centre::fisher_only goes with maximum likelihood, without coefficients");
+        "solve: .centering = Centering::fisher_only goes with maximum likelihood, without "
+        "coefficients");
   }
   if (given || has_gradient) return;
   throw ArgumentError(
       "solve: centred rows of maximum likelihood (no .coefficients) have the gradient 0; give "
-      "coefficients, or .centre = Centre::fisher_only");
+      "coefficients, or .centering = Centering::fisher_only");
 }
 
 void FisherMatrix::State::upload_damping() {
@@ -201,7 +202,7 @@ void FisherMatrix::State::assemble() {
   if (assembled) return;
   if (primal()) {
     const detail::PrimalAccumulation sum(backend, storage.system.matrix, storage.sums, scalars);
-    sum.centre_matrix(shape.centre, storage.system.residual);
+    sum.centre_matrix(shape.centering, storage.system.residual);
   } else {
     store();
     const Buffers b = buffers(false);
@@ -240,8 +241,8 @@ void FisherMatrix::State::load_centre(const detail::Solver& solver) const {
 }
 
 FisherMatrix::State::Tiles FisherMatrix::State::tiles(ElementType type) const {
-  const bool centred = shape.centre != Centre::none;
-  const RowBlocks rows = kept.blocks();
+  const bool centred = shape.centering != Centering::none;
+  const RowBatch rows = kept.blocks();
   const std::int64_t work =
       centred ? backend.rows_scratch(rows.blocks, samples, shape.type, ElementType::float64) : 0;
   const Tiles t = parameters.context().state().arena().buffers<Tiles>(*this, type, work);
@@ -258,7 +259,7 @@ FisherMatrix::State::Tiles FisherMatrix::State::tiles(ElementType type) const {
 View FisherMatrix::State::form_tile(const Tiles& t, std::int64_t first) const {
   const std::int64_t count = std::min(t.tile.rows(), samples - first);
   const View part = t.tile.row_range(0, count);
-  if (shape.centre == Centre::none) {
+  if (shape.centering == Centering::none) {
     backend.materialize(kept.blocks(), first, part);
     return part;
   }
@@ -272,7 +273,7 @@ View FisherMatrix::State::form_tile(const Tiles& t, std::int64_t first) const {
 }
 
 View FisherMatrix::State::apply_rows(const ConstView& v, const Buffers& b) const {
-  if (shape.centre == Centre::none) {
+  if (shape.centering == Centering::none) {
     backend.apply(kept.blocks(), v, b.rows, b.solve.work);
     return b.rows;
   }

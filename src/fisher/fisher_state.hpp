@@ -2,10 +2,10 @@
 
 #include "fisher/accumulation.hpp"
 #include "fisher/damped_system.hpp"
-#include "fisher/kept_rows.hpp"
+#include "fisher/row_store.hpp"
 #include "fisher/solver.hpp"
 #include "natgrad/fisher_matrix.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <cstdint>
 
@@ -36,11 +36,11 @@ struct FisherMatrix::State {
 
   bool primal() const { return shape.form == Form::primal; }
   bool empty() const { return samples == 0; }
-  RowBlocks rows() const { return primal() ? RowBlocks{} : kept.blocks(); }
+  RowBatch rows() const { return primal() ? RowBatch{} : kept.blocks(); }
   View field(double StepScalars::*name) const { return detail::scalar(scalars.view(), name); }
 
-  void begin(const detail::Rows& rows);
-  void add(const detail::Rows& rows);
+  void begin(const detail::ScoreSet& rows);
+  void add(const detail::ScoreSet& rows);
   void reset();
   void forget();
   void store();
@@ -89,7 +89,7 @@ struct FisherMatrix::State {
   bool factorized = false;
   bool has_gradient = true;  // of the rows' own coefficients
   bool solved = false;
-  detail::KeptRows kept;  // dual
+  detail::RowStore kept;  // dual
   Array memory;           // of `storage`
   Storage storage;
   Array scalars;

@@ -4,9 +4,9 @@
 
 namespace natgrad::detail {
 
-double gram_operations(std::span<const RowBlock> blocks, std::int64_t rows) {
+double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows) {
   double sum = 0;
-  for (const RowBlock& block : blocks) sum += gram_operations(block, rows);
+  for (const LayerUse& block : blocks) sum += gram_operations(block, rows);
   return sum;
 }
 

@@ -22,7 +22,7 @@ struct FormRequest {
 };
 
 /// The sum of what the blocks' Gram costs for every entry of K.
-double gram_operations(std::span<const RowBlock> blocks, std::int64_t rows);
+double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows);
 
 /// The form of a damped solve: as asked for; at damping 0 primal when P <= N; else the one with
 /// fewer operations,

@@ -21,7 +21,7 @@ SolveBuffers::SolveBuffers(Carver& carver, const SolveShape& shape, const System
     if (shape.general) gradient = carver.take(p, type);
     if (shape.based && !shape.general) base_product = carver.take(n, type);
     if (shape.based && !shape.general && shape.refined()) base = carver.take(p, type);
-    if (shape.centre != Centre::none) centre = carver.take(n, type);
+    if (shape.centering != Centering::none) centre = carver.take(n, type);
   } else {
     gradient = system.rhs;
     product = system.product;

@@ -21,15 +21,15 @@ struct SolveShape {
   ElementType gram = ElementType::float32;  // of K and its factor; F is float64
   int refinement = 0;                       // of the dual form
   MathMode mode = MathMode::strict;         // of products of float rows
-  Centre centre = Centre::none;
+  Centering centering = Centering::none;
   bool general = false;          // g is P numbers, not S^T r
   bool based = false;            // d starts from some m
   std::int64_t factor_work = 0;  // bytes of scratch of the factorization
 
   bool dual() const { return form == Form::dual; }
-  bool centred() const { return centre == Centre::rows; }
+  bool centred() const { return centering == Centering::rows; }
   MeanRule mean() const {
-    if (centre == Centre::none) return MeanRule::none;
+    if (centering == Centering::none) return MeanRule::none;
     return dual() && !centred() ? MeanRule::kept : MeanRule::removed;
   }
   bool refined() const { return dual() && refinement > 0; }
@@ -69,7 +69,7 @@ struct SolveBuffers {
 class Solver {
  public:
   Solver(Backend& backend, const SolveShape& shape, const SystemBuffers& system,
-         const SolveBuffers& buffers, const View& scalars, const RowBlocks& rows)
+         const SolveBuffers& buffers, const View& scalars, const RowBatch& rows)
       : backend_(backend),
         shape_(shape),
         system_(system),
@@ -108,7 +108,7 @@ class Solver {
   const SystemBuffers& system() const { return system_; }
   const SolveShape& shape() const { return shape_; }
   View field(double StepScalars::*name) const { return scalar(scalars_, name); }
-  const RowBlocks& rows() const { return rows_; }
+  const RowBatch& rows() const { return rows_; }
 
  private:
   void solve_dual() const;
@@ -119,7 +119,7 @@ class Solver {
   const SystemBuffers& system_;
   const SolveBuffers& b_;
   View scalars_;
-  RowBlocks rows_;
+  RowBatch rows_;
   DampedSystem damped_;
 };
 

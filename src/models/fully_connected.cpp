@@ -4,7 +4,7 @@
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
-#include "kernels/random.hpp"
+#include "kernels/formulas/random.hpp"
 #include "models/fully_connected_state.hpp"
 #include "natgrad/error.hpp"
 
@@ -94,7 +94,7 @@ void FullyConnected::State::reserve(std::int64_t samples) {
 void FullyConnected::State::check_labels(const char* caller, const ConstView& labels) const {
   if (rows == 0) throw ArgumentError(message(caller, ": call forward first"));
   detail::require_operand({caller, "labels"}, labels, {rows, 1}, ElementType::int32,
-                          parameters.context().state().home());
+                          parameters.context().state().memory());
 }
 
 /// A result must not lie over what the net still reads.
@@ -128,7 +128,7 @@ const FullyConnected::Options& FullyConnected::options() const { return state_->
 
 void FullyConnected::forward(const ConstView& inputs) {
   State& s = *state_;
-  detail::require_given("forward: inputs", inputs, s.parameters.context().state().home());
+  detail::require_given("forward: inputs", inputs, s.parameters.context().state().memory());
   detail::require_type("forward: inputs", inputs, s.options.type);
   if (inputs.rows() == 0) throw ShapeError("forward: inputs have no rows");
   detail::require_shape("forward: inputs", inputs, {inputs.rows(), s.options.sizes.front()});
@@ -214,7 +214,7 @@ void FullyConnected::gradient(const View& gradient) const {
   const State& s = *state_;
   if (!s.has_scores) throw ArgumentError("gradient: call forward and backward first");
   detail::require_operand("gradient", gradient, {s.parameters.size(), 1}, s.options.type,
-                          s.parameters.context().state().home());
+                          s.parameters.context().state().memory());
   s.require_elsewhere("gradient", gradient);
   const double mean = 1.0 / static_cast<double>(s.rows);
   for (std::size_t i = 0; i < s.layers.size(); ++i) {
@@ -230,7 +230,7 @@ void FullyConnected::log_likelihood(const ConstView& labels, const View& log_p) 
   const State& s = *state_;
   s.check_labels("log_likelihood", labels);
   detail::require_operand("log_likelihood: log_p", log_p, {s.rows, 1}, ElementType::float64,
-                          s.parameters.context().state().home());
+                          s.parameters.context().state().memory());
   detail::require_disjoint("log_likelihood: log_p", log_p, "the labels", labels);
   s.require_elsewhere("log_likelihood: log_p", log_p);
   s.backend.categorical_log_likelihood(outputs(), labels, log_p);
@@ -250,7 +250,7 @@ void FullyConnected::evaluate_to(const ConstView& labels, const View& sums) cons
   const State& s = *state_;
   s.check_labels("evaluate_to", labels);
   detail::require_operand("evaluate_to: sums", sums, {2, 1}, ElementType::float64,
-                          s.parameters.context().state().home());
+                          s.parameters.context().state().memory());
   detail::require_disjoint("evaluate_to: sums", sums, "the labels", labels);
   s.require_elsewhere("evaluate_to: sums", sums);
   s.backend.categorical_evaluate(outputs(), labels, sums);

@@ -55,9 +55,9 @@ ConstView FullyConnected::sampled_labels() const {
 void FullyConnected::add_sampled_to(LayerScores& scores, const RowSet& set) const {
   const State& s = *state_;
   if (s.draws == 0) throw ArgumentError("add_sampled_to: call forward and sample first");
-  if (scores.kind() != Kind::sampled) {
+  if (scores.kind() != FisherKind::sampled) {
     throw ArgumentError(message("add_sampled_to: the scores are ", to_string(scores.kind()),
-                                ", must be of Kind::sampled"));
+                                ", must be of FisherKind::sampled"));
   }
   s.add_layers("add_sampled_to", scores, set, &State::Layer::sampled_score, s.draws);
 }

@@ -69,14 +69,14 @@ std::int64_t Active::moved(std::int64_t offset) const {
 }
 
 /// A dense block is one block for every run of tensors that are not frozen.
-void Active::add_dense(const RowBlock& block, std::vector<RowBlock>& own) const {
+void Active::add_dense(const LayerUse& block, std::vector<LayerUse>& own) const {
   const ConstView& rows = block.output_score;
   std::int64_t first = 0;  // of the run, among all numbers
   std::int64_t offset = 0;
   std::int64_t count = 0;
   const auto flush = [&] {
     if (count == 0) return;
-    RowBlock run = block;
+    LayerUse run = block;
     run.outputs = count;
     run.bias_offset = offset;
     const auto* start = static_cast<const std::byte*>(rows.data()) + first * size_of(rows.type());
@@ -106,16 +106,16 @@ std::span<const UpdatedTensor> Active::updates(const View& step) {
   return updates_;
 }
 
-std::span<const RowBlock> Active::blocks(const Rows& rows, std::vector<RowBlock>& own) const {
+std::span<const LayerUse> Active::blocks(const ScoreSet& rows, std::vector<LayerUse>& own) const {
   const auto all = rows.blocks().blocks;
   if (!frozen()) return all;
   own.clear();
-  for (const RowBlock& block : all) {
+  for (const LayerUse& block : all) {
     if (rows.dense()) {
       add_dense(block, own);
       continue;
     }
-    RowBlock moving = block;
+    LayerUse moving = block;
     moving.weight_offset = moved(block.weight_offset);
     moving.bias_offset = moved(block.bias_offset);
     if (moving.weight_offset < 0) {

@@ -3,7 +3,7 @@
 #include "backend/backend.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/parameters.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <cstdint>
 #include <span>
@@ -38,7 +38,7 @@ class Active {
 
   /// The rows' blocks without the frozen parameters, in `own` where there are some. Valid until the
   /// rows' next `begin`, and while `own` is.
-  std::span<const RowBlock> blocks(const Rows& rows, std::vector<RowBlock>& own) const;
+  std::span<const LayerUse> blocks(const ScoreSet& rows, std::vector<LayerUse>& own) const;
 
   /// to = a from + b to, `from` all numbers of all tensors.
   void gather(Backend& backend, double a, const ConstView& from, double b, const View& to) const;
@@ -47,7 +47,7 @@ class Active {
 
  private:
   std::int64_t moved(std::int64_t offset) const;
-  void add_dense(const RowBlock& block, std::vector<RowBlock>& own) const;
+  void add_dense(const LayerUse& block, std::vector<LayerUse>& own) const;
 
   Parameters parameters_;
   std::vector<Tensor> tensors_;

@@ -52,7 +52,7 @@ FirstOrder::FirstOrder(Parameters parameters, Options options)
 void FirstOrder::step(const ConstView& gradient) {
   const Context& context = parameters_.context();
   detail::require_operand("gradient", gradient, {parameters_.size(), 1}, parameters_.type(),
-                          context.state().home());
+                          context.state().memory());
   ++steps_;
   if (const auto* sgd = std::get_if<Sgd>(&options_.rule)) {
     sgd_step(*sgd, gradient);

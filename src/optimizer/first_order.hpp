@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/updated_tensor.hpp"
+#include "kernels/formulas/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/parameters.hpp"
 #include "optimizer/optimizer_state.hpp"

@@ -33,20 +33,20 @@ void NaturalGradient::State::reserve_gathered(const detail::StepShape& shape) {
 }
 
 /// Fixes what all parts of the batch share.
-void NaturalGradient::State::begin_gathering(const detail::BatchShape& shape, Kind kind) {
+void NaturalGradient::State::begin_gathering(const detail::BatchShape& shape, FisherKind kind) {
   require_budget(shape);
   prepare();
   const detail::StepShape own = gather_shape(shape);
   reserve_gathered(own);
   gathered.batch_rows = shape.batch_rows;
-  gathered.centre = shape.centre;
+  gathered.centering = shape.centering;
   gathered.general = shape.general;
   gathered.kind = kind;
   gathered.form = own.solve.form;
 }
 
 void NaturalGradient::State::gather(const Batch& batch) {
-  const detail::Rows& rows = batch.fisher.rows();
+  const detail::ScoreSet& rows = batch.fisher.rows();
   check("accumulate", batch);
   if (gathered.rows > 0) {
     const auto require_same = [](bool same, const char* what) {
@@ -56,7 +56,7 @@ void NaturalGradient::State::gather(const Batch& batch) {
     };
     require_same(rows.batch_samples() == gathered.batch_rows, ".batch_samples");
     require_same(rows.kind() == gathered.kind, "the kind of the rows");
-    require_same(rows.centre() == gathered.centre, ".centre");
+    require_same(rows.centering() == gathered.centering, ".centering");
     require_same(batch.gradient.given() == gathered.general, "the source of the gradient");
     require_same((batch.gradient.rows() != nullptr) == (gathered.gradient_rows > 0),
                  "the source of the gradient");

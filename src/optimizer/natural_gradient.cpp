@@ -51,7 +51,7 @@ SolveReport NaturalGradient::direction_report() const {
 
 void NaturalGradient::set_rate(double rate) {
   Options changed = state_->options;
-  if (auto* ball = std::get_if<KlBall>(&changed.step))
+  if (auto* ball = std::get_if<KlTrustRegion>(&changed.step))
     ball->max_rate = rate;
   else
     changed.step = FixedRate{rate};

@@ -1,11 +1,11 @@
 #pragma once
 
-#include "fisher/kept_rows.hpp"
+#include "fisher/row_store.hpp"
 #include "fisher/solver.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "optimizer/active.hpp"
 #include "optimizer/step_buffers.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -23,17 +23,17 @@ struct NaturalGradient::State {
     std::int64_t batch_rows = 0;
     std::int64_t gradient_rows = 0;        // other rows, whose S^T r is the gradient, so far
     std::int64_t gradient_batch_rows = 0;  // in all
-    Centre centre = Centre::none;
+    Centering centering = Centering::none;
     bool general = false;
-    Kind kind = Kind::empirical;
+    FisherKind kind = FisherKind::empirical;
     Form form = Form::dual;
-    detail::KeptRows kept;  // dual
+    detail::RowStore kept;  // dual
     Array memory;           // of `buffers`
     detail::GatheredBuffers buffers;
   };
   /// What one call works on.
   struct Work {
-    RowBlocks rows;
+    RowBatch rows;
     ConstView r;             // (N) float64
     ConstView weights = {};  // of rows from several sets, (N) float64
     const detail::StepShape& shape;
@@ -57,9 +57,9 @@ struct NaturalGradient::State {
   Options adopted(const StepScalars& loaded) const;
   void adopt_scalars();
   void require_damping(const char* caller, std::int64_t rows) const;
-  void check_rule(const char* caller, Kind kind) const;
+  void check_rule(const char* caller, FisherKind kind) const;
   void check(const char* caller, const Batch& batch);
-  void check_gradient(const char* caller, const detail::Rows& rows,
+  void check_gradient(const char* caller, const detail::ScoreSet& rows,
                       const GradientSource& gradient) const;
   detail::BatchShape batch_shape(const Batch& batch);
   detail::BatchShape gathered_shape() const;
@@ -77,7 +77,7 @@ struct NaturalGradient::State {
 
   // gather.cpp
   void gather(const Batch& batch);
-  void begin_gathering(const detail::BatchShape& shape, Kind kind);
+  void begin_gathering(const detail::BatchShape& shape, FisherKind kind);
   void reserve_gathered(const detail::StepShape& shape);
   void discard();
 
@@ -86,7 +86,7 @@ struct NaturalGradient::State {
   void step_gathered();
   void direction(const Batch& batch, const View& out);
   void commit_direction(const detail::StepBuffers& b, const View& out) const;
-  void take_step(const Work& work, Kind kind);
+  void take_step(const Work& work, FisherKind kind);
   void solve(const Work& work) const;
   void solve_general(const detail::Solver& solver, const Work& work) const;
   void add_gradient(const GradientSource& source, double beta, const View& g, const View& rhs,
@@ -114,8 +114,8 @@ struct NaturalGradient::State {
   std::int64_t failures_thrown = 0;  // failures in a row when StepFailed was last thrown
   Gathered gathered;
   // Blocks without frozen parameters, of the last call.
-  std::vector<RowBlock> fisher_blocks;
-  std::vector<RowBlock> gradient_blocks;
+  std::vector<LayerUse> fisher_blocks;
+  std::vector<LayerUse> gradient_blocks;
   std::optional<Form> direction_form;  // of the last `direction`
 };
 

@@ -1,6 +1,6 @@
 #include "optimizer/optimizer_state.hpp"
 
-#include "kernels/step_scalars.hpp"
+#include "kernels/formulas/step_scalars.hpp"
 
 #include <cstring>
 
@@ -26,7 +26,7 @@ bool sound_scalars(std::span<const std::byte> content) {
     if (!is_count(scalars.step) || !is_count(scalars.failures) || !is_count(scalars.outcome) ||
         scalars.outcome > formulas::outcome_not_positive_definite || !is_count(scalars.form) ||
         scalars.form > static_cast<double>(Form::dual) || !is_count(scalars.kind) ||
-        scalars.kind > static_cast<double>(Kind::residual)) {
+        scalars.kind > static_cast<double>(FisherKind::residual)) {
       return false;
     }
   }

@@ -14,7 +14,7 @@ void check_decay(double decay, OptionErrors& errors) {
 }
 
 double check_rule(const StepRule& step, OptionErrors& errors) {
-  if (const auto* ball = std::get_if<KlBall>(&step)) {
+  if (const auto* ball = std::get_if<KlTrustRegion>(&step)) {
     errors.check(".step radius", ball->radius, ball->radius > 0, "finite and > 0");
     errors.check(".step max_rate", ball->max_rate, ball->max_rate > 0, "finite and > 0");
     return ball->max_rate;
@@ -52,7 +52,7 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   const double decay = options.weight_decay;
   errors.check(".weight_decay", decay, decay >= 0 && !(decay * most * rate > 1),
                "finite, >= 0 and <= 1 / rate, with the largest decay factor");
-  errors.check(".penalty", options.penalty, options.penalty >= 0, "finite and >= 0");
+  errors.check(".l2", options.l2, options.l2 >= 0, "finite and >= 0");
   errors.check(".refinement", options.refinement,
                options.refinement >= 0 && options.refinement <= 1000, "0 to 1000");
   if (options.memory_budget) {

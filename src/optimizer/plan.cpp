@@ -30,10 +30,10 @@ std::int64_t sum_of(const std::vector<detail::CarvedItem>& items) {
 }
 
 /// The layers' blocks, without views.
-std::vector<RowBlock> blocks_of(const ScoresShape& shape, std::int64_t rows,
+std::vector<LayerUse> blocks_of(const ScoresShape& shape, std::int64_t rows,
                                 std::int64_t parameters, bool one_row_an_input) {
   if (shape.layers.empty()) return {{.rows = rows, .outputs = parameters, .bias_offset = 0}};
-  std::vector<RowBlock> blocks;
+  std::vector<LayerUse> blocks;
   for (const ScoresShape::Layer& layer : shape.layers) {
     const std::int64_t per_input = one_row_an_input ? 1 : layer.rows_per_input;
     blocks.push_back({.rows = layer.rows == 0 ? rows : layer.rows,
@@ -107,8 +107,8 @@ std::string MemoryPlan::text() const {
 
 /// A shape as the blocks of its batch.
 struct NaturalGradient::State::PlannedBatch {
-  std::vector<RowBlock> blocks;
-  std::vector<RowBlock> gradient_blocks;
+  std::vector<LayerUse> blocks;
+  std::vector<LayerUse> gradient_blocks;
   detail::BatchShape batch;
 
   PlannedBatch(const ScoresShape& shape, std::int64_t parameters) {
@@ -118,7 +118,7 @@ struct NaturalGradient::State::PlannedBatch {
     batch = {.blocks = blocks,
              .rows = shape.samples,
              .batch_rows = all,
-             .centre = shape.centre,
+             .centering = shape.centering,
              .general = shape.gradient != ScoresShape::Source::rows,
              .accumulated = all > shape.samples};
     if (shape.gradient != ScoresShape::Source::other_rows) return;
@@ -143,8 +143,8 @@ std::vector<detail::CarvedItem> NaturalGradient::State::scratch_of(
   }
   auto gathering = items_of<detail::GatherBuffers>(gather_shape(batch));
   // The step itself sees the rows of all parts.
-  std::vector<RowBlock> blocks(batch.blocks.begin(), batch.blocks.end());
-  for (RowBlock& block : blocks) {
+  std::vector<LayerUse> blocks(batch.blocks.begin(), batch.blocks.end());
+  for (LayerUse& block : blocks) {
     if (block.rows == batch.rows) block.rows = batch.batch_rows;
   }
   detail::BatchShape whole = batch;
@@ -165,7 +165,8 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::BatchShape& batch) cons
   };
   const detail::SolveShape solve_shape = step_shape(batch, true).solve;
   plan.form = solve_shape.form;
-  plan.shape = {.samples = batch.rows, .batch_samples = batch.batch_rows, .centre = batch.centre};
+  plan.shape = {
+      .samples = batch.rows, .batch_samples = batch.batch_rows, .centering = batch.centering};
   for (const detail::CarvedItem& item : scratch_of(batch)) {
     add(item.name, item.bytes);
     plan.scratch_bytes += item.bytes;
@@ -176,7 +177,7 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::BatchShape& batch) cons
     }
     if (plan.form == Form::dual) {
       detail::Carver count;
-      const detail::KeptBuffers kept(count, batch.blocks, batch.batch_rows, parameters.type());
+      const detail::StoreBuffers kept(count, batch.blocks, batch.batch_rows, parameters.type());
       add("rows kept until the batch is whole", count.bytes());
     }
   }
@@ -193,7 +194,7 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::BatchShape& batch) cons
 
 MemoryPlan NaturalGradient::State::plan_of(const ScoresShape& shape) const {
   const PlannedBatch planned(shape, active.size());
-  for (const RowBlock& block : planned.blocks) {
+  for (const LayerUse& block : planned.blocks) {
     if (block.outputs <= parameters.size() / std::max<std::int64_t>(1, block.inputs)) continue;
     throw ShapeError(message("plan: a layer of ", block.inputs, " inputs and ", block.outputs,
                              " outputs is more than the optimizer's ", parameters.size(),
@@ -253,7 +254,7 @@ MemoryPlan NaturalGradient::plan(const Batch& batch) const {
   plan.shape.gradient = !shape.general            ? ScoresShape::Source::rows
                         : shape.gradient_rows > 0 ? ScoresShape::Source::other_rows
                                                   : ScoresShape::Source::numbers;
-  for (const RowBlock& block : shape.blocks) {
+  for (const LayerUse& block : shape.blocks) {
     plan.shape.layers.push_back({.inputs = block.inputs,
                                  .outputs = block.outputs,
                                  .terms = block.terms,

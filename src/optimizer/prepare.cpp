@@ -33,13 +33,13 @@ double NaturalGradient::State::heavy_ball() const {
 }
 
 bool NaturalGradient::State::damped() const {
-  return options.damping.absolute > 0 || options.damping.relative > 0 || options.penalty > 0;
+  return options.damping.absolute > 0 || options.damping.relative > 0 || options.l2 > 0;
 }
 
 /// The settings of a step, to the device.
 void NaturalGradient::State::upload_options() {
   if (scalars.empty()) return;
-  const auto* ball = std::get_if<KlBall>(&options.step);
+  const auto* ball = std::get_if<KlTrustRegion>(&options.step);
   const auto put = [&](double value, double StepScalars::*name) {
     backend.fill(value, field(name));
   };
@@ -52,14 +52,14 @@ void NaturalGradient::State::upload_options() {
   put(options.weight_decay, &StepScalars::weight_decay);
   put(options.damping.absolute, &StepScalars::absolute_damping);
   put(options.damping.relative, &StepScalars::relative_damping);
-  put(options.penalty, &StepScalars::penalty);
+  put(options.l2, &StepScalars::l2);
   put(spring(), &StepScalars::spring);
 }
 
 /// The options with the rate and damping of other scalars.
 NaturalGradient::Options NaturalGradient::State::adopted(const StepScalars& loaded) const {
   Options adopted = options;
-  if (auto* ball = std::get_if<KlBall>(&adopted.step))
+  if (auto* ball = std::get_if<KlTrustRegion>(&adopted.step))
     ball->max_rate = loaded.rate;
   else
     adopted.step = FixedRate{loaded.rate};
@@ -114,14 +114,14 @@ void NaturalGradient::State::prepare() {
   }
 }
 
-void NaturalGradient::State::check_rule(const char* caller, Kind kind) const {
-  const auto* ball = std::get_if<KlBall>(&options.step);
-  if (ball == nullptr || ball->allow_empirical || kind != Kind::empirical) return;
-  throw ArgumentError(
-      message(caller,
-              ": KlBall needs rows of the Fisher: .kind = Kind::sampled where they are "
-              "drawn from the model, or exact; these are empirical, which "
-              ".allow_empirical takes as they are"));
+void NaturalGradient::State::check_rule(const char* caller, FisherKind kind) const {
+  const auto* ball = std::get_if<KlTrustRegion>(&options.step);
+  if (ball == nullptr || ball->allow_empirical || kind != FisherKind::empirical) return;
+  throw ArgumentError(message(
+      caller,
+      ": KlTrustRegion needs rows of the Fisher: .kind = FisherKind::sampled where they are "
+      "drawn from the model, or exact; these are empirical, which "
+      ".allow_empirical takes as they are"));
 }
 
 /// For a gradient of its own, at which a singular F has no direction.
@@ -132,24 +132,25 @@ void NaturalGradient::State::require_damping(const char* caller, std::int64_t ro
                               "the dual form, and with fewer rows than parameters"));
 }
 
-void NaturalGradient::State::check_gradient(const char* caller, const detail::Rows& rows,
+void NaturalGradient::State::check_gradient(const char* caller, const detail::ScoreSet& rows,
                                             const GradientSource& gradient) const {
   if (!gradient.given()) {
     rows.require_gradient(caller);
-    if (rows.kind() != Kind::sampled || !rows.set().coefficients.empty()) return;
+    if (rows.kind() != FisherKind::sampled || !rows.set().coefficients.empty()) return;
     throw ArgumentError(message(caller,
                                 ": the mean of sampled rows is no gradient of the data; give the "
                                 "batch a .gradient, or the rows .coefficients"));
   }
-  if (rows.centre() == Centre::fisher_only) {
+  if (rows.centering() == Centering::fisher_only) {
     throw ArgumentError(message(
-        caller, ": .centre = Centre::fisher_only goes with the rows' own gradient; centre them"));
+        caller,
+        ": .centering = Centering::fisher_only goes with the rows' own gradient; centre them"));
   }
   require_damping(caller, rows.batch_samples());
   if (gradient.rows() != nullptr) {
-    const detail::Rows& other = gradient.rows()->rows();
+    const detail::ScoreSet& other = gradient.rows()->rows();
     other.require_rows({caller, "gradient"}, parameters);
-    if (other.centre() != Centre::none) {
+    if (other.centering() != Centering::none) {
       throw ArgumentError(message(
           caller, ": the rows of .gradient are not centred; centre their coefficients instead"));
     }
@@ -162,33 +163,33 @@ void NaturalGradient::State::check_gradient(const char* caller, const detail::Ro
   }
   const Gradient& numbers = *gradient.numbers();
   detail::require_operand({caller, "gradient"}, numbers.view, {parameters.size(), 1},
-                          parameters.type(), parameters.context().state().home());
+                          parameters.type(), parameters.context().state().memory());
   if (!std::isfinite(numbers.scale)) {
     throw OptionError(message(caller, ": gradient .scale = ", numbers.scale, ", must be finite"));
   }
 }
 
 void NaturalGradient::State::check(const char* caller, const Batch& batch) {
-  const detail::Rows& rows = batch.fisher.rows();
+  const detail::ScoreSet& rows = batch.fisher.rows();
   rows.require_rows(caller, parameters);
   follow_parameters();
   check_rule(caller, rows.kind());
   check_gradient(caller, rows, batch.gradient);
-  if (rows.centre() == Centre::fisher_only && (spring() > 0 || options.penalty > 0)) {
-    throw ArgumentError(
-        message(caller, ": .centre = Centre::fisher_only goes with neither SPRING nor a penalty"));
+  if (rows.centering() == Centering::fisher_only && (spring() > 0 || options.l2 > 0)) {
+    throw ArgumentError(message(
+        caller, ": .centering = Centering::fisher_only goes with neither SPRING nor a penalty"));
   }
 }
 
 detail::BatchShape NaturalGradient::State::batch_shape(const Batch& batch) {
-  const detail::Rows& rows = batch.fisher.rows();
+  const detail::ScoreSet& rows = batch.fisher.rows();
   detail::BatchShape shape{.blocks = active.blocks(rows, fisher_blocks),
                            .rows = rows.size(),
                            .batch_rows = rows.batch_samples(),
-                           .centre = rows.centre(),
+                           .centering = rows.centering(),
                            .general = batch.gradient.given()};
   if (batch.gradient.rows() != nullptr) {
-    const detail::Rows& other = batch.gradient.rows()->rows();
+    const detail::ScoreSet& other = batch.gradient.rows()->rows();
     shape.gradient_blocks = active.blocks(other, gradient_blocks);
     shape.gradient_rows = other.size();
   }
@@ -198,7 +199,7 @@ detail::BatchShape NaturalGradient::State::batch_shape(const Batch& batch) {
 detail::BatchShape NaturalGradient::State::gathered_shape() const {
   detail::BatchShape shape{.rows = gathered.batch_rows,
                            .batch_rows = gathered.batch_rows,
-                           .centre = gathered.centre,
+                           .centering = gathered.centering,
                            .general = gathered.general,
                            .accumulated = true,
                            .form = gathered.form};
@@ -216,7 +217,7 @@ Form NaturalGradient::State::form_of(const detail::BatchShape& batch) const {
                               .gram_operations = detail::gram_operations(batch.blocks, batch.rows),
                               .tile_rows = detail::primal_tile_rows,
                               .type = type,
-                              .gram = batch.centre != Centre::none
+                              .gram = batch.centering != Centering::none
                                           ? ElementType::float64
                                           : options.gram_type.value_or(type)});
 }
@@ -231,15 +232,15 @@ detail::StepShape NaturalGradient::State::step_shape(const detail::BatchShape& b
                  .rows = batch.batch_rows,
                  .parameters = active.size(),
                  .type = type,
-                 .gram = batch.centre != Centre::none ? ElementType::float64
-                                                      : options.gram_type.value_or(type),
+                 .gram = batch.centering != Centering::none ? ElementType::float64
+                                                            : options.gram_type.value_or(type),
                  .refinement = options.refinement,
                  .mode = backend.math_mode(options.allow_tf32),
-                 .centre = batch.centre,
+                 .centering = batch.centering,
                  .general = batch.general,
-                 .based = (with_momentum && spring() > 0) || options.penalty > 0};
+                 .based = (with_momentum && spring() > 0) || options.l2 > 0};
   shape.solve.ask_factor_work(backend);
-  const auto scratch = [&](std::span<const RowBlock> blocks, std::int64_t rows,
+  const auto scratch = [&](std::span<const LayerUse> blocks, std::int64_t rows,
                            ElementType result) {
     return backend.rows_scratch(blocks, rows, type, result);
   };
@@ -263,7 +264,7 @@ detail::StepShape NaturalGradient::State::gather_shape(const detail::BatchShape&
   detail::StepShape shape = step_shape(batch, true);
   shape.work = 0;
   shape.tile_rows = 0;
-  const auto scratch = [&](std::span<const RowBlock> blocks, std::int64_t rows) {
+  const auto scratch = [&](std::span<const LayerUse> blocks, std::int64_t rows) {
     return backend.rows_scratch(blocks, rows, parameters.type(), ElementType::float64);
   };
   if (!shape.solve.dual()) {

@@ -59,8 +59,8 @@ std::optional<StepReport> NaturalGradient::State::report_of(std::int64_t step) c
                     .residual = s.residual,
                     .error_bound = s.error_bound,
                     .failures_in_a_row = static_cast<std::int64_t>(s.failures)};
-  const auto kind = static_cast<Kind>(static_cast<int>(s.kind));
-  if (kind == Kind::sampled || kind == Kind::exact) {
+  const auto kind = static_cast<FisherKind>(static_cast<int>(s.kind));
+  if (kind == FisherKind::sampled || kind == FisherKind::exact) {
     report.predicted_kl = 0.5 * s.step_rate * s.step_rate * s.quadratic_form;
   }
   return report;

@@ -16,7 +16,7 @@ using detail::message;
 using detail::scalar;
 
 void NaturalGradient::State::step(const Batch& batch) {
-  const detail::Rows& rows = batch.fisher.rows();
+  const detail::ScoreSet& rows = batch.fisher.rows();
   check("step", batch);
   if (gathered.rows > 0) {
     throw ArgumentError(message("step: ", gathered.rows,
@@ -60,7 +60,7 @@ void NaturalGradient::State::step_gathered() {
   const detail::StepShape own = step_shape(gathered_shape(), true);
   const auto buffers = parameters.context().state().arena().buffers<detail::StepBuffers>(
       own, gathered.buffers.system);
-  const Work work = {.rows = dual ? gathered.kept.blocks() : RowBlocks{},
+  const Work work = {.rows = dual ? gathered.kept.blocks() : RowBatch{},
                      .r = dual ? gathered.kept.rhs() : ConstView(),
                      .weights = dual ? gathered.kept.weights() : ConstView(),
                      .shape = own,
@@ -83,18 +83,18 @@ void NaturalGradient::State::add_gradient(const GradientSource& source, double b
     const Gradient& numbers = *source.numbers();
     return active.gather(backend, numbers.scale, numbers.view, beta, g);
   }
-  const detail::Rows& rows = source.rows()->rows();
+  const detail::ScoreSet& rows = source.rows()->rows();
   ConstView r = rows.rhs();
   if (!rhs.empty()) {
     backend.copy(r, rhs);
     r = rhs;
   }
   const auto blocks =
-      active.frozen() ? std::span<const RowBlock>(gradient_blocks) : rows.blocks().blocks;
+      active.frozen() ? std::span<const LayerUse>(gradient_blocks) : rows.blocks().blocks;
   backend.adjoint({blocks, rows.scale(), backend.math_mode(options.allow_tf32)}, r, beta, g, work);
 }
 
-void NaturalGradient::State::take_step(const Work& work, Kind kind) {
+void NaturalGradient::State::take_step(const Work& work, FisherKind kind) {
   solve(work);
   const View& direction = work.buffers.solve.narrow;
   move(work.shape.scaled > 0 ? work.buffers.scaled : direction, direction,
@@ -114,8 +114,8 @@ void NaturalGradient::State::solve(const Work& work) const {
     const detail::PrimalSums& sums = shape.accumulated ? gathered.buffers.sums : work.buffers.sums;
     const detail::PrimalAccumulation sum(backend, work.buffers.system.matrix, sums, work.scalars);
     if (!shape.accumulated) sum.add(work.rows, 1, work.r, true, work.buffers.primal);
-    sum.centre_matrix(shape.solve.centre, b.direction);
-    if (!shape.solve.general) sum.finish_gradient(shape.solve.centre, b.direction, b.gradient);
+    sum.centre_matrix(shape.solve.centering, b.direction);
+    if (!shape.solve.general) sum.finish_gradient(shape.solve.centering, b.direction, b.gradient);
   }
   solver.factorize();
   if (!shape.solve.dual() || shape.solve.general) {
@@ -128,12 +128,12 @@ void NaturalGradient::State::solve(const Work& work) const {
       } else {
         backend.fill(0, b.direction);
       }
-      if (options.penalty > 0) {
-        active.add_parameters(backend, solver.field(&StepScalars::penalty_share), b.direction);
+      if (options.l2 > 0) {
+        active.add_parameters(backend, solver.field(&StepScalars::l2_share), b.direction);
       }
     }
     solver.solve_rows(work.r, shape.solve.based);
-    if (shape.solve.centre == Centre::fisher_only) solver.centre_fisher(work.r);
+    if (shape.solve.centering == Centering::fisher_only) solver.centre_fisher(work.r);
   }
   finish(solver, work);
   solver.judge();
@@ -152,7 +152,7 @@ void NaturalGradient::State::solve_general(const detail::Solver& solver, const W
   if (work.with_momentum && spring() > 0) {
     backend.axpby(solver.field(&StepScalars::spring_shift), momentum, 1.0, b.gradient);
   }
-  if (options.penalty > 0) active.add_parameters(backend, -options.penalty, b.gradient);
+  if (options.l2 > 0) active.add_parameters(backend, -options.l2, b.gradient);
   solver.solve_gradient();
 }
 
@@ -172,7 +172,8 @@ void NaturalGradient::State::finish(const detail::Solver& solver, const Work& wo
     const View quadratic = solver.field(&StepScalars::quadratic_form);
     if (work.shape.solve.dual()) {
       solver.apply(v, b.product);
-      if (work.shape.solve.centre == Centre::fisher_only) backend.project(b.centre, b.product);
+      if (work.shape.solve.centering == Centering::fisher_only)
+        backend.project(b.centre, b.product);
       backend.dot(b.product, b.product, quadratic);
     } else {
       backend.symv(Triangle::lower, work.buffers.system.matrix, v, b.product);
@@ -211,14 +212,14 @@ void NaturalGradient::State::move(const View& step, const View& direction,
 }
 
 void NaturalGradient::State::direction(const Batch& batch, const View& out) {
-  const detail::Rows& rows = batch.fisher.rows();
+  const detail::ScoreSet& rows = batch.fisher.rows();
   check("direction", batch);
   if (rows.batch_samples() != rows.size()) {
     throw ArgumentError(message("direction: the scores hold ", rows.size(), " of ",
                                 rows.batch_samples(), " samples; it takes the whole batch"));
   }
   detail::require_operand("direction", out, {parameters.size(), 1}, parameters.type(),
-                          parameters.context().state().home());
+                          parameters.context().state().memory());
   for (int i = 0; i < parameters.segments(); ++i) {
     detail::require_disjoint("direction", out, parameters.name({i}), parameters.tensor({i}));
   }

@@ -16,7 +16,7 @@ StepBuffers::StepBuffers(Carver& carver, const StepShape& shape, const SystemBuf
   if (shape.gradient_rows > 0) {
     gradient_rhs = carver.take({shape.gradient_rows, 1}, own.vectors());
   }
-  if (forms_fisher) sums = PrimalSums(carver, own.parameters, own.centre);
+  if (forms_fisher) sums = PrimalSums(carver, own.parameters, own.centering);
   carver.item("vectors of the solve, scratch of products with the rows");
   if (!forms_fisher) return;
   primal = PrimalBuffers(carver, own.parameters, shape.tile_rows, 0);
@@ -38,7 +38,7 @@ GatherBuffers::GatherBuffers(Carver& carver, const StepShape& shape) {
 GatheredBuffers::GatheredBuffers(Carver& carver, const SolveShape& shape) {
   if (!shape.dual()) {
     system = SystemBuffers(carver, shape.unknowns(), shape.factorized(), shape.factor_work);
-    sums = PrimalSums(carver, shape.parameters, shape.centre);
+    sums = PrimalSums(carver, shape.parameters, shape.centering);
     carver.item("F (P, P) and its factor, accumulated");
   }
   if (shape.general) gradient = carver.take({shape.parameters, 1}, ElementType::float64);

@@ -3,7 +3,7 @@
 #include "backend/backend.hpp"
 #include "core/arena.hpp"
 #include "fisher/accumulation.hpp"
-#include "fisher/kept_rows.hpp"
+#include "fisher/row_store.hpp"
 #include "fisher/solver.hpp"
 
 #include <cstdint>
@@ -13,12 +13,12 @@ namespace natgrad::detail {
 
 /// The rows of a call as memory knows them.
 struct BatchShape {
-  std::span<const RowBlock> blocks = {};
+  std::span<const LayerUse> blocks = {};
   std::int64_t rows = 0;        // of the set
   std::int64_t batch_rows = 0;  // of the whole batch
-  Centre centre = Centre::none;
+  Centering centering = Centering::none;
   bool general = false;                            // the gradient is not S^T r of these rows
-  std::span<const RowBlock> gradient_blocks = {};  // where it is of other rows
+  std::span<const LayerUse> gradient_blocks = {};  // where it is of other rows
   std::int64_t gradient_rows = 0;
   bool accumulated = false;     // the set is a part, gathered before the step
   Form form = Form::automatic;  // where it was decided before

@@ -3,10 +3,10 @@
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/option_errors.hpp"
-#include "kernels/random.hpp"
+#include "kernels/formulas/random.hpp"
 #include "natgrad/error.hpp"
 #include "scores/likelihood_differences.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -157,12 +157,12 @@ LikelihoodCheck::Options checked(LikelihoodCheck::Options options, ElementType t
 }
 
 /// S v_k of the unscaled rows for every k, one after another.
-std::vector<double> products(const detail::Rows& rows, Points& points, int directions) {
+std::vector<double> products(const detail::ScoreSet& rows, Points& points, int directions) {
   const Context& context = rows.parameters().context();
   Backend& backend = context.state().backend();
   const Array scale = context.array({rows.size(), 1}, ElementType::float64);
   backend.fill(rows.set().scale, scale);
-  const RowBlocks unscaled{rows.blocks().blocks, scale};
+  const RowBatch unscaled{rows.blocks().blocks, scale};
   const std::int64_t bytes = backend.rows_scratch(unscaled.blocks, unscaled.rows(),
                                                   rows.parameters().type(), ElementType::float64);
   const Array scratch = context.array({(bytes + 7) / 8, 1}, ElementType::float64);
@@ -180,7 +180,7 @@ std::vector<double> products(const detail::Rows& rows, Points& points, int direc
 
 LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_likelihood,
                              const LikelihoodCheck::Options& options) {
-  const detail::Rows& rows = scores.rows();
+  const detail::ScoreSet& rows = scores.rows();
   const Parameters& parameters = scores.parameters();
   const LikelihoodCheck::Options wanted = checked(options, parameters.type());
   if (!log_likelihood) throw ArgumentError("check_scores: log_likelihood is empty");

@@ -14,7 +14,7 @@ constexpr double forming_overhead = 8;
 // A symmetric product of few columns is bound by memory: K passes once for every 512.
 constexpr double formed_passes = 32;
 
-double paired_operations(const RowBlock& a, const RowBlock& b) {
+double paired_operations(const LayerUse& a, const LayerUse& b) {
   const auto pairs =
       static_cast<double>(a.rows * a.terms) * static_cast<double>(b.rows * b.terms) / 2;
   const double inputs =
@@ -25,13 +25,13 @@ double paired_operations(const RowBlock& a, const RowBlock& b) {
 }
 
 /// Of one use: the numbers of its row, and forming them.
-double forming_operations(const RowBlock& block) {
+double forming_operations(const LayerUse& block) {
   const auto size = static_cast<double>(block.outputs * std::max<std::int64_t>(1, block.inputs));
   return static_cast<double>(block.rows) * size *
          (static_cast<double>(block.terms) + forming_overhead);
 }
 
-double product_operations(const RowBlock& block, std::int64_t rows) {
+double product_operations(const LayerUse& block, std::int64_t rows) {
   const auto n = static_cast<double>(rows);
   const auto weight =
       static_cast<double>(block.weight_offset >= 0 ? block.outputs * block.inputs : 0);
@@ -39,11 +39,11 @@ double product_operations(const RowBlock& block, std::int64_t rows) {
   return n * n / 2 * (weight + bias + formed_passes);
 }
 
-bool shares(const RowBlock& a, const RowBlock& b) { return share_weight(a, b) || share_bias(a, b); }
+bool shares(const LayerUse& a, const LayerUse& b) { return share_weight(a, b) || share_bias(a, b); }
 
 /// The newest block and all that share with it, or with one that does.
-std::vector<RowBlock*> sharing(std::span<RowBlock> blocks) {
-  std::vector<RowBlock*> group = {&blocks.back()};
+std::vector<LayerUse*> sharing(std::span<LayerUse> blocks) {
+  std::vector<LayerUse*> group = {&blocks.back()};
   std::vector<char> taken(blocks.size(), 0);
   taken.back() = 1;
   for (std::size_t next = 0; next < group.size(); ++next) {
@@ -58,9 +58,9 @@ std::vector<RowBlock*> sharing(std::span<RowBlock> blocks) {
 
 }  // namespace
 
-double gram_operations(const RowBlock& block, std::int64_t rows) {
+double gram_operations(const LayerUse& block, std::int64_t rows) {
   const auto n = static_cast<double>(rows);
-  RowBlock alone = block;
+  LayerUse alone = block;
   alone.weight_offset = block.inputs > 0 ? 0 : -1;
   alone.bias_offset = block.inputs > 0 ? -1 : 0;
   const double formed = product_operations(alone, block.rows) + forming_operations(block);
@@ -69,30 +69,30 @@ double gram_operations(const RowBlock& block, std::int64_t rows) {
   return (may_pair ? std::min(formed, paired) : formed) / (n * n / 2);
 }
 
-void choose_gram_way(std::span<RowBlock> blocks, std::int64_t rows) {
-  RowBlock& newest = blocks.back();
+void choose_gram_way(std::span<LayerUse> blocks, std::int64_t rows) {
+  LayerUse& newest = blocks.back();
   const auto before = blocks.first(blocks.size() - 1);
   if (std::none_of(before.begin(), before.end(),
-                   [&](const RowBlock& other) { return shares(other, newest); })) {
+                   [&](const LayerUse& other) { return shares(other, newest); })) {
     // The usual case, on the way of every step: without memory.
     const double formed = product_operations(newest, newest.rows) + forming_operations(newest);
     newest.formed = newest.terms > most_paired_terms || formed < paired_operations(newest, newest);
     return;
   }
-  const std::vector<RowBlock*> group = sharing(blocks);
+  const std::vector<LayerUse*> group = sharing(blocks);
   bool may_pair = true;
   double paired = 0;
   double formed = 0;
-  for (const RowBlock* a : group) {
+  for (const LayerUse* a : group) {
     may_pair = may_pair && a->terms <= most_paired_terms;
     // The group's parameters are mostly one weight and its bias, which are formed once for all.
     formed +=
         product_operations(*a, rows) / static_cast<double>(group.size()) + forming_operations(*a);
-    for (const RowBlock* b : group) {
+    for (const LayerUse* b : group) {
       if (shares(*a, *b)) paired += paired_operations(*a, *b);
     }
   }
-  for (RowBlock* block : group) block->formed = !may_pair || formed < paired;
+  for (LayerUse* block : group) block->formed = !may_pair || formed < paired;
 }
 
 }  // namespace natgrad::detail

@@ -31,7 +31,7 @@ Segment Parameters::add(const View& tensor, std::string name) {
   const int index = segments();
   if (name.empty()) name = message("segment ", index);
   const std::string operand = message("parameters: ", name);
-  detail::require_given(operand, tensor, state.context.state().home());
+  detail::require_given(operand, tensor, state.context.state().memory());
   if (tensor.size() == 0) {
     throw ArgumentError(
         message(operand, " is ", to_string(tensor.shape()), ": it has no elements"));
@@ -84,7 +84,7 @@ View Parameters::part(Segment segment, const View& array) const {
 }
 
 ConstView Parameters::part(Segment segment, const ConstView& array) const {
-  detail::require_contiguous("part: array", array, state_->context.state().home());
+  detail::require_contiguous("part: array", array, state_->context.state().memory());
   detail::require_shape("part: array", array, {size(), 1});
   const auto* start =
       static_cast<const std::byte*>(array.data()) + offset(segment) * size_of(array.type());
@@ -92,7 +92,7 @@ ConstView Parameters::part(Segment segment, const ConstView& array) const {
 }
 
 void Parameters::require_flat(const char* name, const ConstView& array) const {
-  detail::require_operand(name, array, {size(), 1}, type(), state_->context.state().home());
+  detail::require_operand(name, array, {size(), 1}, type(), state_->context.state().memory());
   for (const State::Tensor& tensor : state_->tensors) {
     detail::require_disjoint(name, array, tensor.name, tensor.view);
   }

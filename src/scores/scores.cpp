@@ -4,7 +4,7 @@
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 
 #include <array>
 #include <cmath>
@@ -22,10 +22,10 @@ struct GradientBuffers {
   View centre;  // u (N), where rows are centred
   View wide;    // S^T r (P) float64, where the parameters are not
   Scratch work;
-  GradientBuffers(detail::Carver& carver, const detail::Rows& rows) {
+  GradientBuffers(detail::Carver& carver, const detail::ScoreSet& rows) {
     const Parameters& parameters = rows.parameters();
     const Backend& backend = parameters.context().state().backend();
-    const bool centred = rows.centre() == Centre::rows;
+    const bool centred = rows.centering() == Centering::rows;
     const ElementType type = centred ? ElementType::float64 : parameters.type();
     rhs = carver.take({rows.size(), 1}, type);
     if (centred) centre = carver.take({rows.size(), 1}, type);
@@ -72,14 +72,14 @@ std::string explain(const ScoresCheck& check, double n) {
 
 }  // namespace
 
-Scores::Scores(Parameters parameters, Kind kind)
-    : rows_(std::make_unique<detail::Rows>(std::move(parameters), kind)) {}
+Scores::Scores(Parameters parameters, FisherKind kind)
+    : rows_(std::make_unique<detail::ScoreSet>(std::move(parameters), kind)) {}
 Scores::~Scores() = default;
 Scores::Scores(Scores&&) noexcept = default;
 Scores& Scores::operator=(Scores&&) noexcept = default;
 
 const Parameters& Scores::parameters() const { return rows_->parameters(); }
-Kind Scores::kind() const { return rows_->kind(); }
+FisherKind Scores::kind() const { return rows_->kind(); }
 std::int64_t Scores::samples() const { return rows_->size(); }
 std::int64_t Scores::batch_samples() const { return rows_->batch_samples(); }
 
@@ -87,13 +87,13 @@ void Scores::gradient(const View& gradient) const {
   const Parameters& p = parameters();
   rows_->require_rows("gradient", p);
   rows_->require_gradient("gradient");
-  if (rows_->centre() == Centre::rows && samples() != batch_samples()) {
+  if (rows_->centering() == Centering::rows && samples() != batch_samples()) {
     throw ArgumentError(message("gradient: centred rows need the whole batch, these are ",
                                 samples(), " of ", batch_samples()));
   }
   detail::require_operand("gradient", gradient, {p.size(), 1}, p.type(),
-                          p.context().state().home());
-  for (const RowBlock& block : rows_->blocks().blocks) {
+                          p.context().state().memory());
+  for (const LayerUse& block : rows_->blocks().blocks) {
     detail::require_disjoint("gradient", gradient, "a layer's input", block.input);
     detail::require_disjoint("gradient", gradient, "a layer's output score", block.output_score);
   }
@@ -113,7 +113,7 @@ void Scores::gradient(const View& gradient) const {
 ScoresCheck Scores::check(const ConstView& gradient) const {
   const Parameters& p = parameters();
   detail::require_operand("check: gradient", gradient, {p.size(), 1}, p.type(),
-                          p.context().state().home());
+                          p.context().state().memory());
   const Array own = p.context().array({p.size(), 1}, p.type());
   this->gradient(own);
   const Array products = p.context().array({3, 1}, ElementType::float64);
@@ -158,7 +158,7 @@ ScoresCheck Scores::check(std::span<const ConstView> gradient) const {
   for (int i = 0; i < p.segments(); ++i) {
     const ConstView& part = gradient[static_cast<std::size_t>(i)];
     const std::string name = message("check: gradient of ", p.name({i}));
-    detail::require_given(name, part, p.context().state().home());
+    detail::require_given(name, part, p.context().state().memory());
     detail::require_type(name, part, p.type());
     detail::require_shape(name, part, p.tensor({i}).shape());
     p.context().state().backend().copy(part, p.part({i}, whole.view()));
@@ -172,9 +172,9 @@ DenseScores::DenseScores(Parameters parameters, Options options)
 
 void DenseScores::begin(const ConstView& rows, RowSet set) {
   const Parameters& p = parameters();
-  detail::require_given("dense scores: rows", rows, p.context().state().home());
+  detail::require_given("dense scores: rows", rows, p.context().state().memory());
   detail::require_type("dense scores: rows", rows, p.type());
-  detail::Rows::require_blas_sizes("dense scores: rows", rows, 1);
+  detail::ScoreSet::require_blas_sizes("dense scores: rows", rows, 1);
   if (set.samples == 0) set.samples = rows.rows();
   mutable_rows().check(set);
   detail::require_shape("dense scores: rows", rows, {set.samples, p.size()});

@@ -1,7 +1,7 @@
 #include "trainer/batches.hpp"
 
 #include "core/context_state.hpp"
-#include "io/shuffle.hpp"
+#include "trainer/data/shuffle.hpp"
 
 #include <utility>
 #include <vector>

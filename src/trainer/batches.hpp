@@ -1,8 +1,8 @@
 #pragma once
 
-#include "io/dataset.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
+#include "trainer/data/dataset.hpp"
 
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 #include "trainer/command_line.hpp"
 
-#include "io/dataset.hpp"
 #include "natgrad/version.hpp"
+#include "trainer/data/dataset.hpp"
 #include "trainer/values.hpp"
 
 #include <CLI/CLI.hpp>
@@ -94,9 +94,10 @@ void add_optimizer_options(CLI::App& app, CommandLine& line) {
                              {"sgd", OptimizerName::sgd},
                              {"adam", OptimizerName::adam}},
                             "method (default natural)");
-  add_choice<Kind>(app, "--fisher", line.fisher,
-                   {{"empirical", Kind::empirical}, {"sampled", Kind::sampled}},
-                   "labels of the Fisher's rows: the data's (default), or drawn from the model");
+  add_choice<FisherKind>(
+      app, "--fisher", line.fisher,
+      {{"empirical", FisherKind::empirical}, {"sampled", FisherKind::sampled}},
+      "labels of the Fisher's rows: the data's (default), or drawn from the model");
   add_number(app, "--fisher-draws", line.fisher_draws, counting,
              "labels drawn a sample (default 1)")
       ->type_name("N");

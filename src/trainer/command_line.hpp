@@ -25,7 +25,7 @@ struct CommandLine {
   std::string task;
   std::string directory;
   OptimizerName optimizer = OptimizerName::natural;
-  std::optional<Kind> fisher;
+  std::optional<FisherKind> fisher;
   std::optional<std::int64_t> fisher_draws;
   std::optional<Form> form;
   std::optional<StepRuleName> step_rule;

@@ -19,12 +19,12 @@ class Natural : public Optimizer {
   Natural(const Parameters& parameters, const NaturalMethod& method)
       : method_(method),
         data_(parameters),
-        sampled_(parameters, {.kind = Kind::sampled}),
+        sampled_(parameters, {.kind = FisherKind::sampled}),
         optimizer_(parameters, method.optimizer) {}
 
   void step(FullyConnected& net, std::int64_t samples) override {
     net.add_to(data_, {.samples = samples});
-    if (method_.fisher == Kind::sampled) {
+    if (method_.fisher == FisherKind::sampled) {
       net.sample(method_.draws);
       net.add_sampled_to(sampled_, {.samples = samples * method_.draws});
       // Rows, not numbers: as cheap, and without an array of P.

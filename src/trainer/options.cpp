@@ -38,12 +38,12 @@ struct FisherDefaults {
   double damping;
 };
 
-const FisherDefaults& defaults(Kind fisher) {
+const FisherDefaults& defaults(FisherKind fisher) {
   static const FisherDefaults empirical = {
       .momentum = Spring{0.9}, .rate = {0.4, RateDecay::none}, .damping = 0.03};
   static const FisherDefaults sampled = {
       .momentum = HeavyBall{0.9}, .rate = {0.3, RateDecay::linear}, .damping = 0.03};
-  return fisher == Kind::sampled ? sampled : empirical;
+  return fisher == FisherKind::sampled ? sampled : empirical;
 }
 
 constexpr double kl_radius = 1e-2;
@@ -93,19 +93,19 @@ Momentum natural_momentum(const CommandLine& line, const Momentum& otherwise) {
   return NoMomentum{};
 }
 
-StepRule natural_rule(const CommandLine& line, Kind fisher, double rate) {
+StepRule natural_rule(const CommandLine& line, FisherKind fisher, double rate) {
   if (line.step_rule.value_or(StepRuleName::fixed) == StepRuleName::fixed) {
     require(!line.kl_radius, "--kl-radius: has no meaning without --step-rule kl");
     return FixedRate{rate};
   }
-  require(fisher != Kind::empirical,
+  require(fisher != FisherKind::empirical,
           "--step-rule kl: the empirical matrix predicts no KL divergence, needs --fisher sampled");
-  return KlBall{.radius = line.kl_radius.value_or(kl_radius), .max_rate = rate};
+  return KlTrustRegion{.radius = line.kl_radius.value_or(kl_radius), .max_rate = rate};
 }
 
 NaturalMethod resolve_natural(const CommandLine& line, double weight_decay) {
-  const Kind fisher = line.fisher.value_or(Kind::empirical);
-  require(!line.fisher_draws || fisher == Kind::sampled,
+  const FisherKind fisher = line.fisher.value_or(FisherKind::empirical);
+  require(!line.fisher_draws || fisher == FisherKind::sampled,
           "--fisher-draws: has no meaning without --fisher sampled");
   require(!line.refinement || line.form != Form::primal,
           "--refinement: has no meaning with --form primal");
@@ -218,7 +218,7 @@ std::string help_footer() {
                         task == Task::digits ? "digits" : "mnist", fmt::join(d.hidden, ","),
                         d.batch, d.epochs, d.weight_decay);
   }
-  for (const Kind fisher : {Kind::empirical, Kind::sampled}) {
+  for (const FisherKind fisher : {FisherKind::empirical, FisherKind::sampled}) {
     const FisherDefaults& d = defaults(fisher);
     const auto* spring = std::get_if<Spring>(&d.momentum);
     const double decay = spring ? spring->decay : std::get<HeavyBall>(d.momentum).decay;

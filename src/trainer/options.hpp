@@ -18,8 +18,8 @@ enum class Task : std::uint8_t { digits, mnist };
 /// The natural gradient, and what its Fisher matrix is made of.
 struct NaturalMethod {
   NaturalGradient::Options optimizer = {};
-  Kind fisher = Kind::empirical;  // or sampled
-  std::int64_t draws = 1;         // of a sampled one, for each sample
+  FisherKind fisher = FisherKind::empirical;  // or sampled
+  std::int64_t draws = 1;                     // of a sampled one, for each sample
 };
 
 using Method = std::variant<NaturalMethod, FirstOrder::Options>;

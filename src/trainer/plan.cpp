@@ -17,7 +17,7 @@ namespace {
 /// The rows that a step of so many samples takes.
 ScoresShape shape_of(const NaturalMethod& method, const std::vector<std::int64_t>& sizes,
                      std::int64_t samples) {
-  const bool sampled = method.fisher == Kind::sampled;
+  const bool sampled = method.fisher == FisherKind::sampled;
   const std::int64_t draws = sampled ? method.draws : 1;
   ScoresShape shape = {.samples = samples * draws};
   if (sampled) shape.gradient = ScoresShape::Source::other_rows;
@@ -73,7 +73,7 @@ std::string plan(const Options& options, const io::Dataset& data, const Context&
   const Place place(context, net);
   const NaturalGradient optimizer(outline(context, net, place.address()), method.optimizer);
 
-  const std::int64_t draws = method.fisher == Kind::sampled ? method.draws : 0;
+  const std::int64_t draws = method.fisher == FisherKind::sampled ? method.draws : 0;
   const std::int64_t evaluated = std::min(evaluation_part, test.count());
   const std::int64_t net_bytes =
       FullyConnected::bytes(net, std::max(batches.largest(), evaluated)) +

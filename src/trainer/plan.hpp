@@ -1,7 +1,7 @@
 #pragma once
 
-#include "io/dataset.hpp"
 #include "natgrad/context.hpp"
+#include "trainer/data/dataset.hpp"
 #include "trainer/options.hpp"
 
 #include <string>

@@ -2,9 +2,9 @@
 
 #include "backend/cpu/blas_environment.hpp"
 #include "io/atomic_file.hpp"
-#include "io/dataset.hpp"
 #include "natgrad/error.hpp"
 #include "trainer/command_line.hpp"
+#include "trainer/data/dataset.hpp"
 #include "trainer/options.hpp"
 #include "trainer/plan.hpp"
 #include "trainer/progress.hpp"

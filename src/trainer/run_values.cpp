@@ -39,7 +39,7 @@ std::string decay_of(const Momentum& momentum) {
 
 /// The rule, its radius and its (largest) rate.
 void add_rule(const StepRule& rule, RateDecay decay, Values& values) {
-  const auto* ball = std::get_if<KlBall>(&rule);
+  const auto* ball = std::get_if<KlTrustRegion>(&rule);
   values.add("--step-rule", ball != nullptr ? "kl" : "fixed");
   values.add("--kl-radius", ball != nullptr ? fmt::format("{}", ball->radius) : none);
   const double rate = ball != nullptr ? ball->max_rate : std::get<FixedRate>(rule).rate;
@@ -50,7 +50,7 @@ void add_method(const NaturalMethod& method, Values& values) {
   const NaturalGradient::Options& natural = method.optimizer;
   values.add("--optimizer", "natural");
   values.add("--fisher", to_string(method.fisher));
-  values.add("--fisher-draws", method.fisher == Kind::sampled ? method.draws : 0);
+  values.add("--fisher-draws", method.fisher == FisherKind::sampled ? method.draws : 0);
   values.add("--form", to_string(natural.form));
   add_rule(natural.step, natural.schedule.decay, values);
   const bool limited = std::isfinite(natural.max_norm);

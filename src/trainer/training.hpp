@@ -1,9 +1,9 @@
 #pragma once
 
-#include "io/dataset.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/error.hpp"
 #include "natgrad/models/fully_connected.hpp"
+#include "trainer/data/dataset.hpp"
 #include "trainer/metrics.hpp"
 #include "trainer/options.hpp"
 #include "trainer/progress.hpp"

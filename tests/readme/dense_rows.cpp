@@ -15,9 +15,9 @@ int main() {
   natgrad::Parameters parameters(natgrad::Context::cpu());
   parameters.add({theta.data(), {A}}, "theta");
   natgrad::NaturalGradient optimizer(parameters, {.damping = {.absolute = 1e-3},
-                                                  .step = natgrad::KlBall{.radius = 0.02},
+                                                  .step = natgrad::KlTrustRegion{.radius = 0.02},
                                                   .momentum = natgrad::NoMomentum{}});
-  natgrad::DenseScores scores(parameters, {.kind = natgrad::Kind::sampled});
+  natgrad::DenseScores scores(parameters, {.kind = natgrad::FisherKind::sampled});
   std::mt19937 random(1);
 
   for (int step = 0; step < 15; ++step) {
@@ -34,7 +34,7 @@ int main() {
     // [readme]
     // Row n: d log p(action n) / d theta. Centred: rewards less their mean, which are advantages.
     scores.begin({rows.data(), {N, A}},
-                 {.coefficients = {rewards.data(), {N}}, .centre = natgrad::Centre::rows});
+                 {.coefficients = {rewards.data(), {N}}, .centering = natgrad::Centering::rows});
     optimizer.step(scores);
     // [end]
   }

@@ -33,7 +33,7 @@ int main() {
   // [readme]
   const std::int64_t part = 4;
   natgrad::NaturalGradient optimizer(parameters, {.damping = {.absolute = 1e-3}});
-  natgrad::LayerScores scores(parameters, {.kind = natgrad::Kind::exact});
+  natgrad::LayerScores scores(parameters, {.kind = natgrad::FisherKind::exact});
 
   // What a batch of N in parts will take, before it runs; then take it.
   const natgrad::MemoryPlan plan =

@@ -22,7 +22,7 @@ int main() {
   natgrad::NaturalGradient optimizer(parameters, {.damping = {.absolute = 1e-5},
                                                   .step = natgrad::FixedRate{0.5},
                                                   .momentum = natgrad::NoMomentum{}});
-  natgrad::LayerScores scores(parameters, {.kind = natgrad::Kind::residual});
+  natgrad::LayerScores scores(parameters, {.kind = natgrad::FisherKind::residual});
 
   // Inside three rows a point, of value and derivatives; then one row a boundary point.
   std::vector<double> a(3 * I + B), dz((3 * I + B) * H), features(N * H), ones(N, 1.0);

@@ -31,9 +31,10 @@ int main() {
   // [readme]
   natgrad::FullyConnected net(natgrad::Context::best(), {.sizes = {2, 16, 2}});
   natgrad::LayerScores data(net.parameters());
-  natgrad::LayerScores sampled(net.parameters(), {.kind = natgrad::Kind::sampled});
-  natgrad::NaturalGradient optimizer(net.parameters(), {.step = natgrad::KlBall{.radius = 1e-2},
-                                                        .momentum = natgrad::NoMomentum{}});
+  natgrad::LayerScores sampled(net.parameters(), {.kind = natgrad::FisherKind::sampled});
+  natgrad::NaturalGradient optimizer(
+      net.parameters(),
+      {.step = natgrad::KlTrustRegion{.radius = 1e-2}, .momentum = natgrad::NoMomentum{}});
   const std::int64_t draws = 2;  // labels a sample
   for (int epoch = 0; epoch < 10; ++epoch) {
     for (const auto& [images, labels] : batches) {  // views of (n, 2) and (n) int32

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "support/layer_use.hpp"
+#include "support/numeric_layer.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -73,13 +73,13 @@ class ConvolutionModel {
     return log_p;
   }
 
-  std::vector<LayerUse> uses(const Numbers& theta) const {
-    std::vector<LayerUse> uses = {use_of(first_, 0),
-                                  use_of(second_, 2),
-                                  {.weight = 4,
-                                   .bias = 5,
-                                   .input = Table(samples_, dense_.columns),
-                                   .output_score = Table(samples_, classes)}};
+  std::vector<NumericLayer> uses(const Numbers& theta) const {
+    std::vector<NumericLayer> uses = {use_of(first_, 0),
+                                      use_of(second_, 2),
+                                      {.weight = 4,
+                                       .bias = 5,
+                                       .input = Table(samples_, dense_.columns),
+                                       .output_score = Table(samples_, classes)}};
     const std::vector<std::size_t> at = offsets_of(tensors());
     for (std::size_t n = 0; n < samples_; ++n) {
       const Pass<double> pass = forward(theta, n);
@@ -136,7 +136,7 @@ class ConvolutionModel {
     return std::log(sum);
   }
 
-  LayerUse use_of(const Convolution& layer, int weight) const {
+  NumericLayer use_of(const Convolution& layer, int weight) const {
     return {.weight = weight,
             .bias = weight + 1,
             .input = Table(samples_ * layer.positions(), layer.patch()),

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "support/layer_use.hpp"
+#include "support/numeric_layer.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -41,25 +41,25 @@ class RecurrentModel {
     return log_p;
   }
 
-  std::vector<LayerUse> uses(const Numbers& theta) const {
+  std::vector<NumericLayer> uses(const Numbers& theta) const {
     const std::vector<std::size_t> at = offsets_of(tensors());
     const std::size_t sequences = sequences_.size();
-    LayerUse input{.weight = 0,
-                   .bias = 2,
-                   .input = Table(sequences * steps, inputs),
-                   .output_score = Table(samples_ * steps, hidden),
-                   .terms = steps,
-                   .rows_per_input = draws_};
-    LayerUse state = input;
+    NumericLayer input{.weight = 0,
+                       .bias = 2,
+                       .input = Table(sequences * steps, inputs),
+                       .output_score = Table(samples_ * steps, hidden),
+                       .terms = steps,
+                       .rows_per_input = draws_};
+    NumericLayer state = input;
     state.weight = 1;
     state.bias = -1;
     state.input = Table(sequences * steps, hidden);
-    LayerUse output{.weight = 3,
-                    .bias = 4,
-                    .input = Table(sequences, hidden),
-                    .output_score = Table(samples_, outputs),
-                    .rows_per_input = draws_};
-    LayerUse scale{.bias = 5, .output_score = Table(samples_, outputs)};
+    NumericLayer output{.weight = 3,
+                        .bias = 4,
+                        .input = Table(sequences, hidden),
+                        .output_score = Table(samples_, outputs),
+                        .rows_per_input = draws_};
+    NumericLayer scale{.bias = 5, .output_score = Table(samples_, outputs)};
 
     for (std::size_t i = 0; i < sequences; ++i) {
       const std::vector<Numbers> h = states(theta, i);

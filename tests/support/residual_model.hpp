@@ -1,6 +1,6 @@
 #pragma once
 
-#include "support/layer_use.hpp"
+#include "support/numeric_layer.hpp"
 
 #include <array>
 #include <cmath>
@@ -37,8 +37,8 @@ class ResidualModel {
     return residuals;
   }
 
-  std::vector<LayerUse> uses(const Numbers& theta) const {
-    std::vector<LayerUse> uses;
+  std::vector<NumericLayer> uses(const Numbers& theta) const {
+    std::vector<NumericLayer> uses;
     for (std::size_t layer = 0; layer < layers; ++layer) {
       uses.push_back(use_of(layer, 0, inside_, 3));
       if (inside_ < samples()) uses.push_back(use_of(layer, inside_, samples() - inside_, 1));
@@ -53,7 +53,7 @@ class ResidualModel {
       Jet<double> dz = is_inside ? Jet<double>{Numbers{k}, Numbers{c}, Numbers{1}}
                                  : Jet<double>{Numbers{1}, Numbers{0}, Numbers{0}};
       for (std::size_t layer = layers; layer-- > 0;) {
-        LayerUse& use = uses[layer * kinds + (is_inside ? 0 : 1)];
+        NumericLayer& use = uses[layer * kinds + (is_inside ? 0 : 1)];
         for (std::size_t t = 0; t < use.terms; ++t) {
           put(use.input, own * use.terms + t, pass.inputs[layer][t]);
           put(use.output_score, own * use.terms + t, dz[t]);
@@ -126,8 +126,8 @@ class ResidualModel {
     return dz;
   }
 
-  static LayerUse use_of(std::size_t layer, std::size_t first, std::size_t rows,
-                         std::size_t terms) {
+  static NumericLayer use_of(std::size_t layer, std::size_t first, std::size_t rows,
+                             std::size_t terms) {
     return {.weight = static_cast<int>(2 * layer),
             .bias = static_cast<int>(2 * layer + 1),
             .input = Table(rows * terms, shapes_[layer].columns),

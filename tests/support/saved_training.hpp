@@ -28,7 +28,7 @@ template <class T>
 struct Training {
   LayeredBatch<T> batch{saved_shape};
   Tensor<T> coefficients{Numbers(8, 1.0)};
-  LayerScores scores{batch.parameters, {.kind = Kind::sampled}};
+  LayerScores scores{batch.parameters, {.kind = FisherKind::sampled}};
   NaturalGradient optimizer;
 
   explicit Training(const NaturalGradient::Options& options = {})

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
-#include "scores/rows.hpp"
+#include "scores/score_set.hpp"
 #include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
@@ -76,7 +76,7 @@ struct SoftmaxNet {
   }
   LayerScores sampled(std::int64_t draws) {
     net.sample(draws);
-    LayerScores scores(net.parameters(), {.kind = Kind::sampled});
+    LayerScores scores(net.parameters(), {.kind = FisherKind::sampled});
     net.add_sampled_to(scores, {.samples = rows() * draws});
     return scores;
   }
@@ -85,7 +85,8 @@ struct SoftmaxNet {
 /// The Fisher itself: a row for every sample and class, whose weight is the class's probability.
 class ExactRows {
  public:
-  explicit ExactRows(SoftmaxNet& model) : scores_(model.net.parameters(), {.kind = Kind::exact}) {
+  explicit ExactRows(SoftmaxNet& model)
+      : scores_(model.net.parameters(), {.kind = FisherKind::exact}) {
     const Table log_p = log_probabilities(model.net);
     const std::size_t classes = model.classes;
     Numbers weights(model.samples * classes);
@@ -95,7 +96,7 @@ class ExactRows {
       model.net.backward(view_of(labels));
       const LayerScores of_class = model.data();
       inputs.clear();
-      for (const RowBlock& block : of_class.rows().blocks().blocks) {
+      for (const LayerUse& block : of_class.rows().blocks().blocks) {
         const auto outputs = static_cast<std::size_t>(block.outputs);
         if (c == 0) factors_.emplace_back(Table(model.samples * classes, outputs));
         const Numbers score =

@@ -60,8 +60,8 @@ double Side::operator()(double constant) const {
   return place_ == magnitude ? std::abs(constant) : constant;
 }
 
-RowBlocks Side::operator()(const TrialRows& rows) const {
-  std::vector<RowBlock>& blocks = trial_.blocks_.emplace_back();
+RowBatch Side::operator()(const TrialRows& rows) const {
+  std::vector<LayerUse>& blocks = trial_.blocks_.emplace_back();
   for (const TrialBlock& block : rows.blocks) {
     blocks.push_back(block.shape);
     blocks.back().input = (*this)(block.input);
@@ -72,7 +72,7 @@ RowBlocks Side::operator()(const TrialRows& rows) const {
 
 Scratch Side::scratch(const TrialRows& rows, ElementType type) const {
   Backend& backend = trial_.backend(place_);
-  const RowBlocks blocks = (*this)(rows);
+  const RowBatch blocks = (*this)(rows);
   return fenced_scratch(backend.rows_scratch(blocks.blocks, blocks.rows(), rows.type, type));
 }
 

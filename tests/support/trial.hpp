@@ -2,7 +2,7 @@
 
 #include "backend/backend.hpp"
 #include "support/fenced.hpp"
-#include "support/naive_backend.hpp"
+#include "support/reference_backend.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -36,9 +36,9 @@ enum class Use : std::uint8_t {
   output,  // poisoned; compared afterwards, and must have been written
 };
 
-/// RowBlocks over operands.
+/// RowBatch over operands.
 struct TrialBlock {
-  RowBlock shape;  // without its views
+  LayerUse shape;  // without its views
   Operand input;
   Operand output_score;
 };
@@ -60,7 +60,7 @@ class Side {
 
   View operator()(Operand operand) const;
   double operator()(double constant) const;
-  RowBlocks operator()(const TrialRows& rows) const;
+  RowBatch operator()(const TrialRows& rows) const;
   /// Exactly the scratch that these rows ask for.
   Scratch scratch(const TrialRows& rows, ElementType type) const;
   /// Exactly the scratch that the factorization of a matrix asks for.
@@ -147,12 +147,12 @@ class Trial {
 
   TestDevice& device_;
   std::int64_t padding_;
-  NaiveBackend naive_;
+  ReferenceBackend naive_;
   Allocator host_ = host_memory();
   std::vector<std::unique_ptr<Sides>> operands_;
   // What a call has asked for, alive until the next one.
   std::deque<FencedArray> scratches_;
-  std::deque<std::vector<RowBlock>> blocks_;
+  std::deque<std::vector<LayerUse>> blocks_;
 };
 
 }  // namespace natgrad::tests

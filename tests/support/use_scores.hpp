@@ -2,8 +2,8 @@
 
 #include "natgrad/natgrad.hpp"
 #include "support/device.hpp"
-#include "support/layer_use.hpp"
 #include "support/layered_batch.hpp"
+#include "support/numeric_layer.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -46,15 +46,15 @@ struct UseScores {
   std::deque<Tensor<double>> factors;
   LayerScores scores;
 
-  UseScores(const Parameters& parameters, const std::vector<LayerUse>& uses, const RowSet& set)
+  UseScores(const Parameters& parameters, const std::vector<NumericLayer>& uses, const RowSet& set)
       : scores(parameters) {
     scores.begin(set);
-    for (const LayerUse& use : uses) add(use);
+    for (const NumericLayer& use : uses) add(use);
   }
   UseScores(const UseScores&) = delete;
   UseScores& operator=(const UseScores&) = delete;
 
-  void add(const LayerUse& use) {
+  void add(const NumericLayer& use) {
     LayerScores::Layer layer{
         .weight = {use.weight},
         .bias = {use.bias},

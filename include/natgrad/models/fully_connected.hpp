@@ -93,7 +93,7 @@ class NATGRAD_EXPORT FullyConnected {
   /// whole batch), so that the draws of one sample share its 1/M. The step needs a gradient of the
   /// data beside them: `Batch{.fisher = sampled, .gradient = data}`, data from `add_to`. Valid and
   /// throws like `add_to`, and `ArgumentError` before `sample` or for scores that are not
-  /// `Kind::sampled`.
+  /// `FisherKind::sampled`.
   void add_sampled_to(LayerScores& scores, const RowSet& set) const;
 
   /// How many times labels were drawn: with the parameters all that the next `sample` depends on,

@@ -56,12 +56,12 @@ class CpuBackend final : public Backend {
   // rows.cpp
   void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                    double factor, const View& scale, const View& rhs) override;
-  void gram(const RowBlocks& rows, const View& K, Scratch scratch) override;
-  void apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) override;
-  void adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
+  void gram(const RowBatch& rows, const View& K, Scratch scratch) override;
+  void apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) override;
+  void adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
                Scratch scratch) override;
-  void materialize(const RowBlocks& rows, std::int64_t first, const View& out) override;
-  std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t rows,
+  void materialize(const RowBatch& rows, std::int64_t first, const View& out) override;
+  std::int64_t rows_scratch(std::span<const LayerUse> blocks, std::int64_t rows,
                             ElementType factors, ElementType result) const override;
 
   // models.cpp

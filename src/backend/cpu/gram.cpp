@@ -38,7 +38,7 @@ NATGRAD_MULTIVERSION void scale_run(double row_scale, const double* scale, const
 
 /// Some rows of a block, counted from its own first.
 struct Piece {
-  const RowBlock& block;
+  const LayerUse& block;
   std::int64_t first;
   std::int64_t count;
 
@@ -153,7 +153,7 @@ void add_pieces(const Piece& left, const Piece& right, const cpu::TileScratch<Re
 /// Adds two blocks' share of rows x columns of K to `sum`, in pieces of at most `most` terms a
 /// side.
 template <class Row, class Result>
-void add_pair(const RowBlock& left, const RowBlock& right, Range rows, Range columns,
+void add_pair(const LayerUse& left, const LayerUse& right, Range rows, Range columns,
               std::int64_t most, const cpu::TileScratch<Result>& scratch, Result* sum,
               std::int64_t stride) {
   const Range own_rows = common(rows, range_of(left));
@@ -173,7 +173,7 @@ void add_pair(const RowBlock& left, const RowBlock& right, Range rows, Range col
 /// Each tile passes through all blocks while it is in cache, on one thread: within an OpenMP loop
 /// the BLAS runs on the calling thread. `adds`: K holds the formed blocks' share.
 template <class Row, class Result>
-void gram_by_tiles(const RowBlocks& rows, bool adds, const View& K, const Scratch& scratch) {
+void gram_by_tiles(const RowBatch& rows, bool adds, const View& K, const Scratch& scratch) {
   const std::int64_t n = rows.rows();
   const std::int64_t size = cpu::gram_tile(n);
   const std::int64_t side = (n + size - 1) / size;
@@ -191,9 +191,9 @@ void gram_by_tiles(const RowBlocks& rows, bool adds, const View& K, const Scratc
       const Range across{j * size, std::min(n, (j + 1) * size)};
       const std::int64_t width = across.size();
       std::fill_n(own.sum, down.size() * width, Result{0});
-      for (const RowBlock& left : rows.blocks) {
+      for (const LayerUse& left : rows.blocks) {
         if (left.formed || common(down, range_of(left)).empty()) continue;
-        for (const RowBlock& right : rows.blocks) {
+        for (const LayerUse& right : rows.blocks) {
           if (!share_weight(left, right) && !share_bias(left, right)) continue;
           add_pair<Row, Result>(left, right, down, across, size, own, own.sum, width);
         }
@@ -222,13 +222,13 @@ struct Columns {
   std::int64_t count() const { return outputs * inputs; }
 };
 
-bool uses(const RowBlock& block, const Columns& columns) {
+bool uses(const LayerUse& block, const Columns& columns) {
   return (columns.bias ? block.bias_offset : block.weight_offset) == columns.offset;
 }
 
 /// row += these columns of row n of S, n counted from the block's first.
 template <class Row, class Result>
-void form_row(const RowBlock& block, const Columns& columns, std::int64_t n, Result* buffer,
+void form_row(const LayerUse& block, const Columns& columns, std::int64_t n, Result* buffer,
               Result* row) {
   const std::int64_t terms = block.terms;
   if (columns.bias) {
@@ -262,10 +262,10 @@ void form_row(const RowBlock& block, const Columns& columns, std::int64_t n, Res
 
 /// K += R R^T, R the rows of these columns.
 template <class Row, class Result>
-void add_columns(const RowBlocks& rows, const Columns& columns, const View& K,
+void add_columns(const RowBatch& rows, const Columns& columns, const View& K,
                  const cpu::FormedScratch<Result>& scratch) {
   Range hull{rows.rows(), 0};
-  for (const RowBlock& block : rows.blocks) {
+  for (const LayerUse& block : rows.blocks) {
     if (!uses(block, columns)) continue;
     hull = {std::min(hull.begin, block.first), std::max(hull.end, block.first + block.rows)};
   }
@@ -274,7 +274,7 @@ void add_columns(const RowBlocks& rows, const Columns& columns, const View& K,
       hull.size(), cpu::row_grain(count), [&](std::int64_t begin, std::int64_t end) {
         Result* buffer = scratch.conversion(cpu::thread_index());
         std::fill_n(scratch.rows + begin * count, (end - begin) * count, Result{0});
-        for (const RowBlock& block : rows.blocks) {
+        for (const LayerUse& block : rows.blocks) {
           if (!uses(block, columns)) continue;
           const Range own = common({hull.begin + begin, hull.begin + end}, range_of(block));
           for (std::int64_t n = own.begin; n < own.end; ++n) {
@@ -288,7 +288,7 @@ void add_columns(const RowBlocks& rows, const Columns& columns, const View& K,
 }
 
 template <class Row, class Result>
-void add_formed_block(const RowBlocks& rows, const RowBlock& block, const View& K,
+void add_formed_block(const RowBatch& rows, const LayerUse& block, const View& K,
                       const cpu::FormedScratch<Result>& scratch) {
   if (block.weight_offset >= 0 && !is_repeated(rows, block, false)) {
     const std::int64_t inputs = std::min(block.inputs, cpu::formed_columns);
@@ -329,7 +329,7 @@ void add_formed_block(const RowBlocks& rows, const RowBlock& block, const View& 
 }
 
 template <class Result>
-void scale_lower(const RowBlocks& rows, const View& K) {
+void scale_lower(const RowBatch& rows, const View& K) {
   const double* scale = rows.scale.as<double>();
   const std::int64_t n = rows.rows();
   cpu::parallel_blocks(n, cpu::row_grain(n), [&](std::int64_t begin, std::int64_t end) {
@@ -350,9 +350,9 @@ void clear_lower(const View& K) {
 
 }  // namespace
 
-void CpuBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
+void CpuBackend::gram(const RowBatch& rows, const View& K, Scratch scratch) {
   cpu::require_blas_sizes(rows);
-  const auto is_formed = [](const RowBlock& block) { return block.formed; };
+  const auto is_formed = [](const LayerUse& block) { return block.formed; };
   const bool formed = std::any_of(rows.blocks.begin(), rows.blocks.end(), is_formed);
   const bool paired = !std::all_of(rows.blocks.begin(), rows.blocks.end(), is_formed);
   const ElementType type = K.type();
@@ -360,7 +360,7 @@ void CpuBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
     if (formed) {
       clear_lower<Result>(K);
       const cpu::FormedScratch<Result> own(scratch.data, rows.rows());
-      for (const RowBlock& block : rows.blocks) {
+      for (const LayerUse& block : rows.blocks) {
         if (block.formed) add_formed_block<Row, Result>(rows, block, K, own);
       }
     }

@@ -2,8 +2,8 @@
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
 #include "backend/row_blocks.hpp"
-#include "kernels/activation_functors.hpp"
-#include "kernels/categorical.hpp"
+#include "kernels/formulas/activation_functors.hpp"
+#include "kernels/formulas/likelihoods/categorical.hpp"
 
 namespace natgrad {
 

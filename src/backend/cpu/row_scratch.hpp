@@ -85,7 +85,7 @@ struct ProductPieces {
   std::int64_t outputs;
   std::int64_t inputs;
 
-  ProductPieces(const RowBlock& block, bool converts) {
+  ProductPieces(const LayerUse& block, bool converts) {
     const std::int64_t width = std::max(block.inputs, block.outputs);
     const std::int64_t group = block.rows_per_input;
     const std::int64_t numbers = std::max<std::int64_t>(1, group * block.terms * width);
@@ -112,9 +112,9 @@ struct ProductScratch {
         inputs(outputs + pieces.outputs) {}
 };
 
-inline std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t n, bool converts) {
+inline std::int64_t rows_scratch(std::span<const LayerUse> blocks, std::int64_t n, bool converts) {
   std::int64_t products = 0;
-  for (const RowBlock& block : blocks) {
+  for (const LayerUse& block : blocks) {
     const ProductPieces pieces(block, converts);
     products = std::max(products, pieces.product + pieces.outputs + pieces.inputs);
   }
@@ -123,9 +123,9 @@ inline std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t 
 }
 
 /// Exceptions must not leave a parallel loop, so that sizes are checked before.
-inline void require_blas_sizes(const RowBlocks& rows) {
+inline void require_blas_sizes(const RowBatch& rows) {
   constexpr std::int64_t most = std::numeric_limits<int>::max();
-  for (const RowBlock& block : rows.blocks) {
+  for (const LayerUse& block : rows.blocks) {
     for (const ConstView* view : {&block.input, &block.output_score}) {
       if (view->leading_dimension() * block.terms > most || view->rows() > most) {
         throw ShapeError(detail::message("rows: a factor of ", view->description(),

@@ -25,13 +25,13 @@ NATGRAD_MULTIVERSION void scaled_copy(T factor, const T* from, T* to, std::int64
 /// Rows [first, first + count) of a block, counted from its own first, with their factors.
 template <class Row, class Result>
 struct Piece {
-  const RowBlock& block;
+  const LayerUse& block;
   std::int64_t first;
   std::int64_t count;
   cpu::Factor<Result> outputs;   // (count T, d_out)
   cpu::Factor<Result> inputs{};  // (count / R T, d_in), where there is a weight
 
-  Piece(const RowBlock& whole, std::int64_t from, std::int64_t rows,
+  Piece(const LayerUse& whole, std::int64_t from, std::int64_t rows,
         const cpu::ProductScratch<Result>& scratch)
       : block(whole),
         first(from),
@@ -52,7 +52,7 @@ struct Piece {
 };
 
 template <class Row, class Result, class Body>
-void for_each_piece(const RowBlock& block, void* memory, std::int64_t n, const Body& body) {
+void for_each_piece(const LayerUse& block, void* memory, std::int64_t n, const Body& body) {
   const cpu::ProductPieces pieces(block, !std::is_same_v<Row, Result>);
   const cpu::ProductScratch<Result> scratch(memory, n, pieces);
   for (std::int64_t first = 0; first < block.rows; first += pieces.rows) {
@@ -64,7 +64,7 @@ void for_each_piece(const RowBlock& block, void* memory, std::int64_t n, const B
 /// z_n += sum_t D_nt . v_b over the terms that carry the bias.
 template <class Row, class Result>
 void apply_bias(const Piece<Row, Result>& piece, const Result* v, Result* z, Result* product) {
-  const RowBlock& block = piece.block;
+  const LayerUse& block = piece.block;
   const cpu::Factor<Result>& d = piece.outputs;
   if (block.terms == 1 || block.bias_first_term) {
     return blas::gemv<Result>(Transpose::no, piece.count, block.outputs, 1, d.data,
@@ -80,7 +80,7 @@ void apply_bias(const Piece<Row, Result>& piece, const Result* v, Result* z, Res
 /// z_n += sum_t (A_nt V^T + v_b) . D_nt.
 template <class Row, class Result>
 void apply_piece(const Piece<Row, Result>& piece, const Result* v, Result* z, Result* product) {
-  const RowBlock& block = piece.block;
+  const LayerUse& block = piece.block;
   const Result* bias = block.bias_offset < 0 ? nullptr : v + block.bias_offset;
   if (block.weight_offset < 0) return apply_bias(piece, bias, z, product);
   blas::gemm<Result>(Transpose::no, Transpose::yes, piece.input_terms(), block.outputs,
@@ -105,7 +105,7 @@ void apply_piece(const Piece<Row, Result>& piece, const Result* v, Result* z, Re
 template <class Row, class Result>
 void adjoint_bias(const Piece<Row, Result>& piece, const Result* u, Result beta, Result* g,
                   Result* product) {
-  const RowBlock& block = piece.block;
+  const LayerUse& block = piece.block;
   const cpu::Factor<Result>& d = piece.outputs;
   if (block.terms == 1 || block.bias_first_term) {
     return blas::gemv<Result>(Transpose::yes, piece.count, block.outputs, 1, d.data,
@@ -121,7 +121,7 @@ void adjoint_bias(const Piece<Row, Result>& piece, const Result* u, Result beta,
 /// E (count / R T, d_out) in `product`: the sum of u_n D_nt over the rows n of each input.
 template <class Row, class Result>
 void weigh_outputs(const Piece<Row, Result>& piece, const Result* u, Result* product) {
-  const RowBlock& block = piece.block;
+  const LayerUse& block = piece.block;
   const std::int64_t per_input = block.rows_per_input;
   const std::int64_t grain = cpu::row_grain(block.outputs * per_input);
   cpu::parallel_blocks(piece.input_terms(), grain, [&](std::int64_t begin, std::int64_t end) {
@@ -141,7 +141,7 @@ void weigh_outputs(const Piece<Row, Result>& piece, const Result* u, Result* pro
 template <class Row, class Result>
 void adjoint_piece(const Piece<Row, Result>& piece, const Result* u, Result beta, Result* g,
                    Result* product) {
-  const RowBlock& block = piece.block;
+  const LayerUse& block = piece.block;
   if (block.bias_offset >= 0) adjoint_bias(piece, u, beta, g + block.bias_offset, product);
   if (block.weight_offset < 0) return;
   weigh_outputs(piece, u, product);
@@ -152,7 +152,7 @@ void adjoint_piece(const Piece<Row, Result>& piece, const Result* u, Result beta
 
 /// row += scale times the block's part of row n, n counted from the block's first.
 template <class Row, class Result>
-void materialize_block(const RowBlock& block, std::int64_t n, double scale, Result* row) {
+void materialize_block(const LayerUse& block, std::int64_t n, double scale, Result* row) {
   const auto factor = static_cast<Result>(scale);
   for (std::int64_t t = 0; t < block.terms; ++t) {
     const Row* d = at<Row>(block.output_score, n * block.terms + t, 0);
@@ -185,7 +185,7 @@ void CpuBackend::row_scaling(const ConstView& weights, double uniform,
   }
 }
 
-void CpuBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) {
+void CpuBackend::apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) {
   cpu::require_blas_sizes(rows);
   const double* scale = rows.scale.as<double>();
   const std::int64_t n = rows.rows();
@@ -193,7 +193,7 @@ void CpuBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z,
   with_row_types(rows, type, [&]<class Row, class Result>(Row, Result) {
     Result* out = z.as<Result>();
     std::fill_n(out, n, Result{0});
-    for (const RowBlock& block : rows.blocks) {
+    for (const LayerUse& block : rows.blocks) {
       for_each_piece<Row, Result>(block, scratch.data, n, [&](const auto& piece, const auto& own) {
         apply_piece(piece, v.as<Result>(), out + block.first + piece.first, own.product);
       });
@@ -202,7 +202,7 @@ void CpuBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z,
   });
 }
 
-void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
+void CpuBackend::adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
                          Scratch scratch) {
   cpu::require_blas_sizes(rows);
   const double* scale = rows.scale.as<double>();
@@ -220,7 +220,7 @@ void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, co
     for (std::int64_t i = 0; i < n; ++i) {
       u[i] = static_cast<Result>(scale[i] * static_cast<double>(y.as<Result>()[i]));
     }
-    for (const RowBlock& block : rows.blocks) {
+    for (const LayerUse& block : rows.blocks) {
       for_each_piece<Row, Result>(block, scratch.data, n, [&](const auto& piece, const auto& own) {
         const Result beta = piece.first == 0 ? static_cast<Result>(b) : Result{1};
         adjoint_piece(piece, own.rhs + block.first + piece.first, beta, g.as<Result>(),
@@ -230,7 +230,7 @@ void CpuBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, co
   });
 }
 
-void CpuBackend::materialize(const RowBlocks& rows, std::int64_t first, const View& out) {
+void CpuBackend::materialize(const RowBatch& rows, std::int64_t first, const View& out) {
   const double* scale = rows.scale.as<double>();
   const ElementType type = out.type();
   with_row_types(rows, type, [&]<class Row, class Result>(Row, Result) {
@@ -240,7 +240,7 @@ void CpuBackend::materialize(const RowBlocks& rows, std::int64_t first, const Vi
             Result* row = at<Result>(out, i, 0);
             std::fill_n(row, out.columns(), Result{0});
             const std::int64_t n = first + i;
-            for (const RowBlock& block : rows.blocks) {
+            for (const LayerUse& block : rows.blocks) {
               if (n < block.first || n >= block.first + block.rows) continue;
               materialize_block<Row, Result>(block, n - block.first, scale[n], row);
             }
@@ -249,7 +249,7 @@ void CpuBackend::materialize(const RowBlocks& rows, std::int64_t first, const Vi
   });
 }
 
-std::int64_t CpuBackend::rows_scratch(std::span<const RowBlock> blocks, std::int64_t rows,
+std::int64_t CpuBackend::rows_scratch(std::span<const LayerUse> blocks, std::int64_t rows,
                                       ElementType factors, ElementType result) const {
   return cpu::rows_scratch(blocks, rows, factors != result) * size_of(result);
 }

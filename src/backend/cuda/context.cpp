@@ -2,7 +2,7 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "core/context_state.hpp"
-#include "kernels/vectors.hpp"
+#include "kernels/cuda/vectors.hpp"
 #include "natgrad/cuda.hpp"
 
 #include <memory>

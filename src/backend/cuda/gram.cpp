@@ -6,11 +6,11 @@
 // over all pairs of blocks that share a parameter, a block and itself among them. Of K only the
 // lower triangle is touched.
 
-#include "kernels/gram.hpp"
+#include "kernels/cuda/gram.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/row_pieces.hpp"
-#include "kernels/matrices.hpp"
+#include "kernels/cuda/matrices.hpp"
 
 #include <algorithm>
 
@@ -29,8 +29,8 @@ T* at(const View& K, std::int64_t row, std::int64_t column) {
 
 /// Two blocks that share a parameter, and what is special about the first and the last pair.
 struct Pair {
-  const RowBlock& left;
-  const RowBlock& right;
+  const LayerUse& left;
+  const LayerUse& right;
   bool adds;            // to what K holds
   const double* scale;  // of all rows, where K is complete after this pair; or null
 };
@@ -89,8 +89,8 @@ void add_tile(const Work& work, const Pair& pair, Range down, Range across,
 template <class Row, class Result>
 void add_pair(const Work& work, const Pair& pair, const cuda::TileScratch<Result>& scratch,
               const View& K) {
-  const RowBlock& left = pair.left;
-  const RowBlock& right = pair.right;
+  const LayerUse& left = pair.left;
+  const LayerUse& right = pair.right;
   cuda::for_each_piece(left, cuda::tile_height / left.terms, [&](Range down) {
     // Columns to the right of the diagonal are not K's.
     const std::int64_t most = std::min(right.rows, left.first + down.end - right.first);
@@ -102,10 +102,10 @@ void add_pair(const Work& work, const Pair& pair, const cuda::TileScratch<Result
 }
 
 template <class Body>
-void for_each_pair(const RowBlocks& rows, const Body& body) {
-  for (const RowBlock& left : rows.blocks) {
+void for_each_pair(const RowBatch& rows, const Body& body) {
+  for (const LayerUse& left : rows.blocks) {
     if (left.formed) continue;
-    for (const RowBlock& right : rows.blocks) {
+    for (const LayerUse& right : rows.blocks) {
       if (share_weight(left, right) || share_bias(left, right)) body(left, right);
     }
   }
@@ -113,12 +113,12 @@ void for_each_pair(const RowBlocks& rows, const Body& body) {
 
 /// `adds`: K holds the formed blocks' share.
 template <class Row, class Result>
-void add_paired(const Work& work, const RowBlocks& rows, bool adds, const View& K, Scratch memory) {
+void add_paired(const Work& work, const RowBatch& rows, bool adds, const View& K, Scratch memory) {
   const double* scale = rows.scale.as<double>();
   std::int64_t pairs = 0;
   bool writes = false;  // the first pair
   bool scales = false;  // the last one
-  for_each_pair(rows, [&](const RowBlock& left, const RowBlock& right) {
+  for_each_pair(rows, [&](const LayerUse& left, const LayerUse& right) {
     scales = covers(left, {0, rows.rows()}) && covers(right, {0, rows.rows()});
     if (pairs++ == 0) writes = scales && !adds;
   });
@@ -126,7 +126,7 @@ void add_paired(const Work& work, const RowBlocks& rows, bool adds, const View& 
   const auto scratch =
       cuda::TileSizes(rows.blocks, !std::is_same_v<Row, Result>).template in<Result>(memory.data);
   std::int64_t pair = 0;
-  for_each_pair(rows, [&](const RowBlock& left, const RowBlock& right) {
+  for_each_pair(rows, [&](const LayerUse& left, const LayerUse& right) {
     const bool first = pair++ == 0;
     add_pair<Row, Result>(work,
                           {.left = left,
@@ -152,12 +152,12 @@ struct Columns {
   std::int64_t count() const { return outputs.size() * inputs.size(); }
 };
 
-bool uses(const RowBlock& block, const Columns& columns) {
+bool uses(const LayerUse& block, const Columns& columns) {
   return (columns.bias ? block.bias_offset : block.weight_offset) == columns.offset;
 }
 
 template <class Row, class Result>
-void form_columns(const Work& work, const RowBlock& block, const Columns& columns, bool adds,
+void form_columns(const Work& work, const LayerUse& block, const Columns& columns, bool adds,
                   Result* to) {
   const Range own{0, block.rows};
   kernels::RowFactors<Row> factors{
@@ -174,11 +174,11 @@ void form_columns(const Work& work, const RowBlock& block, const Columns& column
 
 /// K += R R^T, R the rows of these columns.
 template <class Row, class Result>
-void add_columns(const Work& work, const RowBlocks& rows, const Columns& columns, const View& K,
+void add_columns(const Work& work, const RowBatch& rows, const Columns& columns, const View& K,
                  Result* formed) {
   Range hull{rows.rows(), 0};
   std::int64_t users = 0;
-  for (const RowBlock& block : rows.blocks) {
+  for (const LayerUse& block : rows.blocks) {
     if (!uses(block, columns) || block.rows == 0) continue;
     hull = {std::min(hull.begin, block.first), std::max(hull.end, block.first + block.rows)};
     ++users;
@@ -188,7 +188,7 @@ void add_columns(const Work& work, const RowBlocks& rows, const Columns& columns
   if (users > 1) {
     kernels::fill(work.stream, 0, View(formed, {hull.size(), count}, {.device = K.device()}));
   }
-  for (const RowBlock& block : rows.blocks) {
+  for (const LayerUse& block : rows.blocks) {
     if (!uses(block, columns) || block.rows == 0) continue;
     form_columns<Row, Result>(work, block, columns, users > 1,
                               formed + (block.first - hull.begin) * count);
@@ -198,8 +198,8 @@ void add_columns(const Work& work, const RowBlocks& rows, const Columns& columns
 }
 
 template <class Row, class Result>
-void add_formed_weight(const Work& work, const RowBlocks& rows, const RowBlock& block,
-                       const View& K, Result* formed) {
+void add_formed_weight(const Work& work, const RowBatch& rows, const LayerUse& block, const View& K,
+                       Result* formed) {
   const std::int64_t most = cuda::formed_columns(rows.rows());
   const std::int64_t inputs = std::min(block.inputs, most);
   const std::int64_t outputs = most / inputs;
@@ -216,7 +216,7 @@ void add_formed_weight(const Work& work, const RowBlocks& rows, const RowBlock& 
 }
 
 template <class Row, class Result>
-void add_formed_bias(const Work& work, const RowBlocks& rows, const RowBlock& block, const View& K,
+void add_formed_bias(const Work& work, const RowBatch& rows, const LayerUse& block, const View& K,
                      Result* formed) {
   if constexpr (std::is_same_v<Row, Result>) {
     // The rows as they are.
@@ -240,15 +240,15 @@ void add_formed_bias(const Work& work, const RowBlocks& rows, const RowBlock& bl
 
 }  // namespace
 
-void CudaBackend::gram(const RowBlocks& rows, const View& K, Scratch scratch) {
+void CudaBackend::gram(const RowBatch& rows, const View& K, Scratch scratch) {
   const auto current = guard();
   const Work work{stream_->get(), blas_, rows.mode};
-  const auto is_formed = [](const RowBlock& block) { return block.formed; };
+  const auto is_formed = [](const LayerUse& block) { return block.formed; };
   const bool formed = std::any_of(rows.blocks.begin(), rows.blocks.end(), is_formed);
   if (formed) kernels::scale_triangle(stream_->get(), true, 0, K);
   with_row_types(rows, K.type(), [&]<class Row, class Result>(Row, Result) {
     auto* memory = static_cast<Result*>(scratch.data);
-    for (const RowBlock& block : rows.blocks) {
+    for (const LayerUse& block : rows.blocks) {
       if (!block.formed) continue;
       if (block.weight_offset >= 0 && !is_repeated(rows, block, false)) {
         add_formed_weight<Row, Result>(work, rows, block, K, memory);

@@ -1,4 +1,4 @@
-#include "kernels/matrices.hpp"
+#include "kernels/cuda/matrices.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/row_blocks.hpp"

@@ -1,5 +1,5 @@
 #include "backend/cuda/cuda_backend.hpp"
-#include "kernels/vectors.hpp"
+#include "kernels/cuda/vectors.hpp"
 
 #include <cstring>
 #include <new>

@@ -1,4 +1,4 @@
-#include "kernels/models.hpp"
+#include "kernels/cuda/models.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
 

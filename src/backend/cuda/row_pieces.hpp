@@ -2,8 +2,8 @@
 
 #include "backend/cuda/blas.hpp"
 #include "backend/row_blocks.hpp"
-#include "kernels/rows.hpp"
-#include "kernels/vectors.hpp"
+#include "kernels/cuda/rows.hpp"
+#include "kernels/cuda/vectors.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -36,7 +36,7 @@ inline constexpr std::int64_t formed_numbers = std::int64_t{1} << 23;
 inline constexpr std::int64_t product_numbers = std::int64_t{1} << 24;
 
 /// `own` counts from the block's first row.
-inline kernels::RowShape shape_of(const RowBlock& block, Range own) {
+inline kernels::RowShape shape_of(const LayerUse& block, Range own) {
   return {.rows = own.size(),
           .terms = block.terms,
           .rows_per_input = block.rows_per_input,
@@ -45,10 +45,10 @@ inline kernels::RowShape shape_of(const RowBlock& block, Range own) {
 }
 
 /// Rows of D and of A that these rows of a block, which are some, read.
-inline Range output_terms(const RowBlock& block, Range own) {
+inline Range output_terms(const LayerUse& block, Range own) {
   return {own.begin * block.terms, own.end * block.terms};
 }
-inline Range input_terms(const RowBlock& block, Range own) {
+inline Range input_terms(const LayerUse& block, Range own) {
   return {own.begin / block.rows_per_input * block.terms,
           ((own.end - 1) / block.rows_per_input + 1) * block.terms};
 }
@@ -65,7 +65,7 @@ kernels::Matrix<const Row> part_of(const ConstView& factor, Range rows) {
 }
 
 template <class Row>
-kernels::RowFactors<Row> factors_of(const RowBlock& block, Range own) {
+kernels::RowFactors<Row> factors_of(const LayerUse& block, Range own) {
   kernels::RowFactors<Row> factors{
       .shape = shape_of(block, own),
       .outputs = part_of<Row>(block.output_score, output_terms(block, own)),
@@ -113,8 +113,8 @@ struct TileSizes {
   std::int64_t columns = 0;
   bool weights = false;
 
-  TileSizes(std::span<const RowBlock> blocks, bool converts) {
-    for (const RowBlock& block : blocks) {
+  TileSizes(std::span<const LayerUse> blocks, bool converts) {
+    for (const LayerUse& block : blocks) {
       if (block.terms > most_paired_terms) continue;
       const std::int64_t terms = block.rows * block.terms;
       height = std::max(height, std::min(terms, tile_height));
@@ -163,7 +163,7 @@ struct ProductPieces {
   std::int64_t product;  // numbers of A V^T or E
   std::int64_t inputs;   // of converted A
 
-  ProductPieces(const RowBlock& block, bool converts) {
+  ProductPieces(const LayerUse& block, bool converts) {
     const std::int64_t width = converts ? std::max(block.inputs, block.outputs) : block.outputs;
     const std::int64_t numbers = std::max<std::int64_t>(1, block.terms * width);
     const std::int64_t groups = std::max<std::int64_t>(1, product_numbers / numbers);
@@ -176,16 +176,16 @@ struct ProductPieces {
 
 /// Calls body(own), own the next rows of a block.
 template <class Body>
-void for_each_piece(const RowBlock& block, std::int64_t rows, const Body& body) {
+void for_each_piece(const LayerUse& block, std::int64_t rows, const Body& body) {
   for (std::int64_t first = 0; first < block.rows; first += rows) {
     body(Range{first, std::min(first + rows, block.rows)});
   }
 }
 
 /// In numbers of the result's type.
-inline std::int64_t rows_scratch(std::span<const RowBlock> blocks, std::int64_t n, bool converts) {
+inline std::int64_t rows_scratch(std::span<const LayerUse> blocks, std::int64_t n, bool converts) {
   std::int64_t numbers = TileSizes(blocks, converts).numbers();
-  for (const RowBlock& block : blocks) {
+  for (const LayerUse& block : blocks) {
     const std::int64_t columns = std::max(block.inputs * block.outputs, block.outputs);
     numbers = std::max(numbers, formed_numbers_of(n, columns));
     if (block.inputs == 0) continue;

@@ -1,7 +1,7 @@
 // Products and materialization of rows that are sums of outer products: of S only the factors A and
 // D of each block exist.
 
-#include "kernels/rows.hpp"
+#include "kernels/cuda/rows.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/row_pieces.hpp"
@@ -17,7 +17,7 @@ using kernels::Matrix;
 
 /// A V^T of some rows, in scratch.
 template <class Row, class Result>
-Matrix<const Result> multiply_inputs(const Work& work, const RowBlock& block, Range own,
+Matrix<const Result> multiply_inputs(const Work& work, const LayerUse& block, Range own,
                                      const Result* weight, Result* product, Result* buffer) {
   const auto a = cuda::converted<Row, Result>(
       work.stream, block.input, cuda::input_terms(block, own), {0, block.inputs}, buffer);
@@ -29,7 +29,7 @@ Matrix<const Result> multiply_inputs(const Work& work, const RowBlock& block, Ra
 
 /// g = E^T A + beta g of some rows.
 template <class Row, class Result>
-void adjoint_weight(const Work& work, const RowBlock& block, Range own,
+void adjoint_weight(const Work& work, const LayerUse& block, Range own,
                     const kernels::RowWeights<Result>& u, Result beta, Result* g, Result* product,
                     Result* buffer) {
   kernels::weigh_outputs<Row, Result>(work.stream, cuda::factors_of<Row>(block, own), u, product);
@@ -41,7 +41,7 @@ void adjoint_weight(const Work& work, const RowBlock& block, Range own,
 }
 
 template <class Row, class Result>
-void materialize_block(kernels::Stream stream, const RowBlock& block, Range rows,
+void materialize_block(kernels::Stream stream, const LayerUse& block, Range rows,
                        const double* scale, bool adds, const View& out) {
   const Range own = common(rows, range_of(block));
   if (own.empty()) return;
@@ -72,9 +72,9 @@ void CudaBackend::row_scaling(const ConstView& weights, double uniform,
   kernels::row_scaling(stream_->get(), weights, uniform, coefficients, factor, scale, rhs);
 }
 
-void CudaBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z, Scratch scratch) {
+void CudaBackend::apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) {
   const auto current = guard();
-  const auto covers_all = [&](const RowBlock& block) { return covers(block, {0, rows.rows()}); };
+  const auto covers_all = [&](const LayerUse& block) { return covers(block, {0, rows.rows()}); };
   // Where every row is in the first block and in the last, these write and scale.
   const bool writes = !rows.blocks.empty() && covers_all(rows.blocks.front());
   const bool scales = !rows.blocks.empty() && covers_all(rows.blocks.back());
@@ -83,7 +83,7 @@ void CudaBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z
   const Work work{stream_->get(), blas_, rows.mode};
   with_row_types(rows, z.type(), [&]<class Row, class Result>(Row, Result) {
     const Result* parameters = v.as<Result>();
-    for (const RowBlock& block : rows.blocks) {
+    for (const LayerUse& block : rows.blocks) {
       const bool weight = block.weight_offset >= 0;
       const cuda::ProductPieces pieces(block, !std::is_same_v<Row, Result>);
       auto* product = static_cast<Result*>(scratch.data);
@@ -108,7 +108,7 @@ void CudaBackend::apply(const RowBlocks& rows, const ConstView& v, const View& z
   });
 }
 
-void CudaBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, const View& g,
+void CudaBackend::adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
                           Scratch scratch) {
   const auto current = guard();
   if (!write_once(rows.blocks, {0, rows.rows()}, g.size())) {
@@ -123,7 +123,7 @@ void CudaBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, c
   with_row_types(rows, g.type(), [&]<class Row, class Result>(Row, Result) {
     const auto beta = static_cast<Result>(b);
     auto* product = static_cast<Result*>(scratch.data);
-    for (const RowBlock& block : rows.blocks) {
+    for (const LayerUse& block : rows.blocks) {
       const auto weights = [&](std::int64_t own) {
         const std::int64_t n = block.first + own;
         return kernels::RowWeights<Result>{scale + n, y.as<Result>() + n};
@@ -144,21 +144,21 @@ void CudaBackend::adjoint(const RowBlocks& rows, const ConstView& y, double b, c
   });
 }
 
-void CudaBackend::materialize(const RowBlocks& rows, std::int64_t first, const View& out) {
+void CudaBackend::materialize(const RowBatch& rows, std::int64_t first, const View& out) {
   const auto current = guard();
   const Range range{first, first + out.rows()};
   if (range.empty()) return;
   const bool adds = !write_once(rows.blocks, range, out.columns());
   if (adds) fill(0, out);
   with_row_types(rows, out.type(), [&]<class Row, class Result>(Row, Result) {
-    for (const RowBlock& block : rows.blocks) {
+    for (const LayerUse& block : rows.blocks) {
       materialize_block<Row, Result>(stream_->get(), block, range, rows.scale.as<double>(), adds,
                                      out);
     }
   });
 }
 
-std::int64_t CudaBackend::rows_scratch(std::span<const RowBlock> blocks, std::int64_t rows,
+std::int64_t CudaBackend::rows_scratch(std::span<const LayerUse> blocks, std::int64_t rows,
                                        ElementType factors, ElementType result) const {
   return cuda::rows_scratch(blocks, rows, factors != result) * size_of(result);
 }

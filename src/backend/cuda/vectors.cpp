@@ -1,4 +1,4 @@
-#include "kernels/vectors.hpp"
+#include "kernels/cuda/vectors.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
 

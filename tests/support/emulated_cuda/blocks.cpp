@@ -1,4 +1,4 @@
-#include "kernels/launch.hpp"
+#include "kernels/cuda/launch.hpp"
 #include "support/emulated_cuda/fibers.hpp"
 #include "support/emulated_cuda/memory.hpp"
 #include "support/emulated_cuda/shared_memory.hpp"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/launch.hpp"
+#include "kernels/cuda/launch.hpp"
 #include "support/emulated_cuda/control.hpp"
 
 #include <cublas_v2.h>

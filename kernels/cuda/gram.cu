@@ -1,0 +1,125 @@
+#include "kernels/cuda/elementwise.hpp"
+#include "kernels/cuda/gram.hpp"
+
+#include <cstdint>
+
+namespace natgrad::kernels {
+
+namespace {
+
+template <class T>
+NATGRAD_DEVICE void store_gram(const GramTile<T>& tile, std::int64_t i, std::int64_t j, T sum) {
+  T& k = tile.K(i, j);
+  if (tile.adds) sum += k;
+  if (tile.row_scale == nullptr)
+    k = sum;
+  else
+    k = static_cast<T>(static_cast<double>(sum) * (tile.row_scale[i] * tile.column_scale[j]));
+}
+
+/// One term in every row: an element of K is one of each product.
+template <class T>
+struct AddSingleTerms {
+  static constexpr bool synchronizes = false;
+  Elements elements;
+  GramTile<T> tile;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
+      if (j > i + tile.below) return;
+      T factor = tile.bias ? T{1} : T{0};
+      if (tile.inputs.data != nullptr) {
+        factor += tile.inputs(tile.left.input(i), tile.right.input(j));
+      }
+      store_gram(tile, i, j, factor * tile.outputs(i, j));
+    });
+  }
+};
+
+/// A block sums one row's terms, a thread for each column of the products, and then the columns of
+/// each element of K.
+template <class T>
+struct AddTerms {
+  static constexpr bool synchronizes = true;
+  GramTile<T> tile;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const std::int64_t terms = tile.right.terms;
+    const std::int64_t width = thread.threads.x / terms;
+    const std::int64_t first = thread.block.x * width;
+    const std::int64_t i = thread.block.y;
+    if (first > i + tile.below) return;
+    T* by_column = shared_array<T, block_threads>();
+    const std::int64_t own = thread.index.x / terms;
+    if (own < width && first + own < tile.K.columns) {
+      by_column[thread.index.x] = column_sum(i, first + own, thread.index.x - own * terms);
+    }
+    barrier();
+    const std::int64_t j = first + thread.index.x;
+    if (thread.index.x >= width || j >= tile.K.columns || j > i + tile.below) return;
+    T sum = 0;
+    for (std::int64_t s = 0; s < terms; ++s) sum += by_column[thread.index.x * terms + s];
+    store_gram(tile, i, j, sum);
+  }
+
+ private:
+  /// Of all terms of row i with term s of column j.
+  NATGRAD_DEVICE T column_sum(std::int64_t i, std::int64_t j, std::int64_t s) const {
+    const std::int64_t terms = tile.left.terms;
+    const T* outputs = &tile.outputs(i * terms, j * tile.right.terms + s);
+    const T* inputs = nullptr;
+    if (tile.inputs.data != nullptr) {
+      inputs = &tile.inputs(tile.left.input(i) * terms, tile.right.input(j) * tile.right.terms + s);
+    }
+    const bool bias = tile.bias && tile.right.carries_bias(s);
+    T sum = 0;
+    for (std::int64_t t = 0; t < terms; ++t) {
+      T factor = bias && tile.left.carries_bias(t) ? T{1} : T{0};
+      if (inputs != nullptr) factor += inputs[t * tile.inputs.leading_dimension];
+      sum += factor * outputs[t * tile.outputs.leading_dimension];
+    }
+    return sum;
+  }
+};
+
+template <class T>
+struct ScaleLower {
+  static constexpr bool synchronizes = false;
+  Elements elements;
+  const double* scale;
+  Matrix<T> K;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
+      if (j > i) return;
+      K(i, j) = static_cast<T>(static_cast<double>(K(i, j)) * (scale[i] * scale[j]));
+    });
+  }
+};
+
+}  // namespace
+
+template <class T>
+void add_term_products(Stream stream, const GramTile<T>& tile) {
+  if (tile.left.terms == 1 && tile.right.terms == 1) {
+    const Elements elements{tile.K.rows, tile.K.columns};
+    return launch_over(stream, elements, AddSingleTerms<T>{elements, tile});
+  }
+  const std::int64_t width = block_threads / tile.right.terms;
+  launch(stream,
+         {blocks_for(tile.K.columns, width, tile.K.columns), static_cast<unsigned>(tile.K.rows)},
+         {block_threads}, AddTerms<T>{tile});
+}
+
+template <class T>
+void scale_lower(Stream stream, const double* scale, const Matrix<T>& K) {
+  const Elements elements{K.rows, K.columns};
+  launch_over(stream, elements, ScaleLower<T>{elements, scale, K});
+}
+
+template void add_term_products<float>(Stream, const GramTile<float>&);
+template void add_term_products<double>(Stream, const GramTile<double>&);
+template void scale_lower<float>(Stream, const double*, const Matrix<float>&);
+template void scale_lower<double>(Stream, const double*, const Matrix<double>&);
+
+}  // namespace natgrad::kernels

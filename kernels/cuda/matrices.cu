@@ -1,0 +1,377 @@
+#include "kernels/cuda/elementwise.hpp"
+#include "kernels/cuda/matrices.hpp"
+#include "kernels/cuda/reduce.hpp"
+#include "kernels/formulas/step_scalars.hpp"
+
+#include <cmath>
+
+namespace natgrad::kernels {
+
+namespace {
+
+/// Which elements of a square matrix a kernel writes.
+enum class Part : std::uint8_t { all, lower, upper };
+
+Part triangle(bool lower) { return lower ? Part::lower : Part::upper; }
+
+NATGRAD_DEVICE bool within(Part part, std::int64_t i, std::int64_t j) {
+  return part == Part::all || (part == Part::lower ? j <= i : j >= i);
+}
+
+template <class T>
+struct Scale {
+  static constexpr bool synchronizes = false;
+  Elements elements;
+  Part part;
+  T b;
+  Matrix<T> C;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
+      if (within(part, i, j)) C(i, j) = b == 0 ? T{0} : b * C(i, j);
+    });
+  }
+};
+
+struct StoreInfo {
+  static constexpr bool synchronizes = false;
+  const int* info;
+  double* result;
+  NATGRAD_DEVICE void operator()(const Thread&) const { *result = *info; }
+};
+
+template <class T>
+struct AddToDiagonal {
+  static constexpr bool synchronizes = false;
+  DeviceScalar value;
+  Matrix<T> A;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const T added = static_cast<T>(value.value());
+    for (std::int64_t i = thread.column(); i < A.rows; i += thread.columns()) A(i, i) += added;
+  }
+};
+
+template <class T>
+struct Diagonal {
+  static constexpr bool synchronizes = false;
+  Matrix<const T> A;
+  T* d;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    for (std::int64_t i = thread.column(); i < A.rows; i += thread.columns()) d[i] = A(i, i);
+  }
+};
+
+constexpr unsigned tile = 32;
+constexpr unsigned tile_threads = block_threads / tile;  // rows of a block whose rows are warps
+
+/// One block for each tile of the upper triangle. A column more in shared memory lets a warp read
+/// down a column without bank conflicts. The arrays may overlap where nothing that is read of one
+/// triangle is written of the other.
+template <class T>
+struct Mirror {
+  static constexpr bool synchronizes = true;
+  Matrix<const T> lower;
+  Matrix<T> upper;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    if (thread.block.x < thread.block.y) return;
+    T* values = shared_array<T, tile*(tile + 1)>();
+    const std::int64_t row = std::int64_t{thread.block.y} * tile;
+    const std::int64_t column = std::int64_t{thread.block.x} * tile;
+    const std::int64_t x = thread.index.x;
+    for (std::int64_t y = thread.index.y; y < tile; y += tile_threads) {
+      const std::int64_t i = row + x;
+      const std::int64_t j = column + y;
+      if (j < upper.rows && i <= j) values[y * (tile + 1) + x] = lower(j, i);
+    }
+    barrier();
+    for (std::int64_t y = thread.index.y; y < tile; y += tile_threads) {
+      const std::int64_t i = row + y;
+      const std::int64_t j = column + x;
+      if (j < upper.rows && i <= j) upper(i, j) = values[x * (tile + 1) + y];
+    }
+  }
+};
+
+constexpr std::int64_t most_norm_blocks = partial_count / 2;
+
+/// A warp for each row: the largest absolute row sum and the sum of the diagonal of a block's rows.
+template <class T>
+struct NormAndTracePartials {
+  static constexpr bool synchronizes = true;
+  Matrix<const T> lower;
+  Matrix<const T> upper;
+  double* largest;
+  double* trace;
+
+  NATGRAD_DEVICE double absolute_sum(std::int64_t i, const Thread& thread) const {
+    return sum_of_terms<double>(thread.index.x, lower.rows, tile, [&](std::int64_t j) {
+      const T value = j < i ? lower(i, j) : upper(i, j);
+      return static_cast<double>(value < 0 ? -value : value);
+    });
+  }
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    double most = 0;
+    double diagonal_sum = 0;
+    // Every thread goes round equally often, for there is a barrier within.
+    for (std::int64_t first = std::int64_t{thread.block.y} * tile_threads; first < lower.rows;
+         first += thread.rows()) {
+      const std::int64_t i = first + thread.index.y;
+      const bool inside = i < lower.rows;
+      const double row_sum =
+          combine_threads<tile>(thread, inside ? absolute_sum(i, thread) : 0, Plus{});
+      // A maximum would lose NaN.
+      most = Larger{}(most, formulas::is_finite(row_sum) ? row_sum : INFINITY);
+      if (inside) diagonal_sum += static_cast<double>(upper(i, i));
+    }
+    most = combine_rows(thread, most, Larger{});
+    diagonal_sum = combine_rows(thread, diagonal_sum, Plus{});
+    if (thread.index.x == 0 && thread.index.y == 0) {
+      largest[thread.block.y] = most;
+      trace[thread.block.y] = diagonal_sum;
+    }
+  }
+
+  /// Of the warps of a block, each of which holds one value.
+  template <class Combine>
+  NATGRAD_DEVICE double combine_rows(const Thread& thread, double value,
+                                     const Combine& combine) const {
+    double* values = shared_array<double, tile_threads>();
+    values[thread.index.y] = value;
+    barrier();
+    double result = values[0];
+    for (unsigned y = 1; y < tile_threads; ++y) result = combine(result, values[y]);
+    barrier();
+    return result;
+  }
+};
+
+struct NormAndTrace {
+  static constexpr bool synchronizes = true;
+  const double* largest;
+  const double* traces;
+  std::int64_t count;
+  double* norm;
+  double* trace;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const double most = combine_blocks(thread, largest, count, Larger{});
+    const double sum = combine_blocks(thread, traces, count, Plus{});
+    if (thread.index.x != 0) return;
+    *norm = most;
+    *trace = sum;
+  }
+};
+
+/// |u|^2 and u . y.
+template <class T>
+struct SquareAndProduct {
+  static constexpr int sums = 2;
+  static constexpr int together = 4;
+  static constexpr bool heavy = false;
+  const T* u;
+  const T* y;
+
+  NATGRAD_DEVICE void term(std::int64_t i, double* square_and_product) const {
+    const double x = static_cast<double>(u[i]);
+    square_and_product[0] = x * x;
+    square_and_product[1] = x * static_cast<double>(y[i]);
+  }
+};
+
+template <class T>
+struct Project {
+  static constexpr bool synchronizes = false;
+  const T* u;
+  const double* square_and_product;
+  T* y;
+  std::int64_t size;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const double square = square_and_product[0];
+    if (square == 0) return;
+    const double ratio = square_and_product[1] / square;
+    for (std::int64_t i = thread.column(); i < size; i += thread.columns()) {
+      y[i] -= static_cast<T>(ratio * static_cast<double>(u[i]));
+    }
+  }
+};
+
+/// With p = A u / |u|^2, c = u . p / |u|^2 and q = p - (c / 2) u, P A P = A - p u^T - u p^T + c u
+/// u^T is A - q u^T - u q^T.
+template <class T>
+struct ProjectMatrix {
+  static constexpr bool synchronizes = false;
+  Elements elements;
+  Part part;
+  const T* u;
+  const T* product;  // A u
+  const double* square_and_product;
+  Matrix<T> A;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const double square = square_and_product[0];
+    if (square == 0) return;
+    const auto inverse = static_cast<T>(1 / square);
+    const auto half = static_cast<T>(square_and_product[1] / (2 * square * square));
+    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
+      if (!within(part, i, j)) return;
+      const T q_i = inverse * product[i] - half * u[i];
+      const T q_j = inverse * product[j] - half * u[j];
+      A(i, j) -= q_i * u[j] + u[i] * q_j;
+    });
+  }
+};
+
+template <class T>
+struct IdentityUnless {
+  static constexpr bool synchronizes = false;
+  Elements elements;
+  Part part;
+  const double* flag;
+  Matrix<T> A;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    if (*flag > 0) return;
+    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
+      if (within(part, i, j)) A(i, j) = i == j ? T{1} : T{0};
+    });
+  }
+};
+
+// Many rows of threads, because a block sums its columns alone: narrow matrices have few blocks.
+constexpr unsigned sum_columns = 16;
+constexpr unsigned sum_rows = 64;
+
+/// result_j = factor sum_i A_ij, or of A_ij^2, added to what was there or not.
+template <class T>
+struct ColumnSums {
+  static constexpr bool synchronizes = true;
+  static constexpr unsigned most_threads = sum_columns * sum_rows;
+  Matrix<const T> A;
+  bool squares;
+  T factor;
+  bool add;
+  T* result;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const std::int64_t column = thread.column();
+    const bool inside = column < A.columns;
+    const T sum =
+        sum_of_terms<T>(thread.index.y, inside ? A.rows : 0, thread.threads.y, [&](std::int64_t i) {
+          const T value = A(i, column);
+          return squares ? value * value : value;
+        });
+    const T whole = sum_of_column<T, sum_columns, sum_rows>(thread, sum);
+    if (!inside || thread.index.y != 0) return;
+    result[column] = factor * whole + (add ? result[column] : T{0});
+  }
+};
+
+void scale(Stream stream, Part part, double b, const View& C) {
+  const Elements elements = part == Part::all ? elements_of({C}) : Elements{C.rows(), C.columns()};
+  with_float_type(C.type(), [&]<class T>(T) {
+    launch_over(stream, elements, Scale<T>{elements, part, static_cast<T>(b), matrix<T>(C)});
+  });
+}
+
+void sum_matrix_columns(Stream stream, const ConstView& A, bool squares, double factor, bool add,
+                        const View& result) {
+  const unsigned blocks = blocks_for(A.columns(), sum_columns, A.columns());
+  with_float_type(A.type(), [&]<class T>(T) {
+    launch(
+        stream, {blocks}, {sum_columns, threads_of_a_sum(A.rows(), sum_rows)},
+        ColumnSums<T>{matrix<T>(A), squares, static_cast<T>(factor), add, matrix<T>(result).data});
+  });
+}
+
+}  // namespace
+
+void scale_matrix(Stream stream, double b, const View& C) { scale(stream, Part::all, b, C); }
+
+void scale_triangle(Stream stream, bool lower, double b, const View& C) {
+  scale(stream, triangle(lower), b, C);
+}
+
+void store_info(Stream stream, const int* info, const View& result) {
+  launch(stream, {}, {}, StoreInfo{info, result.as<double>()});
+}
+
+void add_to_diagonal(Stream stream, DeviceScalar value, const View& A) {
+  with_float_type(A.type(), [&]<class T>(T) {
+    launch(stream, {blocks_for(A.rows(), block_threads)}, {block_threads},
+           AddToDiagonal<T>{value, matrix<T>(A)});
+  });
+}
+
+void diagonal(Stream stream, const ConstView& A, const View& d) {
+  with_float_type(A.type(), [&]<class T>(T) {
+    launch(stream, {blocks_for(A.rows(), block_threads)}, {block_threads},
+           Diagonal<T>{matrix<T>(A), matrix<T>(d).data});
+  });
+}
+
+void mirror(Stream stream, const ConstView& lower, const View& upper) {
+  const unsigned tiles = blocks_for(upper.rows(), tile, upper.rows());
+  with_float_type(lower.type(), [&]<class T>(T) {
+    launch(stream, {tiles, tiles}, {tile, tile_threads},
+           Mirror<T>{matrix<T>(lower), matrix<T>(upper)});
+  });
+}
+
+void norm_and_trace(Stream stream, const ConstView& lower, const ConstView& upper, const View& norm,
+                    const View& trace, double* partials) {
+  const unsigned blocks = blocks_for(lower.rows(), tile_threads, most_norm_blocks);
+  double* traces = partials + most_norm_blocks;
+  with_float_type(lower.type(), [&]<class T>(T) {
+    launch(stream, {1, blocks}, {tile, tile_threads},
+           NormAndTracePartials<T>{matrix<T>(lower), matrix<T>(upper), partials, traces});
+  });
+  launch(stream, {}, {block_threads},
+         NormAndTrace{partials, traces, blocks, norm.as<double>(), trace.as<double>()});
+}
+
+void project(Stream stream, const ConstView& u, const View& y, double* partials) {
+  double* const sums = partials + sum_results;
+  with_float_type(y.type(), [&]<class T>(T) {
+    const T* direction = matrix<T>(u).data;
+    T* vector = matrix<T>(y).data;
+    sum(stream, y.size(), SquareAndProduct<T>{direction, vector}, partials, sums);
+    launch(stream, {blocks_for(y.size(), block_threads)}, {block_threads},
+           Project<T>{direction, sums, vector, y.size()});
+  });
+}
+
+void project_matrix(Stream stream, bool lower, const ConstView& u, const ConstView& product,
+                    const View& A, double* partials) {
+  double* const sums = partials + sum_results;
+  const Elements elements{A.rows(), A.columns()};
+  with_float_type(A.type(), [&]<class T>(T) {
+    const T* direction = matrix<T>(u).data;
+    const T* along = matrix<T>(product).data;
+    sum(stream, A.rows(), SquareAndProduct<T>{direction, along}, partials, sums);
+    launch_over(stream, elements,
+                ProjectMatrix<T>{elements, triangle(lower), direction, along, sums, matrix<T>(A)});
+  });
+}
+
+void identity_unless(Stream stream, const ConstView& flag, bool lower, const View& A) {
+  const Elements elements{A.rows(), A.columns()};
+  with_float_type(A.type(), [&]<class T>(T) {
+    launch_over(stream, elements,
+                IdentityUnless<T>{elements, triangle(lower), flag.as<double>(), matrix<T>(A)});
+  });
+}
+
+void column_sums(Stream stream, double factor, const ConstView& A, const View& result) {
+  sum_matrix_columns(stream, A, false, factor, false, result);
+}
+
+void column_squares(Stream stream, const ConstView& A, bool add, const View& result) {
+  sum_matrix_columns(stream, A, true, 1, add, result);
+}
+
+}  // namespace natgrad::kernels

@@ -1,0 +1,136 @@
+#include "trainer/data/dataset.hpp"
+
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+#include "trainer/data/digits_bytes.hpp"
+#include "trainer/data/gzip.hpp"
+#include "trainer/data/idx.hpp"
+#include "trainer/data/shuffle.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <system_error>
+
+namespace natgrad::io {
+
+namespace {
+
+using detail::message;
+
+constexpr std::int64_t digit_inputs = 64;
+constexpr int digit_maximum = 16;
+constexpr int classes = 10;
+
+/// Reads the numbers of one line, `digit_inputs` pixels and the label. Returns where the next
+/// begins.
+const char* append_digit(const char* at, const char* end, Examples& examples) {
+  for (std::int64_t column = 0; column <= digit_inputs; ++column) {
+    int value = -1;
+    const auto [next, error] = std::from_chars(at, end, value);
+    const bool is_label = column == digit_inputs;
+    const int largest = is_label ? classes - 1 : digit_maximum;
+    const char separator = is_label ? '\n' : ',';
+    if (error != std::errc() || value < 0 || value > largest || next == end || *next != separator) {
+      throw FileError(message("digits.csv.gz: line ", examples.count() + 1, ", column ", column + 1,
+                              " is not a number up to ", largest));
+    }
+    if (is_label) {
+      examples.labels.push_back(value);
+    } else {
+      examples.images.push_back(static_cast<float>(value) / digit_maximum);
+    }
+    at = next + 1;
+  }
+  return at;
+}
+
+Examples parse_digits(const std::vector<std::uint8_t>& text) {
+  Examples examples;
+  const char* at = reinterpret_cast<const char*>(text.data());
+  const char* const end = at + text.size();
+  while (at != end) at = append_digit(at, end, examples);
+  return examples;
+}
+
+Examples select(const Examples& from, std::span<const std::int32_t> rows, std::int64_t inputs) {
+  Examples selected;
+  for (const std::int32_t row : rows) {
+    const auto first = from.images.begin() + static_cast<std::ptrdiff_t>(row * inputs);
+    selected.images.insert(selected.images.end(), first, first + inputs);
+    selected.labels.push_back(from.labels[static_cast<std::size_t>(row)]);
+  }
+  return selected;
+}
+
+std::string plain_or_packed(const std::filesystem::path& directory, const std::string& name) {
+  for (const char* ending : {"", ".gz"}) {
+    const std::filesystem::path path = directory / (name + ending);
+    std::error_code why;
+    const std::filesystem::file_status status = std::filesystem::status(path, why);
+    if (std::filesystem::is_regular_file(status)) return path.string();
+    if (std::filesystem::exists(status)) throw FileError(message(path.string(), ": is no file"));
+    if (status.type() == std::filesystem::file_type::none) {
+      throw FileError(message(path.string(), ": ", why.message()));
+    }
+  }
+  throw FileError(message((directory / name).string(), ": no such file, nor with .gz"));
+}
+
+struct ImageFiles {
+  Examples examples;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+};
+
+ImageFiles load_pair(const std::string& directory, const std::string& prefix) {
+  const std::string image_path = plain_or_packed(directory, prefix + "-images-idx3-ubyte");
+  const std::string label_path = plain_or_packed(directory, prefix + "-labels-idx1-ubyte");
+  const IdxImages images = read_idx_images(image_path);
+  const std::vector<std::uint8_t> labels = read_idx_labels(label_path, classes);
+  if (images.count != static_cast<std::int64_t>(labels.size())) {
+    throw FileError(message(label_path, ": ", labels.size(), " labels for the ", images.count,
+                            " images of ", image_path));
+  }
+  ImageFiles files = {{}, images.height, images.width};
+  files.examples.labels.assign(labels.begin(), labels.end());
+  files.examples.images.resize(images.pixels.size());
+  std::transform(images.pixels.begin(), images.pixels.end(), files.examples.images.begin(),
+                 [](std::uint8_t pixel) { return static_cast<float>(pixel) / 255; });
+  return files;
+}
+
+}  // namespace
+
+const char* const digits_attribution =
+    "digits: Optical Recognition of Handwritten Digits, test set, by E. Alpaydin and C. Kaynak\n"
+    "(1998), UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, as shipped by\n"
+    "scikit-learn; licence CC BY 4.0, https://creativecommons.org/licenses/by/4.0/";
+
+Dataset load_digits(std::uint64_t split) {
+  const Examples all = parse_digits(unpack(digits_bytes(), "digits.csv.gz"));
+  const std::vector<std::int32_t> order =
+      shuffled(split, formulas::RandomStream::split, 0, all.count());
+  const std::span<const std::int32_t> rows = order;
+  const std::size_t train_rows = rows.size() * 4 / 5;
+  return {"digits", digit_inputs, classes, select(all, rows.first(train_rows), digit_inputs),
+          select(all, rows.subspan(train_rows), digit_inputs)};
+}
+
+Dataset load_mnist(const std::string& directory) {
+  if (std::error_code none; !std::filesystem::is_directory(directory, none)) {
+    throw FileError(message(directory, ": no such directory"));
+  }
+  ImageFiles train = load_pair(directory, "train");
+  ImageFiles test = load_pair(directory, "t10k");
+  if (train.height != test.height || train.width != test.width) {
+    throw FileError(message(directory, ": images are ", train.height, " x ", train.width,
+                            " for training and ", test.height, " x ", test.width, " for test"));
+  }
+  return {"mnist", train.height * train.width, classes, std::move(train.examples),
+          std::move(test.examples)};
+}
+
+}  // namespace natgrad::io

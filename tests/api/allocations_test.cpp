@@ -1,0 +1,439 @@
+#include "natgrad/natgrad.hpp"
+#include "support/counter.hpp"
+#include "support/layered_batch.hpp"
+#include "support/plain.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+// A program of its own, because it counts every allocation of the process.
+
+namespace {
+
+std::atomic<std::int64_t> news{0};
+std::atomic<std::int64_t> refused_new{0};  // this one fails, counted from 1; 0: none
+std::atomic<std::int64_t> held{0};         // allocations that were not freed yet
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+  if (++news == refused_new) return nullptr;
+  ++held;
+  const std::size_t whole = (bytes + alignment - 1) / alignment * alignment;
+  return std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+}
+
+void* counted_or_throw(std::size_t bytes, std::size_t alignment) {
+  void* memory = counted(bytes, alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void release(void* memory) {
+  if (memory != nullptr) --held;
+  std::free(memory);
+}
+
+constexpr std::size_t plain = alignof(std::max_align_t);
+
+}  // namespace
+
+// The array forms of the standard library call these.
+void* operator new(std::size_t bytes) { return counted_or_throw(bytes, plain); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return counted(bytes, plain);
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted_or_throw(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { release(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noexcept {
+  release(memory);
+}
+
+namespace natgrad::tests {
+
+namespace {
+
+/// Expects that `body` allocates nothing, neither from the context nor from the process.
+template <class Body>
+void expect_no_allocation(const Counter& counter, const char* what, const Body& body) {
+  const std::int64_t news_before = news;
+  const std::int64_t calls_before = counter.calls;
+  body();
+  const std::int64_t news_after = news;
+  EXPECT_EQ(news_after - news_before, 0) << what << ": operator new";
+  EXPECT_EQ(counter.calls - calls_before, 0) << what << ": the context's allocator";
+}
+
+const std::array<Momentum, 3> momenta{NoMomentum{}, HeavyBall{0.9}, Spring{0.9}};
+
+TEST(allocations, the_counter_counts) {
+  const std::int64_t before = news;
+  operator delete(operator new(100));  // a new-expression could be optimized away
+  operator delete (operator new (100, std::align_val_t{64}), std::align_val_t{64});
+  EXPECT_EQ(news - before, 2);
+
+  Counter counter;
+  const Context context = Context::cpu({.allocator = counter.allocator()});
+  const Array array = context.array({3, 2}, ElementType::float32);
+  EXPECT_EQ(counter.calls, 1);
+}
+
+template <class T>
+void check_training(Form form, const Momentum& momentum) {
+  SCOPED_TRACE(testing::Message() << to_string(form) << ", momentum " << momentum.index() << ", "
+                                  << to_string(element_type_of<T>));
+  constexpr std::size_t samples = 40;
+  Counter counter;
+  // gelu keeps one more array a layer than the others.
+  FullyConnected net(
+      Context::cpu({.allocator = counter.allocator()}),
+      {.sizes = {7, 9, 5, 3}, .activation = Activation::gelu, .type = element_type_of<T>});
+  Random random(3);
+  Tensor<T> inputs(random.table(samples, 7));
+  Tensor<T> coefficients(random.numbers(samples));
+  std::vector<std::int32_t> labels(samples);
+  for (std::size_t n = 0; n < samples; ++n) labels[n] = static_cast<std::int32_t>(n % 3);
+  NaturalGradient optimizer(net.parameters(),
+                            {.momentum = momentum, .weight_decay = 0.1, .form = form});
+  LayerScores scores(net.parameters());
+  const auto train = [&](std::int64_t count) {
+    const ConstView batch_labels(labels.data(), {count, 1});
+    net.forward(inputs.view().row_range(0, count));
+    net.backward(batch_labels);
+    net.add_to(scores, {.samples = count, .coefficients = coefficients.view().row_range(0, count)});
+    optimizer.step(scores);
+  };
+  train(samples);
+  Tensor<T> direction_memory = zeros<T>(net.parameters().size());
+  const View direction = direction_memory.view();
+  for (std::int64_t count : {40, 40, 23, 1, 40}) {
+    const ConstView batch = inputs.view().row_range(0, count);
+    const ConstView batch_labels(labels.data(), {count, 1});
+    expect_no_allocation(counter, "forward", [&] { net.forward(batch); });
+    expect_no_allocation(counter, "backward", [&] { net.backward(batch_labels); });
+    expect_no_allocation(counter, "begin and add", [&] { net.add_to(scores, {.samples = count}); });
+    expect_no_allocation(counter, "step", [&] { optimizer.step(scores); });
+    expect_no_allocation(counter, "report", [&] { optimizer.report(); });
+    expect_no_allocation(counter, "direction", [&] { optimizer.direction(scores, direction); });
+    expect_no_allocation(counter, "direction's report", [&] { optimizer.direction_report(); });
+  }
+  // Nor does a failing one.
+  labels[0] = -1;
+  net.forward(inputs.view());
+  net.backward(ConstView(labels.data(), {samples, 1}));
+  net.add_to(scores, {.samples = samples});
+  expect_no_allocation(counter, "failing step", [&] { optimizer.step(scores); });
+  EXPECT_EQ(optimizer.report().outcome, Outcome::not_finite);
+}
+
+TEST(allocations, nor_does_training_with_sampled_rows) {
+  for (Form form : {Form::primal, Form::dual}) {
+    Counter counter;
+    FullyConnected net(Context::cpu({.allocator = counter.allocator()}), {.sizes = {7, 9, 3}});
+    Tensor<float> inputs(Random(3).table(40, 7));
+    const std::vector<std::int32_t> labels(40, 1);
+    NaturalGradient optimizer(net.parameters(), {.momentum = HeavyBall{}, .form = form});
+    LayerScores data(net.parameters());
+    LayerScores sampled(net.parameters(), {.kind = FisherKind::sampled});
+    const auto train = [&](std::int64_t count, std::int64_t draws) {
+      net.forward(inputs.view().row_range(0, count));
+      net.backward(ConstView(labels.data(), {count, 1}));
+      net.sample(draws);
+      net.add_to(data, {.samples = count});
+      net.add_sampled_to(sampled, {.samples = count * draws});
+      optimizer.step({.fisher = sampled, .gradient = data});
+    };
+    train(40, 2);
+    for (std::int64_t count : {40, 23, 1, 40}) {
+      for (std::int64_t draws : {2, 1}) {
+        expect_no_allocation(counter, to_string(form), [&] { train(count, draws); });
+      }
+    }
+    EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+  }
+}
+
+TEST(allocations, training_allocates_nothing_after_the_first_step) {
+  for (Form form : {Form::primal, Form::dual}) {
+    for (const Momentum& momentum : momenta) {
+      check_training<float>(form, momentum);
+      check_training<double>(form, momentum);
+    }
+  }
+}
+
+TEST(allocations, nor_does_it_over_dense_rows) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    Random random(4);
+    Tensor<float> theta(random.numbers(30));
+    Parameters parameters(Context::cpu({.allocator = counter.allocator()}));
+    parameters.add(theta.view());
+    Tensor<float> rows(random.table(50, 30));
+    DenseScores scores(parameters);
+    NaturalGradient optimizer(parameters, {.form = form});
+    scores.begin(rows.view());
+    optimizer.step(scores);
+    for (std::int64_t count : {50, 7, 50}) {
+      const ConstView batch = rows.view().row_range(0, count);
+      expect_no_allocation(counter, "begin", [&] { scores.begin(batch); });
+      expect_no_allocation(counter, "step", [&] { optimizer.step(scores); });
+    }
+  }
+}
+
+TEST(allocations, a_matrix_that_was_solved_before_allocates_nothing) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    const LayeredBatch<float> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 20},
+                                    Context::cpu({.allocator = counter.allocator()}));
+    const LayerScores scores = batch.scores();
+    FisherMatrix fisher(batch.parameters, {.form = form});
+    Tensor<float> direction = zeros<float>(fisher.size());
+    fisher.accumulate(scores);
+    fisher.solve(Coefficients{}, direction.view());
+    expect_no_allocation(counter, "solve", [&] {
+      fisher.set_damping({.absolute = 2});
+      fisher.solve(Coefficients{}, direction.view());
+    });
+    const View view = direction.view();
+    expect_no_allocation(counter, "quadratic form", [&] { fisher.quadratic_form(view); });
+  }
+}
+
+TEST(allocations, what_finds_no_memory_changes_nothing) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    const LayeredBatch<double> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 50},
+                                     Context::cpu({.allocator = counter.allocator()}));
+    LayerScores scores(batch.parameters);
+    batch.fill(scores, {.samples = 20});
+    NaturalGradient optimizer(batch.parameters, {.form = form});
+    FisherMatrix fisher(batch.parameters, {.form = form});
+    counter.exhausted = true;
+    const auto theta = batch.theta_memory();
+    EXPECT_THROW(optimizer.step(scores), MemoryError);
+    EXPECT_THROW(fisher.accumulate(scores), MemoryError);
+    EXPECT_EQ(fisher.samples(), 0);
+    EXPECT_THROW(optimizer.report(), ArgumentError);
+    EXPECT_EQ(batch.theta_memory(), theta);
+    counter.exhausted = false;
+    optimizer.step(scores);
+    EXPECT_EQ(optimizer.report().step, 1);
+    fisher.accumulate(scores);
+
+    Tensor<double> before = zeros<double>(batch.parameters.size());
+    Tensor<double> after = zeros<double>(batch.parameters.size());
+    scores.gradient(before.view());
+    counter.exhausted = true;
+    EXPECT_THROW(batch.fill(scores, {.samples = 50}), MemoryError);
+    EXPECT_EQ(scores.samples(), 20);
+    scores.gradient(after.view());
+    EXPECT_TRUE(same_bits(after.memory(), before.memory()));
+    counter.exhausted = false;
+  }
+}
+
+// Every allocation made to fail in turn, of the context's and of the process's.
+
+struct Attempt {
+  const char* name;
+  NaturalGradient::Options options = {};
+  bool numbers = false;  // a gradient of its own
+  Centering centering = Centering::none;
+  bool dense = false;
+};
+
+/// An optimizer and rows of its parameters, in a context that counts.
+struct Attempted {
+  static constexpr std::int64_t samples = 12;
+  Attempt attempt;
+  LayeredBatch<double> batch;
+  Tensor<double> formed{Random(1).table(samples, 23)};
+  Tensor<double> coefficients{Random(2).numbers(samples)};
+  Tensor<double> numbers{Random(3).numbers(23)};
+  Tensor<double> out{Numbers(23, 7.0)};
+  LayerScores layers{batch.parameters};
+  DenseScores dense{batch.parameters};
+  NaturalGradient optimizer;
+
+  Attempted(const Attempt& given, Counter& counter)
+      : attempt(given),
+        batch({.layers = {{.inputs = 4, .outputs = 3}, {.inputs = 3, .outputs = 2}},
+               .samples = samples},
+              Context::cpu({.allocator = counter.allocator()})),
+        optimizer(batch.parameters, given.options) {}
+
+  void begin(std::int64_t first, std::int64_t count, std::int64_t whole) {
+    RowSet set{.samples = count, .batch_samples = whole, .centering = attempt.centering};
+    if (attempt.centering != Centering::fisher_only) {
+      set.coefficients = coefficients.view().row_range(first, count);
+    }
+    if (attempt.dense)
+      dense.begin(formed.view().row_range(first, count), set);
+    else
+      batch.fill(layers, set, first);
+  }
+  Batch rows() {
+    const Scores& scores = attempt.dense ? static_cast<const Scores&>(dense) : layers;
+    if (!attempt.numbers) return {.fisher = scores};
+    return {.fisher = scores, .gradient = Gradient{numbers.view()}};
+  }
+  void step(std::int64_t count) {
+    begin(0, count, count);
+    optimizer.step(rows());
+  }
+};
+
+/// Calls one after another; what fails is repeated. Only the last may move the parameters.
+using Calls = std::vector<void (*)(Attempted&)>;
+
+struct Sequence {
+  const char* name;
+  bool stepped = false;  // after a step of fewer rows, so that there is momentum
+  Calls calls;
+};
+
+void begin_first(Attempted& run) { run.begin(0, 7, 12); }
+void begin_second(Attempted& run) { run.begin(7, 5, 12); }
+void begin_whole(Attempted& run) { run.begin(0, 12, 12); }
+void accumulate(Attempted& run) { run.optimizer.accumulate(run.rows()); }
+void step(Attempted& run) { run.optimizer.step(run.rows()); }
+void step_of_parts(Attempted& run) { run.optimizer.step(); }
+void direction(Attempted& run) { run.optimizer.direction(run.rows(), run.out.view()); }
+void reserve(Attempted& run) { run.optimizer.reserve(run.optimizer.plan(run.rows())); }
+
+std::vector<Sequence> sequences() {
+  const Calls parts = {begin_first, accumulate, begin_second, accumulate, step_of_parts};
+  return {{"first step", false, {begin_whole, step}},
+          {"larger step", true, {begin_whole, step}},
+          {"first step of parts", false, parts},
+          {"larger step of parts", true, parts},
+          {"direction", false, {begin_whole, direction}},
+          {"direction after a step", true, {begin_whole, direction}},
+          {"reserve", true, {begin_whole, reserve, step}},
+          {"reserve parts", false, {begin_first, reserve, accumulate, begin_second, accumulate}}};
+}
+
+/// Where an allocation is refused: the n-th of the calls, from 1.
+enum class Refused { of_the_context, of_the_process };
+
+void refuse(Refused whose, Counter& counter, std::int64_t n) {
+  counter.refused_call = n > 0 && whose == Refused::of_the_context ? counter.calls + n : 0;
+  refused_new = n > 0 && whose == Refused::of_the_process ? news + n : 0;
+}
+
+/// Makes the calls with the n-th allocation refused and expects that nothing shows of it in the
+/// end. Returns whether there were so many.
+bool check_refusal(const Attempt& attempt, const Sequence& sequence, Refused whose,
+                   std::int64_t n) {
+  SCOPED_TRACE(testing::Message() << "allocation " << n);
+  Counter counter;
+  Counter twin_counter;
+  bool failed = false;
+  const std::int64_t held_before = held;
+  {
+    Attempted twin(attempt, twin_counter);
+    Attempted run(attempt, counter);
+    for (Attempted* one : {&run, &twin}) {
+      if (sequence.stepped) one->step(4);
+    }
+    const auto theta = run.batch.theta_memory();
+    for (const auto call : sequence.calls) call(twin);
+    refuse(whose, counter, n);
+    for (const auto call : sequence.calls) {
+      try {
+        call(run);
+        continue;
+      } catch (const MemoryError&) {
+      } catch (const std::bad_alloc&) {
+      }
+      failed = true;
+      EXPECT_EQ(run.batch.theta_memory(), theta);
+      EXPECT_EQ(run.out.numbers(), Numbers(23, 7.0));
+      call(run);
+    }
+    refuse(whose, counter, 0);
+    EXPECT_EQ(counter.live, twin_counter.live);
+    EXPECT_TRUE(same_bits(run.out.memory(), twin.out.memory()));
+    for (int time = 0; time < 2; ++time) {
+      const auto actual = run.batch.theta_memory();
+      const auto expected = twin.batch.theta_memory();
+      for (std::size_t i = 0; i < actual.size(); ++i) {
+        EXPECT_TRUE(same_bits(actual[i], expected[i])) << "tensor " << i;
+      }
+      for (Attempted* one : {&run, &twin}) {
+        one->optimizer.discard();
+        one->step(12);
+      }
+      EXPECT_EQ(run.optimizer.report().step, twin.optimizer.report().step);
+    }
+  }
+  EXPECT_EQ(counter.live, 0);
+  EXPECT_EQ(held, held_before) << "allocations of the process were not freed";
+  return failed;
+}
+
+void check_refusals(Attempt attempt, Refused whose) {
+  for (Form form : {Form::primal, Form::dual}) {
+    attempt.options.form = form;
+    for (const Sequence& sequence : sequences()) {
+      SCOPED_TRACE(testing::Message()
+                   << attempt.name << ", " << to_string(form) << ", " << sequence.name);
+      std::int64_t refusals = 0;
+      while (check_refusal(attempt, sequence, whose, refusals + 1)) {
+        ASSERT_LT(++refusals, 1000);
+      }
+      // Scratch and the rows' own arrays; of the process, later steps need nothing.
+      const int least = whose == Refused::of_the_context ? 3 : sequence.stepped ? 0 : 1;
+      EXPECT_GE(refusals, least);
+    }
+  }
+}
+
+std::vector<Attempt> attempts() {
+  return {{.name = "spring"},
+          {.name = "heavy ball, decay factors",
+           .options = {.momentum = HeavyBall{},
+                       .weight_decay = 0.1,
+                       .weight_decay_factors = {{{1}, 2}}}},
+          {.name = "numbers", .options = {.momentum = NoMomentum{}}, .numbers = true},
+          {.name = "refined, numbers", .options = {.refinement = 2}, .numbers = true},
+          {.name = "centred", .options = {.refinement = 1}, .centering = Centering::rows},
+          {.name = "centred for the Fisher alone",
+           .options = {.momentum = HeavyBall{}},
+           .centering = Centering::fisher_only},
+          {.name = "frozen, scaled", .options = {.rate_factors = {{{0}, 0}, {{1}, 2}}}},
+          {.name = "KlTrustRegion, dense",
+           .options = {.step = KlTrustRegion{.allow_empirical = true}, .l2 = 0.1},
+           .dense = true}};
+}
+
+TEST(allocations, each_of_a_context_may_fail_and_nothing_has_changed) {
+  for (const Attempt& attempt : attempts()) check_refusals(attempt, Refused::of_the_context);
+}
+
+TEST(allocations, each_of_the_process_may_fail_and_nothing_has_changed) {
+  for (const Attempt& attempt : attempts()) check_refusals(attempt, Refused::of_the_process);
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests

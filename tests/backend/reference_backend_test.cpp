@@ -1,0 +1,583 @@
+#include "support/reference_backend.hpp"
+
+#include "kernels/formulas/likelihoods/categorical.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numbers>
+#include <vector>
+
+// The reference itself, proved by hand: every expectation below can be checked on paper.
+
+namespace natgrad::tests {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+/// Numbers in row-major order, and a view of them.
+template <class T>
+struct Numbers {
+  Shape shape;
+  std::vector<T> elements;
+
+  View view() { return {elements.data(), shape}; }
+  operator View() { return view(); }       // NOLINT(google-explicit-constructor)
+  operator ConstView() { return view(); }  // NOLINT(google-explicit-constructor)
+};
+
+Numbers<double> vector(std::vector<double> elements) {
+  return {{static_cast<std::int64_t>(elements.size()), 1}, std::move(elements)};
+}
+
+Numbers<double> matrix(std::int64_t rows, std::vector<double> elements) {
+  return {{rows, static_cast<std::int64_t>(elements.size()) / rows}, std::move(elements)};
+}
+
+Numbers<std::int32_t> integers(std::vector<std::int32_t> elements) {
+  return {{static_cast<std::int64_t>(elements.size()), 1}, std::move(elements)};
+}
+
+using Elements = std::vector<double>;
+
+/// Where the hand's number is itself rounded.
+void expect_near(const Elements& actual, const Elements& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_DOUBLE_EQ(actual[i], expected[i]) << i;
+}
+
+class reference_backend : public testing::Test {
+ protected:
+  ReferenceBackend naive;
+};
+
+TEST_F(reference_backend, copies_between_leading_dimensions_and_types) {
+  std::vector<float> from = {1, 2, -9, 3, 4, -9};
+  Numbers<double> to = matrix(2, {0, 0, 0, 0});
+  naive.copy(View(from.data(), {2, 2}, {.leading_dimension = 3}), to);
+  EXPECT_EQ(to.elements, (Elements{1, 2, 3, 4}));
+}
+
+TEST_F(reference_backend, gathers_fills_and_commits) {
+  Numbers<double> from = matrix(3, {1, 2, 3, 4, 5, 6});
+  Numbers<std::int32_t> rows = integers({2, 0, 2});
+  Numbers<double> to = matrix(3, {0, 0, 0, 0, 0, 0});
+  naive.gather_rows(from, rows, to);
+  EXPECT_EQ(to.elements, (Elements{5, 6, 1, 2, 5, 6}));
+
+  Numbers<double> no = vector({0});
+  Numbers<double> yes = vector({1});
+  Numbers<double> bad = matrix(3, Elements(6, nan));
+  naive.commit(no, bad, to);
+  EXPECT_EQ(to.elements, (Elements{5, 6, 1, 2, 5, 6}));
+  naive.commit(yes, from, to);
+  EXPECT_EQ(to.elements, from.elements);
+  naive.fill(-2, to);
+  EXPECT_EQ(to.elements, Elements(6, -2));
+}
+
+TEST_F(reference_backend, vectors) {
+  Numbers<double> x = vector({1, 2, 3});
+  Numbers<double> y = vector({10, 20, 30});
+  Numbers<double> result = vector({0});
+  naive.dot(x, y, result);
+  EXPECT_EQ(result.elements, (Elements{140}));
+  naive.axpby(2.0, x, 0.5, y);
+  EXPECT_EQ(y.elements, (Elements{7, 14, 21}));
+  Numbers<double> unset = vector({nan, nan, nan});
+  naive.axpby(-1.0, x, 0.0, unset);
+  EXPECT_EQ(unset.elements, (Elements{-1, -2, -3}));
+}
+
+TEST_F(reference_backend, residual) {
+  Numbers<double> b = vector({10, 1});
+  Numbers<double> product = vector({4, 5});
+  Numbers<double> x = vector({2, -1});
+  Numbers<double> left = vector({nan, nan});
+  Numbers<double> square = vector({nan});
+  naive.residual(b, product, 0.5, x, left, square);
+  EXPECT_EQ(left.elements, (Elements{-5, 3.5}));
+  EXPECT_EQ(square.elements, (Elements{25 + 12.25}));
+}
+
+TEST_F(reference_backend, updates) {
+  Numbers<double> theta = vector({8, -4});
+  Numbers<double> d = vector({1, 2});
+  Numbers<double> flag = vector({1});
+  const UpdatedTensor tensor{theta, d, 0.5};
+  naive.check_update({&tensor, 1}, 3.0, 0.5, flag);
+  EXPECT_EQ(flag.elements, (Elements{1}));
+  naive.update(View(flag), {&tensor, 1}, 3.0, 0.5);
+  EXPECT_EQ(theta.elements, (Elements{0.75 * 8 + 3, 0.75 * -4 + 6}));
+
+  d.elements[1] = std::numeric_limits<double>::infinity();
+  naive.check_update({&tensor, 1}, 3.0, 0.5, flag);
+  EXPECT_EQ(flag.elements, (Elements{0}));
+  naive.update(View(flag), {&tensor, 1}, 3.0, 0.5);
+  EXPECT_EQ(theta.elements, (Elements{9, 3}));
+
+  // The sum is finite as a double, not as a float.
+  Numbers<float> large = {{1, 1}, {3e38F}};
+  flag.elements[0] = 1;
+  const UpdatedTensor itself{large, large};
+  naive.check_update({&itself, 1}, 1.0, 0.0, flag);
+  EXPECT_EQ(flag.elements, (Elements{0}));
+}
+
+TEST_F(reference_backend, adam_starts_with_the_sign_of_the_gradient) {
+  Numbers<double> g = vector({4, -3});
+  Numbers<double> mean = vector({0, 0});
+  Numbers<double> square = vector({0, 0});
+  Numbers<double> theta = vector({1, 1});
+  naive.adam(g, 0.5, 0.75, 0.5, 0.0, 1, mean, square, theta);
+  expect_near(mean.elements, {1, -0.75});
+  expect_near(square.elements, {8, 4.5});
+  expect_near(theta.elements, {1.5, 0.5});
+  // Second step, g = 4: mean 7/4, corrected by 1 - 9/16 to 4; square 12, corrected by 3/4 to 16.
+  g.elements[0] = 4;
+  naive.adam(g, 0.5, 0.75, 0.5, 1.0, 2, mean, square, theta);
+  expect_near({mean.elements[0], square.elements[0], theta.elements[0]}, {1.75, 12, 1.5 + 0.4});
+}
+
+TEST_F(reference_backend, gemm) {
+  Numbers<double> A = matrix(2, {1, 2, 3, 4, 5, 6});   // 2 x 3
+  Numbers<double> B = matrix(3, {1, 0, 2, 1, 0, -1});  // 3 x 2
+  Numbers<double> C = matrix(2, {1, 1, 1, 1});
+  naive.gemm(Transpose::no, Transpose::no, 2, A, B, -1, C, MathMode::strict);
+  EXPECT_EQ(C.elements, (Elements{9, -3, 27, -3}));
+  Numbers<double> D = matrix(3, Elements(9, nan));
+  naive.gemm(Transpose::yes, Transpose::yes, 1, A, B, 0, D, MathMode::strict);  // A^T B^T
+  EXPECT_EQ(D.elements, (Elements{1, 6, -4, 2, 9, -5, 3, 12, -6}));
+}
+
+TEST_F(reference_backend, syrk_writes_one_triangle) {
+  Numbers<double> A = matrix(2, {1, 2, 3, 4});
+  Numbers<double> C = matrix(2, Elements(4, -7));
+  naive.syrk(Triangle::lower, Transpose::no, 1, A, 0, C);  // A A^T
+  EXPECT_EQ(C.elements, (Elements{5, -7, 11, 25}));
+  C.elements = Elements(4, 1);
+  naive.syrk(Triangle::upper, Transpose::yes, 1, A, 2, C);  // A^T A
+  EXPECT_EQ(C.elements, (Elements{12, 16, 1, 22}));
+}
+
+TEST_F(reference_backend, symv_reads_one_triangle) {
+  Numbers<double> lower = matrix(2, {1, nan, 2, 3});
+  Numbers<double> upper = matrix(2, {1, 2, nan, 3});
+  Numbers<double> x = vector({10, 1});
+  Numbers<double> y = vector({nan, nan});
+  naive.symv(Triangle::lower, lower, x, y);
+  EXPECT_EQ(y.elements, (Elements{12, 23}));
+  naive.symv(Triangle::upper, upper, x, y);
+  EXPECT_EQ(y.elements, (Elements{12, 23}));
+}
+
+TEST_F(reference_backend, cholesky) {
+  // L = (2 0 0; 6 1 0; -8 5 3).
+  Numbers<double> A = matrix(3, {4, nan, nan, 12, 37, nan, -16, -43, 98});
+  Numbers<double> info = vector({nan});
+  naive.potrf(Triangle::lower, A, info, {});
+  EXPECT_EQ(info.elements, (Elements{0}));
+  EXPECT_EQ((Elements{A.elements[0], A.elements[3], A.elements[4], A.elements[6], A.elements[7],
+                      A.elements[8]}),
+            (Elements{2, 6, 1, -8, 5, 3}));
+  EXPECT_TRUE(std::isnan(A.elements[1])) << "the upper triangle is left alone";
+  // A (1, 2, 3) = (-20, -43, 192).
+  Numbers<double> b = vector({-20, -43, 192});
+  naive.potrs(Triangle::lower, A, b);
+  EXPECT_EQ(b.elements, (Elements{1, 2, 3}));
+
+  Numbers<double> B = matrix(3, {4, 12, -16, nan, 37, -43, nan, nan, 98});
+  naive.potrf(Triangle::upper, B, info, {});
+  EXPECT_EQ((Elements{B.elements[0], B.elements[1], B.elements[2], B.elements[4], B.elements[5],
+                      B.elements[8]}),
+            (Elements{2, 6, -8, 1, 5, 3}));
+  b.elements = {-20, -43, 192};
+  naive.potrs(Triangle::upper, B, b);
+  EXPECT_EQ(b.elements, (Elements{1, 2, 3}));
+
+  Numbers<double> indefinite = matrix(2, {1, 0, 2, 3});
+  naive.potrf(Triangle::lower, indefinite, info, {});
+  EXPECT_EQ(info.elements, (Elements{2})) << "the second pivot is 3 - 2^2";
+}
+
+TEST_F(reference_backend, diagonals_and_triangles) {
+  Numbers<double> A = matrix(2, {1, 2, 3, 4});
+  naive.add_to_diagonal(0.5, A);
+  EXPECT_EQ(A.elements, (Elements{1.5, 2, 3, 4.5}));
+  Numbers<double> d = vector({0, 0});
+  naive.diagonal(A, d);
+  EXPECT_EQ(d.elements, (Elements{1.5, 4.5}));
+  Numbers<double> U = matrix(2, {7, 7, 7, 7});
+  naive.mirror(A, U);
+  EXPECT_EQ(U.elements, (Elements{1.5, 3, 7, 4.5}));
+  Numbers<double> flag = vector({0});
+  naive.identity_unless(flag, Triangle::lower, A);
+  EXPECT_EQ(A.elements, (Elements{1, 2, 0, 1}));
+  Numbers<double> B = matrix(2, {1, 2, -3, 4});
+  naive.column_sums(0.5, B, d);
+  EXPECT_EQ(d.elements, (Elements{-1, 3}));
+  Numbers<double> squares = vector({100, 100});
+  naive.column_squares(B, true, squares);
+  EXPECT_EQ(squares.elements, (Elements{110, 120}));
+  naive.column_squares(B, false, squares);
+  EXPECT_EQ(squares.elements, (Elements{10, 20}));
+}
+
+TEST_F(reference_backend, norm_and_trace) {
+  Numbers<double> lower = matrix(2, {1, nan, -5, -3});
+  Numbers<double> upper = matrix(2, {1, -5, nan, -3});
+  Numbers<double> norm = vector({nan});
+  Numbers<double> trace = vector({nan});
+  naive.norm_and_trace(lower, upper, norm, trace);
+  EXPECT_EQ(norm.elements, (Elements{8}));
+  EXPECT_EQ(trace.elements, (Elements{-2}));
+  lower.elements[2] = upper.elements[1] = nan;
+  naive.norm_and_trace(lower, upper, norm, trace);
+  EXPECT_FALSE(std::isfinite(norm.elements[0]));
+}
+
+TEST_F(reference_backend, row_scaling) {
+  Numbers<double> weights = vector({4, 9});
+  Numbers<double> coefficients = vector({10, -1});
+  Numbers<double> scale = vector({0, 0});
+  Numbers<double> rhs = vector({0, 0});
+  naive.row_scaling(weights, nan, coefficients, -2, scale, rhs);
+  EXPECT_EQ(scale.elements, (Elements{-4, -6}));
+  EXPECT_EQ(rhs.elements, (Elements{20, -3}));
+  naive.row_scaling({}, 0.25, {}, 1, scale, rhs);
+  EXPECT_EQ(scale.elements, (Elements{0.5, 0.5}));
+  EXPECT_EQ(rhs.elements, (Elements{0.5, 0.5}));
+}
+
+/// Two rows of one layer with d_in = 2, d_out = 2, and after a gap of one a bias-only layer:
+///   row 0: scale 2, A = (1, 2), D = (3, 4), D' = 5;  row 1: scale 1, A = (1, -1), D = (0, 1), D' =
+///   2 S = ( 6 12  8 16 | 6 8 | 0 | 10 )   weight D (x) A, bias D, gap, bias D'
+///       ( 0  0  1 -1 | 0 1 | 0 |  2 )
+class naive_rows : public reference_backend {
+ protected:
+  Numbers<double> A = matrix(2, {1, 2, 1, -1});
+  Numbers<double> D = matrix(2, {3, 4, 0, 1});
+  Numbers<double> D2 = matrix(2, {5, 2});
+  Numbers<double> scale = vector({2, 1});
+  std::vector<LayerUse> blocks = {{.rows = 2,
+                                   .inputs = 2,
+                                   .outputs = 2,
+                                   .weight_offset = 0,
+                                   .bias_offset = 4,
+                                   .input = A,
+                                   .output_score = D},
+                                  {.rows = 2, .outputs = 1, .bias_offset = 7, .output_score = D2}};
+  RowBatch rows = {.blocks = blocks, .scale = scale};
+};
+
+TEST_F(naive_rows, materialize) {
+  Numbers<double> S = matrix(2, Elements(16, nan));
+  naive.materialize(rows, 0, S);
+  EXPECT_EQ(S.elements, (Elements{6, 12, 8, 16, 6, 8, 0, 10, 0, 0, 1, -1, 0, 1, 0, 2}));
+  Numbers<double> second = matrix(1, Elements(8, nan));
+  naive.materialize(rows, 1, second);
+  EXPECT_EQ(second.elements, (Elements{0, 0, 1, -1, 0, 1, 0, 2}));
+}
+
+TEST_F(naive_rows, gram) {
+  Numbers<double> K = matrix(2, Elements(4, -7));
+  naive.gram(rows, K, {});
+  EXPECT_EQ(K.elements, (Elements{700, -7, 8 - 16 + 8 + 20, 7}));
+}
+
+TEST_F(naive_rows, apply_and_adjoint) {
+  Numbers<double> v = vector({1, 0, 1, 2, 0, 1, 100, -1});
+  Numbers<double> z = vector({nan, nan});
+  naive.apply(rows, v, z, {});
+  EXPECT_EQ(z.elements, (Elements{6 + 8 + 32 + 8 - 10, 1 - 2 + 1 - 2}));
+
+  Numbers<double> y = vector({0.5, -1});
+  Numbers<double> g = vector(Elements(8, nan));
+  naive.adjoint(rows, y, 0, g, {});
+  EXPECT_EQ(g.elements, (Elements{3, 6, 3, 9, 3, 3, 0, 3}));
+  g.elements = Elements(8, 10);
+  naive.adjoint(rows, y, 0.5, g, {});
+  EXPECT_EQ(g.elements, (Elements{8, 11, 8, 14, 8, 8, 5, 8}));
+}
+
+/// One parameter w (1, 2) and its bias b, in rows of two terms; two rows share an input, and a
+/// third row uses w alone, through another block.
+///   input: A = (1, 2), (3, 4);  rows 0, 1: D = (1, 1), (2, -1);  row 2: A = (5, 6), D = 7
+///   w: row 0 (1, 2) + (3, 4), row 1 2 (1, 2) - (3, 4), row 2 7 (5, 6);  b: D of the first term
+class naive_terms : public reference_backend {
+ protected:
+  Numbers<double> A = matrix(2, {1, 2, 3, 4});
+  Numbers<double> D = matrix(4, {1, 1, 2, -1});
+  Numbers<double> A2 = matrix(1, {5, 6});
+  Numbers<double> D2 = matrix(1, {7});
+  Numbers<double> scale = vector({1, 1, 1});
+  std::vector<LayerUse> blocks = {{.first = 0,
+                                   .rows = 2,
+                                   .inputs = 2,
+                                   .outputs = 1,
+                                   .terms = 2,
+                                   .rows_per_input = 2,
+                                   .bias_first_term = true,
+                                   .weight_offset = 0,
+                                   .bias_offset = 2,
+                                   .input = A,
+                                   .output_score = D},
+                                  {.first = 2,
+                                   .rows = 1,
+                                   .inputs = 2,
+                                   .outputs = 1,
+                                   .weight_offset = 0,
+                                   .input = A2,
+                                   .output_score = D2}};
+  RowBatch rows = {.blocks = blocks, .scale = scale};
+};
+
+TEST_F(naive_terms, materialize) {
+  Numbers<double> S = matrix(3, Elements(9, nan));
+  naive.materialize(rows, 0, S);
+  EXPECT_EQ(S.elements, (Elements{4, 6, 1, -1, 0, 2, 35, 42, 0}));
+  blocks[0].bias_first_term = false;
+  naive.materialize(rows, 0, S);
+  EXPECT_EQ(S.elements, (Elements{4, 6, 2, -1, 0, 1, 35, 42, 0}));
+}
+
+TEST_F(naive_terms, gram) {
+  Numbers<double> K = matrix(3, Elements(9, -7));
+  naive.gram(rows, K, {});
+  EXPECT_EQ(K.elements, (Elements{53, -7, -7, -2, 5, -7, 392, -35, 2989}));
+}
+
+TEST_F(reference_backend, projections) {
+  Numbers<double> u = vector({3, 4});
+  Numbers<double> y = vector({5, 10});
+  naive.project(u, y);
+  EXPECT_NEAR(y.elements[0], 5 - 11 * 0.6, 1e-14);
+  EXPECT_NEAR(y.elements[1], 10 - 11 * 0.8, 1e-14);
+
+  // A = (1 0; 0 2), A u = (3, 8), u . A u = 41, |u|^2 = 25.
+  Numbers<double> A = matrix(2, {1, nan, 0, 2});
+  Numbers<double> product = vector({3, 8});
+  naive.project_matrix(Triangle::lower, u, product, A);
+  EXPECT_NEAR(A.elements[0], 1 - 2 * 0.36 + 1.64 * 0.36, 1e-14);
+  EXPECT_NEAR(A.elements[2], -1.6 * 0.6 - 0.8 * 0.6 + 1.64 * 0.48, 1e-14);
+  EXPECT_NEAR(A.elements[3], 2 - 2 * 0.8 * 1.6 + 1.64 * 0.64, 1e-14);
+
+  Numbers<double> zero = vector({0, 0});
+  naive.project(zero, product);
+  EXPECT_EQ(product.elements, (Elements{3, 8}));
+}
+
+TEST_F(naive_rows, without_blocks) {
+  rows.blocks = {};
+  Numbers<double> v = vector({1, 2});
+  Numbers<double> z = vector({nan, nan});
+  naive.apply(rows, v, z, {});
+  EXPECT_EQ(z.elements, (Elements{0, 0}));
+  naive.adjoint(rows, z, 3, v, {});
+  EXPECT_EQ(v.elements, (Elements{3, 6}));
+}
+
+TEST_F(reference_backend, activations) {
+  struct Value {
+    Activation activation;
+    double z, a, derivative;
+  };
+  const double ln2 = std::numbers::ln2;
+  // tanh(ln 2) = (4 - 1) / (4 + 1); sigmoid(ln 2) = 2 / 3.
+  for (const Value& value :
+       {Value{Activation::identity, -1.5, -1.5, 1}, Value{Activation::tanh, ln2, 0.6, 0.64},
+        Value{Activation::relu, -1.5, 0, 0}, Value{Activation::relu, 2, 2, 1},
+        Value{Activation::relu, 0, 0, 0}, Value{Activation::sigmoid, ln2, 2.0 / 3, 2.0 / 9},
+        Value{Activation::gelu, 0, 0, 0.5},
+        // Phi(1) = 0.84134474606854295, phi(1) = 0.24197072451914335
+        Value{Activation::gelu, 1, 0.84134474606854295,
+              0.84134474606854295 + 0.24197072451914335}}) {
+    SCOPED_TRACE(to_string(value.activation));
+    Numbers<double> bias = vector({0.5});
+    Numbers<double> z = matrix(1, {value.z - 0.5});
+    Numbers<double> a = matrix(1, {nan});
+    Numbers<double> delta = matrix(1, {-3});
+    naive.bias_activation(value.activation, bias, z, a);
+    expect_near(z.elements, {value.z});
+    expect_near(a.elements, {value.a});
+    naive.activation_backward(value.activation, z, a, delta);
+    expect_near(delta.elements, {-3 * value.derivative});
+  }
+}
+
+TEST_F(reference_backend, categorical) {
+  // softmax(0, ln 2, 0) = (1/4, 1/2, 1/4); softmax(1000, 1000, 1000) = 1/3 each.
+  const double ln2 = std::numbers::ln2;
+  Numbers<double> z = matrix(3, {0, ln2, 0, 1000, 1000, 1000, 0, 0, ln2});
+  Numbers<std::int32_t> labels = integers({1, 2, 3});
+  Numbers<double> score = matrix(3, Elements(9, 0));
+  naive.categorical_score(z, labels, score);
+  expect_near(Elements(score.elements.begin(), score.elements.begin() + 6),
+              {-0.25, 0.5, -0.25, -1.0 / 3, -1.0 / 3, 2.0 / 3});
+  for (int c = 6; c < 9; ++c) EXPECT_TRUE(std::isnan(score.elements[c]));
+
+  Numbers<double> log_p = vector({0, 0, 0});
+  naive.categorical_log_likelihood(z, labels, log_p);
+  expect_near({log_p.elements[0], log_p.elements[1]}, {std::log(0.5), -std::log(3.0)});
+  EXPECT_TRUE(std::isnan(log_p.elements[2]));
+
+  labels.elements = {1, 2, 1};
+  z.elements[5] = 999;  // the second row's largest is not its label
+  Numbers<double> result = vector({nan, nan});
+  naive.categorical_evaluate(z, labels, result);
+  const double second = -1 - std::log(2 + std::exp(-1.0));
+  expect_near(result.elements, {std::log(0.5) + second + std::log(0.25), 1});
+}
+
+TEST_F(reference_backend, sample_categorical) {
+  // Probabilities 1/4, 1/2, 1/4; a sure third class; and a row that is not finite.
+  const double ln2 = std::numbers::ln2;
+  Numbers<double> z = matrix(3, {0, ln2, 0, -1e5, -1e5, 1e5, nan, 0, 0});
+  Numbers<double> counter = vector({6});
+  constexpr int draws = 40;
+  Numbers<std::int32_t> labels = integers(std::vector<std::int32_t>(3 * draws, 7));
+  naive.sample_categorical(z, 5, draws, counter, labels);
+  EXPECT_EQ(counter.elements[0], 7);
+  int of_each[3] = {};
+  for (int k = 0; k < draws; ++k) {
+    const double u = formulas::label_uniform(5, 6, k);
+    EXPECT_EQ(labels.elements[k], u < 0.25 ? 0 : u < 0.75 ? 1 : 2) << u;
+    ++of_each[labels.elements[k]];
+    EXPECT_EQ(labels.elements[draws + k], 2);
+    EXPECT_EQ(labels.elements[2 * draws + k], -1);
+  }
+  for (int count : of_each) EXPECT_GT(count, 0);
+}
+
+TEST_F(reference_backend, step_scalars) {
+  StepScalars s{};
+  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
+  const auto update = [&](ScalarRule rule, BoundRule bound = BoundRule::push_through,
+                          MeanRule mean = MeanRule::none, double own = 0) {
+    naive.update_scalars(
+        rule, {.rank = 4, .epsilon = 0.125, .bound = bound, .mean = mean, .rounding = own}, view);
+  };
+  s.absolute_damping = 0.5;
+  s.relative_damping = 2;
+  s.l2 = 3.5;
+  s.spring = 0.5;
+  s.norm = 60;
+  s.trace = 8;
+  s.centre_square = 2;
+  s.centre_moment = 8;
+  update(ScalarRule::damp, {}, MeanRule::kept);
+  EXPECT_EQ(s.damping, 0.5 + 2 * (8 - 4) / 4);
+  update(ScalarRule::damp, {}, MeanRule::removed);
+  EXPECT_EQ(s.damping, 0.5 + 2 * 8 / 4);
+  EXPECT_EQ(s.shift, 8);
+  EXPECT_EQ(s.inverse_shift, 0.125);
+  EXPECT_EQ(s.l2_share, -3.5 / 8);
+  EXPECT_EQ(s.spring_shift, 4);
+  EXPECT_EQ(s.matrix_finite, 1);
+
+  s.rhs_square = 4;
+  s.residual_square = 1;
+  s.quadratic_form = 3;
+  s.gradient_square = 9;
+  s.direction_square = 0.25;
+  s.trace = 16;
+  s.centre_error = 0.75;
+  const double rounding = 0.125 * 16 / 8;
+  const double amplified = rounding * 3 / 8 / 0.5;
+  const double residual = 1 / (2 * std::sqrt(8.0)) / 0.5;
+  const std::vector<std::pair<BoundRule, double>> bounds = {
+      {BoundRule::push_through, rounding},
+      {BoundRule::general, amplified},
+      {BoundRule::primal, 4 * rounding},
+      {BoundRule::refined, residual + rounding},
+      {BoundRule::refined_general, residual / 8 + amplified},
+      {BoundRule::refined_centre, residual + rounding + 0.75}};
+  for (const auto& [bound, expected] : bounds) {
+    update(ScalarRule::judge_solve, bound);
+    EXPECT_DOUBLE_EQ(s.error_bound, expected);
+  }
+  update(ScalarRule::judge_solve, BoundRule::push_through, MeanRule::removed, 0.25);
+  EXPECT_EQ(s.error_bound, 0.125 * (16 + 4) / 8 + 0.25) << "the mean, and d's own rounding";
+  s.trace = 3;
+  update(ScalarRule::judge_solve, BoundRule::push_through, MeanRule::kept);
+  EXPECT_EQ(s.error_bound, 0.125) << "heavy damping";
+  EXPECT_EQ(s.residual, 0.5);
+  EXPECT_EQ(s.accept, 1);
+
+  s.failures = 1;
+  s.info = 2;
+  update(ScalarRule::judge_solve);
+  EXPECT_EQ(s.outcome, static_cast<double>(Outcome::not_positive_definite));
+  update(ScalarRule::judge_step);
+  EXPECT_EQ(s.accept, 0);
+  EXPECT_EQ(s.failures, 2);
+  EXPECT_EQ(s.taken, 0);
+}
+
+TEST_F(reference_backend, rate_of_a_step) {
+  StepScalars s{};
+  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
+  const auto rate = [&] {
+    naive.update_scalars(ScalarRule::begin_step, {}, view);
+    return s.step_rate;
+  };
+  s.rate = 0.5;
+  s.weight_decay = 0.25;
+  s.max_norm = 100;
+  s.quadratic_form = 8;
+  s.step_square = 4;
+  EXPECT_EQ(rate(), 0.5);
+  EXPECT_EQ(s.step, 1);
+  EXPECT_EQ(s.update_finite, 1);
+  EXPECT_EQ(s.shrink, 0.125);
+  s.kl_radius = 0.25;
+  EXPECT_EQ(rate(), 0.25) << "sqrt(2 0.25 / 8)";
+  s.max_norm = 0.25;
+  EXPECT_EQ(rate(), 0.125) << "0.25 / 2";
+  s.kl_radius = 0;
+  s.max_norm = 100;
+  s.schedule = 1;
+  s.schedule_steps = 4;
+  s.taken = 1;
+  EXPECT_EQ(rate(), 0.375);
+  s.schedule = 2;
+  s.taken = 2;
+  EXPECT_DOUBLE_EQ(rate(), 0.25);
+  s.taken = 9;
+  EXPECT_NEAR(rate(), 0, 1e-15);
+}
+
+TEST_F(reference_backend, centring_scalars) {
+  StepScalars s{};
+  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
+  s.centre_square = 4;
+  s.centre_product = 1;
+  naive.update_scalars(ScalarRule::centre, {}, view);
+  EXPECT_EQ(s.centre_scale, 0.5);
+  EXPECT_EQ(s.centre_shift, -0.5);
+  s.shift = 2;
+  s.solution_square = 9;
+  s.residual_square = 0.25;
+  naive.update_scalars(ScalarRule::centre_fisher, {}, view);
+  EXPECT_EQ(s.centre_scale, 4.0 / (2 * 1));
+  EXPECT_EQ(s.centre_shift, -2 * 2.0);
+  EXPECT_EQ(s.centre_error, 0.5 * 3 / 1);
+}
+
+TEST_F(reference_backend, publish) {
+  StepScalars s{};
+  s.rate = 0.5;
+  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
+  s.step = 5;
+  Numbers<double> slots = matrix(3, Elements(3 * step_scalars_count, -1));
+  naive.publish(view, slots);
+  EXPECT_EQ(slots.elements[step_scalars_count], 0.5) << "step 5 of 3 slots is the second";
+  EXPECT_EQ(slots.elements[0], -1);
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests

@@ -1,0 +1,491 @@
+#include "support/loop.hpp"
+
+#include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
+#include "support/layered_batch.hpp"
+#include "support/plain.hpp"
+#include "support/tolerance.hpp"
+#include "support/uses.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+// The update loop: batches that come in parts, and directions. Everything in double, against the
+// whole batch, a twin that was not disturbed, or the formulas written plainly.
+
+namespace natgrad::tests {
+
+namespace {
+
+using Source = ScoresShape::Source;
+
+template <class T>
+void expect_same_bits(const LayeredBatch<T>& a, const LayeredBatch<T>& b) {
+  const auto expected = b.theta_memory();
+  const auto actual = a.theta_memory();
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_TRUE(same_bits(actual[i], expected[i])) << "tensor " << i;
+  }
+}
+
+// Batches that come in parts.
+
+/// One way to take steps from 41 rows, all at once or in parts.
+struct Parted {
+  Options options;
+  Source source = Source::rows;
+  Centering centering = Centering::none;
+};
+
+struct PartedTraining {
+  static constexpr std::size_t samples = 41;
+  Parted setup;
+  LayeredBatch<double> batch{{.layers = layers, .samples = samples, .seed = 7}};
+  LayeredBatch<double> other{{.layers = layers, .samples = samples, .seed = 8}};
+  Random random{9};
+  Tensor<double> weights{Numbers(samples, 0)};
+  Tensor<double> coefficients{Numbers(samples, 0)};
+  Tensor<double> numbers{Numbers(23, 0)};
+  Tensor<double> share{Numbers(23, 0)};
+  LayerScores scores{batch.parameters, {.kind = FisherKind::exact}};
+  LayerScores gradient{batch.parameters};
+  NaturalGradient optimizer;
+
+  explicit PartedTraining(const Parted& given)
+      : setup(given), optimizer(batch.parameters, given.options) {}
+
+  /// New weights, coefficients and gradient for the next step.
+  void draw() {
+    for (std::size_t n = 0; n < samples; ++n) {
+      weights(n) = std::abs(random()) / samples;
+      coefficients(n) = random();
+    }
+    for (std::size_t i = 0; i < 23; ++i) numbers(i) = random();
+  }
+  Batch part(std::int64_t first, std::int64_t count) {
+    RowSet set{.samples = count,
+               .batch_samples = samples,
+               .weights = weights.view().row_range(first, count),
+               .centering = setup.centering};
+    RowSet others = set;
+    if (setup.centering != Centering::fisher_only) {
+      set.coefficients = coefficients.view().row_range(first, count);
+    }
+    batch.fill(scores, set, first);
+    if (setup.source == Source::rows) return {.fisher = scores};
+    if (setup.source == Source::numbers) {
+      // A part's share of the sum.
+      for (std::size_t i = 0; i < 23; ++i) {
+        share(i) = numbers(i) * static_cast<double>(count) / samples;
+      }
+      return {.fisher = scores, .gradient = Gradient{share.view(), -2}};
+    }
+    others.centering = Centering::none;
+    others.coefficients = coefficients.view().row_range(first, count);
+    gradient.begin(others);
+    for (LayerScores::Layer layer : other.layers) {
+      if (!layer.input.empty()) layer.input = layer.input.row_range(first, count);
+      layer.output_score = layer.output_score.row_range(first, count);
+      gradient.add(layer);
+    }
+    return {.fisher = scores, .gradient = gradient};
+  }
+  void accumulate(const std::vector<std::int64_t>& parts) {
+    std::int64_t first = 0;
+    for (std::int64_t count : parts) {
+      optimizer.accumulate(part(first, count));
+      first += count;
+    }
+  }
+};
+
+void check_parts(const char* what, const Parted& setup) {
+  SCOPED_TRACE(testing::Message() << what << ", " << to_string(setup.options.form) << ", momentum "
+                                  << setup.options.momentum.index());
+  PartedTraining whole(setup);
+  PartedTraining parted(setup);
+  for (const std::vector<std::int64_t>& parts :
+       std::initializer_list<std::vector<std::int64_t>>{{16, 16, 9}, {1, 20, 3, 17}, {41}}) {
+    whole.draw();
+    parted.draw();
+    whole.optimizer.step(whole.part(0, 41));
+    parted.accumulate(parts);
+    parted.optimizer.step();
+    EXPECT_EQ(whole.optimizer.report().outcome, Outcome::accepted);
+    expect_same_report(parted.optimizer.report(), whole.optimizer.report());
+    EXPECT_TRUE(
+        relative_error_within(parted.batch.theta_numbers(), whole.batch.theta_numbers(), same));
+  }
+}
+
+TEST(loop, parts_are_the_whole_batch) {
+  for (Form form : forms) {
+    for (const Momentum& momentum : momenta) {
+      const Options options{.damping = damping, .momentum = momentum, .form = form};
+      const auto with = [&](const std::function<void(Options&)>& change) {
+        Options changed = options;
+        change(changed);
+        return changed;
+      };
+      check_parts("rows", {options});
+      check_parts("numbers", {options, Source::numbers});
+      check_parts("other rows", {options, Source::other_rows});
+      check_parts("centred", {options, Source::rows, Centering::rows});
+      check_parts("centred, numbers", {options, Source::numbers, Centering::rows});
+      check_parts("penalty", {with([](Options& o) { o.l2 = 0.1; })});
+      check_parts("penalty, other rows",
+                  {with([](Options& o) { o.l2 = 0.1; }), Source::other_rows});
+      check_parts("refined", {with([](Options& o) { o.refinement = 2; }), Source::numbers});
+      check_parts("KlTrustRegion",
+                  {with([](Options& o) { o.step = KlTrustRegion{.radius = 1e-3}; })});
+      check_parts("frozen and scaled", {with([](Options& o) {
+                                          o.rate_factors = {{{0}, 0}, {{2}, 2}};
+                                          o.max_norm = 0.05;
+                                        }),
+                                        Source::other_rows});
+      if (std::holds_alternative<Spring>(momentum)) continue;
+      check_parts("centred for the Fisher alone", {options, Source::rows, Centering::fisher_only});
+    }
+  }
+}
+
+TEST(loop, parts_of_any_shape_are_the_whole_batch) {
+  const std::vector<Use> uses = {
+      {.inputs = 3, .outputs = 4, .terms = 3, .half = 1, .bias_terms = Bias::first_term},
+      {.inputs = 3, .outputs = 4, .rows_per_input = 2, .half = 2, .same_as = 0},
+      {.inputs = 2, .outputs = 3, .terms = 2, .rows_per_input = 4},
+      {.inputs = 0, .outputs = 2}};
+  constexpr std::array<std::int64_t, 4> parts{16, 8, 24, 4};
+  constexpr std::int64_t samples = 52;
+  for (Form form : forms) {
+    SCOPED_TRACE(to_string(form));
+    const Options options{.damping = damping, .form = form};
+    UsedRows<double> whole(uses, samples);
+    UsedRows<double> parted(uses, samples);
+    NaturalGradient of_whole(whole.parameters, options);
+    NaturalGradient of_parts(parted.parameters, options);
+    LayerScores scores(whole.parameters);
+    LayerScores part(parted.parameters);
+    for (int step = 0; step < 2; ++step) {
+      scores.begin({.samples = samples});
+      std::int64_t first = 0;
+      for (std::int64_t count : parts) {
+        whole.add(scores, first, first, count);
+        parted.fill(part, {.samples = count, .batch_samples = samples}, first);
+        of_parts.accumulate(part);
+        first += count;
+      }
+      of_whole.step(scores);
+      of_parts.step();
+      expect_same_report(of_parts.report(), of_whole.report());
+      EXPECT_TRUE(relative_error_within(parted.theta_numbers(), whole.theta_numbers(), same));
+    }
+  }
+}
+
+/// 4096 rows of a small net, at once and in eight parts.
+void check_eight_parts(Form form, const Momentum& momentum) {
+  SCOPED_TRACE(to_string(form));
+  constexpr std::int64_t samples = 4096;
+  constexpr std::int64_t part = 512;
+  struct Training {
+    Training(Form form, const Momentum& momentum)
+        : net(test_context(), {.sizes = {6, 8, 3}, .type = ElementType::float64}),
+          scores(net.parameters()),
+          optimizer(net.parameters(), {.momentum = momentum, .form = form}) {}
+    void load(Tensor<double>& inputs, SharedVector<std::int32_t>& labels, std::int64_t first,
+              std::int64_t count) {
+      net.forward(inputs.view().row_range(first, count));
+      net.backward(shared_view(labels, {samples, 1}).row_range(first, count));
+      net.add_to(scores, {.samples = count, .batch_samples = samples});
+    }
+    Numbers theta() const {
+      Tensor<double> all = zeros<double>(net.parameters().size());
+      net.parameters().gather(all.view());
+      return all.numbers();
+    }
+    FullyConnected net;
+    LayerScores scores;
+    NaturalGradient optimizer;
+  };
+  Training whole(form, momentum);
+  Training parted(form, momentum);
+  Tensor<double> inputs(Random(20).table(samples, 6));
+  SharedVector<std::int32_t> labels;
+  for (std::size_t n = 0; n < samples; ++n) {
+    labels.push_back(inputs(n, 0) > inputs(n, 1) ? 0 : inputs(n, 2) > 0 ? 1 : 2);
+  }
+  for (int step = 0; step < 2; ++step) {
+    whole.load(inputs, labels, 0, samples);
+    whole.optimizer.step(whole.scores);
+    for (std::int64_t first = 0; first < samples; first += part) {
+      parted.load(inputs, labels, first, part);
+      parted.optimizer.accumulate(parted.scores);
+    }
+    parted.optimizer.step();
+    EXPECT_EQ(parted.optimizer.report().outcome, Outcome::accepted);
+    EXPECT_TRUE(relative_error_within(parted.theta(), whole.theta(), same));
+  }
+}
+
+TEST(loop, eight_parts_of_512_are_4096_rows_with_spring_in_the_primal_form) {
+  check_eight_parts(Form::primal, Spring{0.9});
+}
+TEST(loop, eight_parts_of_512_are_4096_rows_with_heavy_ball_in_the_primal_form) {
+  check_eight_parts(Form::primal, HeavyBall{0.9});
+}
+TEST(loop, eight_parts_of_512_are_4096_rows_with_spring_in_the_dual_form) {
+  check_eight_parts(Form::dual, Spring{0.9});
+}
+TEST(loop, eight_parts_of_512_are_4096_rows_with_heavy_ball_in_the_dual_form) {
+  check_eight_parts(Form::dual, HeavyBall{0.9});
+}
+
+TEST(loop, what_is_discarded_has_never_been) {
+  for (Form form : forms) {
+    for (Source source : {Source::rows, Source::numbers}) {
+      const Parted setup{{.damping = damping, .form = form}, source};
+      PartedTraining run(setup);
+      PartedTraining undisturbed(setup);
+      run.draw();
+      undisturbed.draw();
+      run.accumulate({30, 5});
+      run.optimizer.discard();
+      run.optimizer.discard();
+      EXPECT_THROW(run.optimizer.step(), ArgumentError);
+      for (PartedTraining* training : {&run, &undisturbed}) {
+        training->accumulate({20, 21});
+        training->optimizer.step();
+      }
+      expect_same_bits(run.batch, undisturbed.batch);
+      EXPECT_EQ(run.optimizer.report().step, 1);
+    }
+  }
+}
+
+TEST(loop, a_failed_step_of_parts_is_over_and_leaves_no_trace) {
+  for (Form form : forms) {
+    const Parted setup{{.damping = damping, .form = form}, Source::rows};
+    PartedTraining run(setup);
+    PartedTraining undisturbed(setup);
+    run.draw();
+    undisturbed.draw();
+    run.coefficients(30) = nan;
+    run.accumulate({20, 21});
+    run.optimizer.step();
+    EXPECT_EQ(run.optimizer.report().outcome, Outcome::not_finite);
+    expect_same_bits(run.batch, undisturbed.batch);
+    EXPECT_THROW(run.optimizer.step(), ArgumentError);
+    run.coefficients(30) = undisturbed.coefficients(30);
+    for (PartedTraining* training : {&run, &undisturbed}) {
+      training->accumulate({20, 21});
+      training->optimizer.step();
+    }
+    expect_same_bits(run.batch, undisturbed.batch);
+  }
+}
+
+TEST(loop, what_does_not_belong_to_the_batch_is_refused_and_nothing_is_added) {
+  for (Form form : forms) {
+    SCOPED_TRACE(to_string(form));
+    const Parted setup{{.damping = damping, .form = form}};
+    PartedTraining run(setup);
+    PartedTraining undisturbed(setup);
+    run.draw();
+    undisturbed.draw();
+    NaturalGradient& optimizer = run.optimizer;
+    expect_refused("nothing was accumulated", [&] { optimizer.step(); });
+    run.accumulate({30});
+    expect_refused("30 of 41 samples are accumulated", [&] { optimizer.step(); });
+    expect_refused("30 rows are accumulated; step() takes them, discard() drops them",
+                   [&] { optimizer.step(run.part(0, 41)); });
+    expect_refused("30 rows and 12 more are beyond the batch's 41",
+                   [&] { optimizer.accumulate(run.part(0, 12)); });
+    expect_refused(".batch_samples differs", [&] {
+      optimizer.accumulate(
+          run.batch.scores({.samples = 3, .batch_samples = 40}, {FisherKind::exact}));
+    });
+    expect_refused("the kind of the rows differs", [&] {
+      optimizer.accumulate(run.batch.scores({.samples = 3, .batch_samples = 41}));
+    });
+    expect_refused(".centering differs", [&] {
+      optimizer.accumulate(
+          run.batch.scores({.samples = 3,
+                            .batch_samples = 41,
+                            .coefficients = run.coefficients.view().row_range(0, 3),
+                            .centering = Centering::rows},
+                           {FisherKind::exact}));
+    });
+    expect_refused("the source of the gradient differs", [&] {
+      optimizer.accumulate(
+          {.fisher = run.part(0, 3).fisher, .gradient = Gradient{run.numbers.view()}});
+    });
+    const std::string path = testing::TempDir() + "natgrad_loop_test.ckpt";
+    expect_refused("save: 30 rows are accumulated", [&] { save(path, optimizer); });
+    const MemoryPlan plan =
+        optimizer.plan(ScoresShape{.samples = 100, .batch_samples = 200, .layers = {{4, 3}}});
+    expect_refused("reserve: 30 rows are accumulated", [&] { optimizer.reserve(plan); });
+    // One that needs no other memory than scratch may be reserved.
+    optimizer.reserve(optimizer.plan(ScoresShape{.samples = 100}));
+
+    optimizer.accumulate(run.part(30, 11));
+    optimizer.step();
+    undisturbed.accumulate({30, 11});
+    undisturbed.optimizer.step();
+    expect_same_bits(run.batch, undisturbed.batch);
+  }
+}
+
+/// Other rows count for themselves: those of .fisher may be whole while they are not.
+TEST(loop, the_rows_of_a_gradient_must_be_whole_too) {
+  for (Form form : forms) {
+    const LayeredBatch<double> batch({.layers = {{.inputs = 3, .outputs = 2}}, .samples = 6});
+    const auto before = batch.theta_memory();
+    NaturalGradient optimizer(batch.parameters, {.damping = damping, .form = form});
+    const LayerScores fisher = batch.scores({.samples = 3, .batch_samples = 6});
+    optimizer.accumulate(
+        {.fisher = fisher, .gradient = batch.scores({.samples = 1, .batch_samples = 6})});
+    expect_refused("the gradient's .batch_samples differs", [&] {
+      optimizer.accumulate(
+          {.fisher = fisher, .gradient = batch.scores({.samples = 1, .batch_samples = 2})});
+    });
+    optimizer.accumulate(
+        {.fisher = fisher, .gradient = batch.scores({.samples = 1, .batch_samples = 6})});
+    expect_refused("the rows of .gradient that are accumulated are 2 of 6",
+                   [&] { optimizer.step(); });
+    optimizer.set_damping({.absolute = 0});
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      EXPECT_TRUE(same_bits(before[i], batch.theta_memory()[i]));
+    }
+  }
+}
+
+// Directions.
+
+TEST(loop, a_direction_is_that_of_the_formula_and_changes_nothing) {
+  for (Form form : forms) {
+    for (const Momentum& momentum : momenta) {
+      SCOPED_TRACE(testing::Message() << to_string(form) << ", momentum " << momentum.index());
+      const Parted setup{{.damping = damping,
+                          .step = KlTrustRegion{.radius = 1e-3},
+                          .schedule = {.decay = RateDecay::linear, .steps = 5},
+                          .momentum = momentum,
+                          .weight_decay = 0.1,
+                          .rate_factors = {{{0}, 2}},
+                          .form = form}};
+      PartedTraining run(setup);
+      PartedTraining undisturbed(setup);
+      for (int step = 0; step < 3; ++step) {
+        run.draw();
+        undisturbed.draw();
+        const Table S = weighted(run.batch.rows, run.weights.numbers());
+        const Numbers r = right_hand_side(run.weights.numbers(), run.coefficients.numbers());
+        const double lambda = 0.05 + 0.3 * trace(gram(S)) / 23;
+        const Numbers d = damped_direction(S, lambda, r);
+        Tensor<double> direction = zeros<double>(23);
+        run.optimizer.direction(run.part(0, 41), direction.view());
+        EXPECT_TRUE(relative_error_within(direction.numbers(), d, same));
+        const SolveReport report = run.optimizer.direction_report();
+        EXPECT_EQ(report.outcome, Outcome::accepted);
+        EXPECT_EQ(report.form, form);
+        EXPECT_TRUE(within(report.damping, lambda, same * lambda));
+        EXPECT_TRUE(report.residual <= same);
+        EXPECT_TRUE(report.error_bound > 0 && report.error_bound <= same);
+        const Numbers rows = multiply(S, d);
+        EXPECT_TRUE(within(report.quadratic_form, dot(rows, rows), 10 * same * dot(rows, rows)));
+
+        run.optimizer.step(run.part(0, 41));
+        undisturbed.optimizer.step(undisturbed.part(0, 41));
+        expect_same_bits(run.batch, undisturbed.batch);
+        EXPECT_EQ(run.optimizer.report().step, step + 1);
+        EXPECT_EQ(run.optimizer.report().rate, undisturbed.optimizer.report().rate);
+      }
+    }
+  }
+}
+
+TEST(loop, a_direction_of_any_gradient_is_that_of_a_step) {
+  for (Form form : forms) {
+    for (Source source : {Source::rows, Source::numbers, Source::other_rows}) {
+      for (Centering centering : {Centering::none, Centering::rows}) {
+        const Parted setup{{.damping = damping,
+                            .step = FixedRate{1},
+                            .momentum = NoMomentum{},
+                            .l2 = 0.2,
+                            .form = form},
+                           source,
+                           centering};
+        PartedTraining run(setup);
+        run.draw();
+        Tensor<double> direction = zeros<double>(23);
+        const Numbers before = run.batch.theta_numbers();
+        run.optimizer.direction(run.part(0, 41), direction.view());
+        EXPECT_EQ(run.batch.theta_numbers(), before);
+        run.optimizer.step(run.part(0, 41));
+        EXPECT_TRUE(relative_error_within(run.batch.theta_numbers(),
+                                          sum(1, before, direction.numbers()), same));
+      }
+    }
+  }
+}
+
+TEST(loop, a_direction_does_not_disturb_parts_that_wait) {
+  for (Form form : forms) {
+    for (Centering centering : {Centering::none, Centering::rows}) {
+      const Parted setup{{.damping = damping, .form = form}, Source::rows, centering};
+      PartedTraining run(setup);
+      PartedTraining undisturbed(setup);
+      run.draw();
+      undisturbed.draw();
+      run.accumulate({30});
+      Tensor<double> direction = zeros<double>(23);
+      run.optimizer.direction(run.part(0, 41), direction.view());
+      run.optimizer.accumulate(run.part(30, 11));
+      run.optimizer.direction(run.part(0, 41), direction.view());
+      run.optimizer.step();
+      undisturbed.accumulate({30, 11});
+      undisturbed.optimizer.step();
+      expect_same_bits(run.batch, undisturbed.batch);
+    }
+  }
+}
+
+TEST(loop, a_direction_that_fails_leaves_the_output) {
+  for (Form form : forms) {
+    PartedTraining run({{.damping = damping, .form = form}});
+    PartedTraining undisturbed({{.damping = damping, .form = form}});
+    run.draw();
+    undisturbed.draw();
+    Tensor<double> direction(Numbers(23, 7.0));
+    run.weights(3) = nan;
+    run.optimizer.direction(run.part(0, 41), direction.view());
+    EXPECT_EQ(run.optimizer.direction_report().outcome, Outcome::not_finite);
+    EXPECT_EQ(direction.numbers(), Numbers(23, 7.0));
+    run.weights(3) = undisturbed.weights(3);
+    run.optimizer.step(run.part(0, 41));
+    undisturbed.optimizer.step(undisturbed.part(0, 41));
+    expect_same_bits(run.batch, undisturbed.batch);
+    EXPECT_EQ(run.optimizer.report().failures_in_a_row, 0);
+  }
+}
+
+TEST(loop, a_direction_of_ten_failures_does_not_throw) {
+  PartedTraining run({{.damping = damping}});
+  run.draw();
+  run.weights(3) = nan;
+  Tensor<double> direction = zeros<double>(23);
+  for (int i = 0; i < 12; ++i) run.optimizer.direction(run.part(0, 41), direction.view());
+  EXPECT_EQ(run.optimizer.direction_report().outcome, Outcome::not_finite);
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests

@@ -1,0 +1,85 @@
+#pragma once
+
+#include "backend/backend.hpp"
+
+#include <cstdint>
+
+namespace natgrad::tests {
+
+/// The slow, obvious twin of every backend: each operation a few loops straight from its definition
+/// in backend.hpp, in long double, with neither BLAS nor threads, and rows of S formed. It takes no
+/// scratch. `reference_backend_test` proves it by hand on matrices under 5 x 5.
+class ReferenceBackend final : public Backend {
+ public:
+  Device device() const override { return {}; }
+
+  void synchronize() override {}
+  void upload(const void* host, const View& to) override;
+  void download(const ConstView& from, void* host) override;
+  void copy(const ConstView& from, const View& to) override;
+  void fill(double value, const View& to) override;
+  void gather_rows(const ConstView& from, const ConstView& rows, const View& to) override;
+  void commit(const ConstView& flag, const ConstView& from, const View& to) override;
+
+  void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) override;
+  void dot(const ConstView& x, const ConstView& y, const View& result) override;
+  void residual(const ConstView& b, const ConstView& product, Scalar shift, const ConstView& x,
+                const View& result, const View& square) override;
+  void check_update(std::span<const UpdatedTensor> tensors, Scalar rate, Scalar shrink,
+                    const View& finite) override;
+  void update(Scalar accept, std::span<const UpdatedTensor> tensors, Scalar rate,
+              Scalar shrink) override;
+  void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
+            std::int64_t step, const View& mean, const View& square, const View& theta) override;
+
+  void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
+            const ConstView& B, double b, const View& C, MathMode mode) override;
+  void syrk(Triangle triangle, Transpose transpose, double a, const ConstView& A, double b,
+            const View& C) override;
+  void symv(Triangle triangle, const ConstView& A, const ConstView& x, const View& y) override;
+  void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) override;
+  std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t leading_dimension,
+                             ElementType type) const override;
+  void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
+  void add_to_diagonal(Scalar value, const View& A) override;
+  void diagonal(const ConstView& A, const View& d) override;
+  void mirror(const ConstView& lower, const View& upper) override;
+  void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
+                      const View& trace) override;
+  void project(const ConstView& u, const View& y) override;
+  void project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
+                      const View& A) override;
+  void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
+  void column_sums(double factor, const ConstView& A, const View& result) override;
+  void column_squares(const ConstView& A, bool add, const View& result) override;
+
+  void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
+                   double factor, const View& scale, const View& rhs) override;
+  void gram(const RowBatch& rows, const View& K, Scratch scratch) override;
+  void apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) override;
+  void adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
+               Scratch scratch) override;
+  void materialize(const RowBatch& rows, std::int64_t first, const View& out) override;
+  std::int64_t rows_scratch(std::span<const LayerUse>, std::int64_t, ElementType,
+                            ElementType) const override {
+    return 0;
+  }
+
+  void bias_activation(Activation activation, const ConstView& bias, const View& z,
+                       const View& a) override;
+  void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
+                           const View& delta) override;
+  void categorical_score(const ConstView& z, const ConstView& labels, const View& score) override;
+  void sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
+                          const View& counter, const View& labels) override;
+  void categorical_log_likelihood(const ConstView& z, const ConstView& labels,
+                                  const View& log_p) override;
+  void categorical_evaluate(const ConstView& z, const ConstView& labels,
+                            const View& result) override;
+
+  void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
+                      const View& scalars) override;
+  void publish(const ConstView& scalars, const View& slots) override;
+};
+
+}  // namespace natgrad::tests
