@@ -26,6 +26,12 @@ class BlasOperations : public detail::DeviceMemory {
   // Vectors and elementwise work; also over matrices of one shape.
   /// y = a x + b y; b = 0 ignores what y held. x may be of the other T.
   virtual void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) = 0;
+  /// z_i = x_i y_i, also over whole contiguous matrices; z may be x or y. Rows may be apart.
+  virtual void multiply(const ConstView& x, const ConstView& y, const View& z) = 0;
+  /// x_i = b_i / (f_i + shift) of a diagonal system, and 0 where the divisor is not positive;
+  /// info = the number of these. x may be b. info is one float64.
+  virtual void divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
+                      const View& info) = 0;
   /// result = sum x_i y_i, accumulated in double; also over whole contiguous matrices.
   virtual void dot(const ConstView& x, const ConstView& y, const View& result) = 0;
   /// result = product + shift x - b, what an x leaves of (A + shift I) x = b when product = A x;
@@ -51,6 +57,11 @@ class BlasOperations : public detail::DeviceMemory {
                                      std::int64_t leading_dimension, ElementType type) const = 0;
   /// b = A^-1 b with the factor that `potrf` left in that triangle; b (n).
   virtual void potrs(Triangle triangle, const ConstView& factor, const View& b) = 0;
+  /// From a factor that `potrf` left in the upper triangle of `factor`, U^T U = A + shift I, and
+  /// the diagonal of A: result[0] = min_i U_ii^2 / (A_ii + shift), the smallest pivot as a share of
+  /// its diagonal element, and result[1] = min_i U_ii^2; float64 (2). NaN where a pivot is.
+  virtual void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
+                               const View& result) = 0;
   /// A_ii += value.
   virtual void add_to_diagonal(Scalar value, const View& A) = 0;
   /// d_i = A_ii.

@@ -58,10 +58,11 @@ class RowOperations {
   virtual ~RowOperations() = default;
 
   // Rows of S. Float rows with double results are the mixed form.
-  /// scale_n = factor sqrt(w_n), rhs_n = sqrt(w_n) c_n, in float64; weights and coefficients each
-  /// of a type of its own. Without `weights` w_n = uniform, without `coefficients` c_n = 1.
+  /// scale_n = factor sqrt(w_n), rhs_n = sqrt(w_n) (c_n - reference), in float64; weights and
+  /// coefficients each of a type of its own. Without `weights` w_n = uniform, without
+  /// `coefficients` c_n = 1.
   virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
-                           double factor, const View& scale, const View& rhs) = 0;
+                           Scalar reference, double factor, const View& scale, const View& rhs) = 0;
   /// K = S S^T, lower triangle; K (N, N) of the rows' type, or double over float rows.
   virtual void gram(const RowBatch& rows, const View& K, Scratch scratch) = 0;
   /// z = S v; v (P), z (N): of the rows' type, or both double over float rows. z = 0 without

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "backend/types.hpp"
-#include "kernels/formulas/step_scalars.hpp"
+#include "kernels/formulas/scalar_formulas.hpp"
 #include "kernels/formulas/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 
@@ -29,13 +29,13 @@ class StepOperations {
   virtual void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
                     std::int64_t step, const View& mean, const View& square, const View& theta) = 0;
 
-  // Scalars of a solve and a step.
-  /// Runs one of the formulas of kernels/formulas/step_scalars.hpp on the scalars of a solve or a
-  /// step.
-  virtual void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
-                              const View& scalars) = 0;
-  /// Copies the scalars to slots[(step - 1) % count] in memory that the host reads without a call.
-  virtual void publish(const ConstView& scalars, const View& slots) = 0;
+  /// Runs one of the formulas of kernels/formulas/scalar_formulas.hpp, whose addresses are of this
+  /// device's memory.
+  virtual void evaluate(const ScalarFormula& formula) = 0;
+  /// Copies a record (n) float64, whose first number k >= 1 says which it is, to
+  /// slots[(k - 1) % count], slots (count, n) in memory that the host reads without a call; the
+  /// first number is written last.
+  virtual void publish(const ConstView& record, const View& slots) = 0;
 };
 
 }  // namespace natgrad
