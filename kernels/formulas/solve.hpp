@@ -141,7 +141,7 @@ struct PullToZero {
   const DampingState* damping;
   double* factor;
 
-  NATGRAD_FORMULA void operator()() const { *factor = -damping->l2 * solve->inverse_shift; }
+  NATGRAD_FORMULA void operator()() const { *factor = solve->shift > 0 ? -damping->l2 / solve->shift : 0; }
 };
 
 /// factor = decay times the shift: SPRING's part of a right-hand side of P numbers.
@@ -264,6 +264,10 @@ struct JudgeSolve {
     // Rows that do not vary leave a rounding error of either sign when they are centred.
     if (s.quadratic_form < 0) s.quadratic_form = 0;
     s.error_bound = solve_bound() + rounding;
+    if (bound == BoundRule::parameter_space) {
+      // |d|^2 is 0 where d^T F d was taken from the rows.
+      s.quadratic_error = 4 * epsilon * matrix_norm() * s.direction_square;
+    }
     if (s.matrix_finite == 0 || !is_finite(s.rhs_square)) {
       s.outcome = outcome_not_finite;
     } else if (is_singular()) {

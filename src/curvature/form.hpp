@@ -21,14 +21,14 @@ struct FormRequest {
   ElementType gram = ElementType::float32;  // of K and its factor
 };
 
-/// The sum of what the blocks' Gram costs for every entry of K.
-double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows);
+/// The sum of what the uses' Gram costs for every entry of K.
+double gram_operations(std::span<const LayerUse> uses, std::int64_t rows);
 
-/// The form of a damped solve: as asked for; at damping 0 primal when P <= N; else the one with
-/// fewer operations,
+/// The form of a damped solve: as asked for; at damping 0 primal when P <= N; primal when P < N,
+/// because K is singular then; else the one with fewer operations,
 ///   dual    N^2 (operations of the Gram) + N^3 / 3, those in double twice
-///   primal  N P^2 + P^3 / 3, in double: twice for float rows,
-/// unless its matrices take more than four times the memory of the other's.
+///   primal  N P^2 + P^3 / 3, in double: twice for float rows.
+/// A form whose matrices take more than four times the memory of the other's is not taken.
 Form choose_form(const FormRequest& request);
 
 }  // namespace natgrad::detail

@@ -1,12 +1,12 @@
-#include "fisher/form.hpp"
+#include "curvature/form.hpp"
 
 #include "scores/gram_way.hpp"
 
 namespace natgrad::detail {
 
-double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows) {
+double gram_operations(std::span<const LayerUse> uses, std::int64_t rows) {
   double sum = 0;
-  for (const LayerUse& block : blocks) sum += gram_operations(block, rows);
+  for (const LayerUse& use : uses) sum += gram_operations(use, rows);
   return sum;
 }
 
@@ -25,8 +25,11 @@ Form choose_form(const FormRequest& request) {
   const double primal_memory =
       (p * p + p * static_cast<double>(request.tile_rows)) * sizeof(double);
   constexpr double most = 4;
-  if (primal_time <= dual_time)
+  // K of more rows than parameters is singular, and only the damping carries its solve.
+  const bool singular = request.rows > request.parameters;
+  if (primal_time <= dual_time || singular) {
     return primal_memory > most * dual_memory ? Form::dual : Form::primal;
+  }
   return dual_memory > most * primal_memory ? Form::primal : Form::dual;
 }
 
