@@ -3,13 +3,18 @@
 #include "backend/backend.hpp"
 #include "core/arena.hpp"
 #include "kernels/formulas/solve.hpp"
+#include "natgrad/context.hpp"
 #include "natgrad/scores.hpp"
+#include "natgrad/structure.hpp"
 #include "natgrad/types.hpp"
 #include "scores/score_set.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace natgrad::detail {
 
@@ -39,7 +44,7 @@ struct BatchShape {
   bool measures = false;        // `measure` will be asked for another vector than d
   bool damped = true;           // lambda + eta > 0
   double l2 = 0;                // eta
-  std::span<const ParameterTensor> tensors = {};  // all of the P numbers, where eta > 0
+  std::span<const ParameterTensor> tensors = {};  // all of the P numbers
 };
 
 /// Where a curvature takes its memory from. Each is run without memory to count.
@@ -71,6 +76,10 @@ struct RightHandSide {
 
 /// What is fixed when an optimizer or a Fisher matrix is built.
 struct CurvatureOptions {
+  Structure structure = Structure::full;
+  /// Block diagonal: the tensors of each block by their places in `BatchShape::tensors`; none:
+  /// those that one use of a layer names together, and each tensor that no use names alone.
+  std::vector<std::vector<std::size_t>> groups = {};
   Form form = Form::automatic;
   ElementType type = ElementType::float32;  // of the parameters and their rows
   std::optional<ElementType> gram_type = {};
@@ -123,6 +132,9 @@ class Curvature {
   /// Drops the rows that were accumulated; keeps their memory.
   virtual void forget() = 0;
 };
+
+/// The curvature of the structure that the options ask for.
+std::unique_ptr<Curvature> make_curvature(const Context& context, const CurvatureOptions& options);
 
 /// One field of a struct of doubles on the device as an operand.
 template <class Struct>

@@ -8,8 +8,7 @@ namespace natgrad::detail {
 ExactCurvature::ExactCurvature(const Context& context, const CurvatureOptions& options)
     : backend_(context.state().backend()),
       options_(options),
-      parameter_space_(
-          std::make_unique<ParameterSpace>(context.state().backend(), options)),
+      parameter_space_(std::make_unique<ParameterSpace>(context.state().backend(), options)),
       sample_space_(std::make_unique<SampleSpace>(context, options)) {}
 
 Curvature& ExactCurvature::chosen() const {
@@ -19,15 +18,15 @@ Curvature& ExactCurvature::chosen() const {
 
 Form ExactCurvature::form_of(const BatchShape& shape) const {
   const bool centred = shape.centering != Centering::none;
-  return choose_form({.form = options_.form,
-                      .damped = shape.damped,
-                      .rows = shape.batch_rows,
-                      .parameters = shape.parameters,
-                      .gram_operations = gram_operations(shape.uses, shape.rows),
-                      .tile_rows = std::min(options_.tile_rows, shape.rows),
-                      .type = options_.type,
-                      .gram = centred ? ElementType::float64
-                                      : options_.gram_type.value_or(options_.type)});
+  return choose_form(
+      {.form = options_.form,
+       .damped = shape.damped,
+       .rows = shape.batch_rows,
+       .parameters = shape.parameters,
+       .gram_operations = gram_operations(shape.uses, shape.rows),
+       .tile_rows = std::min(options_.tile_rows, shape.rows),
+       .type = options_.type,
+       .gram = centred ? ElementType::float64 : options_.gram_type.value_or(options_.type)});
 }
 
 void ExactCurvature::layout(const CurvatureMemory& memory, const BatchShape& shape) {

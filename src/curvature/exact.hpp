@@ -4,6 +4,8 @@
 #include "curvature/parameter_space.hpp"
 #include "curvature/sample_space.hpp"
 
+#include <memory>
+
 namespace natgrad::detail {
 
 /// The whole matrix, in the space that is cheaper for the batch (see `choose_form`). A batch in

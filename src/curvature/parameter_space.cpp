@@ -79,7 +79,7 @@ void ParameterSpace::load_centred_rows(const RowInput& rows, const RowBatch& bat
     backend_.fill(set.scale, scalar_);
     const View row(sums_.first_row.as<double>(), {1, shape_.parameters},
                    {.device = sums_.first_row.device()});
-    backend_.materialize({batch.uses, scalar_}, 0, row);
+    backend_.materialize({batch.blocks, scalar_}, 0, row);
   }
   backend_.row_scaling(set.weights, 1.0 / static_cast<double>(rows.set.batch_samples()),
                        set.coefficients, reference, 1, roots_, rhs_rows_);
@@ -98,8 +98,8 @@ void ParameterSpace::accumulate_tile(const RowBatch& batch, std::int64_t first, 
     backend_.gemm(Transpose::no, Transpose::no, -1, u, row, 1, part);
     backend_.gemm(Transpose::yes, Transpose::no, 1, part, u, beta, sums_.mean);
     if (shape_.centering == Centering::rows) {
-      backend_.gemm(Transpose::yes, Transpose::no, 1, part, rhs_rows_.row_range(first, count),
-                    beta, sums_.gradient);
+      backend_.gemm(Transpose::yes, Transpose::no, 1, part, rhs_rows_.row_range(first, count), beta,
+                    sums_.gradient);
     }
   }
   backend_.syrk(Triangle::lower, Transpose::yes, 1, part, beta, cholesky_.matrix());
@@ -156,8 +156,7 @@ void ParameterSpace::finish_gradient() {
   backend_.copy(sums_.gradient, cholesky_.rhs());
   if (shape_.centering != Centering::rows) return;
   scale_mean(scratch_);
-  backend_.axpby(scalar(sums_.centering, &CenteringScalars::shift), scratch_, 1.0,
-                 cholesky_.rhs());
+  backend_.axpby(scalar(sums_.centering, &CenteringScalars::shift), scratch_, 1.0, cholesky_.rhs());
 }
 
 void ParameterSpace::solve(const RightHandSide& rhs) {
@@ -220,15 +219,15 @@ void ParameterSpace::to_dense(const View& matrix) {
 
 void ParameterSpace::judge() {
   const bool rounds = options_.type == ElementType::float32;
-  backend_.evaluate(formulas::JudgeSolve{
-      .solve = address<SolveScalars>(scalars()),
-      .centering = centering(),
-      .bound = BoundRule::parameter_space,
-      .mean = mean_rule(),
-      .size = static_cast<double>(shape_.parameters),
-      .epsilon = std::numeric_limits<double>::epsilon(),
-      .rounding = rounds ? std::numeric_limits<float>::epsilon() / 2.0 : 0,
-      .scalar_epsilon = std::numeric_limits<double>::epsilon()});
+  backend_.evaluate(
+      formulas::JudgeSolve{.solve = address<SolveScalars>(scalars()),
+                           .centering = centering(),
+                           .bound = BoundRule::parameter_space,
+                           .mean = mean_rule(),
+                           .size = static_cast<double>(shape_.parameters),
+                           .epsilon = std::numeric_limits<double>::epsilon(),
+                           .rounding = rounds ? std::numeric_limits<float>::epsilon() / 2.0 : 0,
+                           .scalar_epsilon = std::numeric_limits<double>::epsilon()});
 }
 
 }  // namespace natgrad::detail

@@ -190,7 +190,7 @@ void SampleSpace::load_start(const RightHandSide& rhs) {
 
 void SampleSpace::push_through(const RightHandSide& rhs) {
   const bool starts = !start_product_.empty();
-  const ConstView r = !rhs.coefficients.empty()       ? rhs.coefficients
+  const ConstView r = !rhs.coefficients.empty()      ? rhs.coefficients
                       : shape_.phase == Phase::whole ? viewed_rhs_
                                                      : store_.rhs();
   if (starts) load_start(rhs);
@@ -240,9 +240,8 @@ void SampleSpace::center_fisher(const ConstView& r) {
   backend_.dot(r, r, of_centering(&CenteringScalars::weight));
   backend_.dot(r, solution_, of_centering(&CenteringScalars::coefficients));
   backend_.dot(solution_, solution_, field(&SolveScalars::solution_square));
-  backend_.evaluate(
-      formulas::CenterFisher{.solve = address<SolveScalars>(scalars()),
-                             .centering = address<CenteringScalars>(centering_)});
+  backend_.evaluate(formulas::CenterFisher{.solve = address<SolveScalars>(scalars()),
+                                           .centering = address<CenteringScalars>(centering_)});
   backend_.axpby(0.0, direction_, of_centering(&CenteringScalars::scale), direction_);
   backend_.axpby(of_centering(&CenteringScalars::shift), solution_, 0.0, product_);
   backend_.project(roots_, product_);

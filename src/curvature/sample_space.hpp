@@ -71,24 +71,24 @@ class SampleSpace final : public Curvature {
   bool assembled_ = false;     // K is of the rows there are
   bool roots_loaded_ = false;  // since the last layout
   const DampingState* damping_ = nullptr;
-  RowBatch viewed_;          // rows of one call
-  ConstView viewed_rhs_;     // r (N) float64
+  RowBatch viewed_;       // rows of one call
+  ConstView viewed_rhs_;  // r (N) float64
 
-  View rhs_;            // r or S g (N): the right-hand side
-  View solution_;       // y or t (N)
-  View product_;        // S d (N)
-  View residual_;       // (N)
-  View start_;          // refined: m (P)
-  View start_product_;  // S m (N)
-  View gradient_;       // g (P) where it is given
-  View direction_;      // d (P)
-  View result_;         // d (P) of the parameters' type
-  View roots_;          // u (N), where anything is centred
-  View centering_;      // a CenteringScalars
-  View scalar_;         // one element
-  View measured_;        // v (P) float64, as is the next
+  View rhs_;               // r or S g (N): the right-hand side
+  View solution_;          // y or t (N)
+  View product_;           // S d (N)
+  View residual_;          // (N)
+  View start_;             // refined: m (P)
+  View start_product_;     // S m (N)
+  View gradient_;          // g (P) where it is given
+  View direction_;         // d (P)
+  View result_;            // d (P) of the parameters' type
+  View roots_;             // u (N), where anything is centred
+  View centering_;         // a CenteringScalars
+  View scalar_;            // one element
+  View measured_;          // v (P) float64, as is the next
   View measured_product_;  // S v (N)
-  Scratch work_;        // of row operations
+  Scratch work_;           // of row operations
 };
 
 }  // namespace natgrad::detail

@@ -2,7 +2,7 @@
 
 #include "fisher/accumulation.hpp"
 #include "fisher/damped_system.hpp"
-#include "fisher/row_store.hpp"
+#include "scores/row_store.hpp"
 #include "fisher/solver.hpp"
 #include "natgrad/fisher_matrix.hpp"
 #include "scores/score_set.hpp"

@@ -1,6 +1,6 @@
 #include "natgrad/fisher_matrix.hpp"
 
-#include "fisher/form.hpp"
+#include "curvature/form.hpp"
 #include "support/device.hpp"
 #include "support/direction_bound.hpp"
 #include "support/layered_batch.hpp"

@@ -1,4 +1,4 @@
-#include "fisher/row_store.hpp"
+#include "scores/row_store.hpp"
 
 #include "core/context_state.hpp"
 #include "core/message.hpp"
