@@ -5,6 +5,7 @@
 #include "natgrad/export.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
+#include "natgrad/structure.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
@@ -23,6 +24,7 @@ struct Coefficients {
 /// How one solve went.
 struct SolveReport {
   Outcome outcome = Outcome::accepted;  ///< never `rejected`
+  Structure structure = Structure::full;
   Form form = Form::dual;
   double damping = 0;  ///< lambda as used
   /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "natgrad/export.hpp"
 #include "natgrad/parameters.hpp"
 
 #include <cstdint>
@@ -14,6 +15,8 @@ enum class Structure : std::uint8_t {
                    ///< out
   diagonal,        ///< its diagonal
 };
+
+NATGRAD_EXPORT const char* to_string(Structure structure);
 
 /// Parameters whose products a block-diagonal matrix keeps: every segment stands in exactly one
 /// group, and no group is empty.

@@ -1,4 +1,4 @@
-#include "optimizer/active.hpp"
+#include "optimizer/active_parameters.hpp"
 
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
@@ -32,7 +32,8 @@ void check_segments(const std::vector<SegmentFactor>& factors, int segments, con
 
 }  // namespace
 
-Active::Active(const Parameters& parameters, const NaturalGradient::Options& options)
+ActiveParameters::ActiveParameters(const Parameters& parameters,
+                                   const NaturalGradient::Options& options)
     : parameters_(parameters), total_(parameters.size()) {
   check_segments(options.rate_factors, parameters.segments(), ".rate_factors");
   check_segments(options.weight_decay_factors, parameters.segments(), ".weight_decay_factors");
@@ -45,6 +46,7 @@ Active::Active(const Parameters& parameters, const NaturalGradient::Options& opt
     }
     offsets_.push_back(size_);
     tensors_.push_back({.segment = segment, .offset = size_, .rate = rate});
+    places_.push_back({.theta = parameters.tensor(segment), .offset = size_});
     updates_.push_back({.theta = parameters.tensor(segment),
                         .d = {},
                         .decay = factor_of(options.weight_decay_factors, segment)});
@@ -54,13 +56,13 @@ Active::Active(const Parameters& parameters, const NaturalGradient::Options& opt
   if (size_ == 0) throw ArgumentError("optimizer: .rate_factors freeze every parameter");
 }
 
-View Active::part(const Tensor& tensor, const View& array) const {
+View ActiveParameters::part(const Tensor& tensor, const View& array) const {
   auto* start = static_cast<std::byte*>(array.data()) + tensor.offset * size_of(array.type());
   return {
       start, array.type(), parameters_.tensor(tensor.segment).shape(), {.device = array.device()}};
 }
 
-std::int64_t Active::moved(std::int64_t offset) const {
+std::int64_t ActiveParameters::moved(std::int64_t offset) const {
   if (offset < 0) return -1;
   for (int i = 0; i < parameters_.segments(); ++i) {
     if (parameters_.offset({i}) == offset) return offsets_[static_cast<std::size_t>(i)];
@@ -69,7 +71,7 @@ std::int64_t Active::moved(std::int64_t offset) const {
 }
 
 /// A dense block is one block for every run of tensors that are not frozen.
-void Active::add_dense(const LayerUse& block, std::vector<LayerUse>& own) const {
+void ActiveParameters::add_dense(const LayerUse& block, std::vector<LayerUse>& own) const {
   const ConstView& rows = block.output_score;
   std::int64_t first = 0;  // of the run, among all numbers
   std::int64_t offset = 0;
@@ -101,18 +103,19 @@ void Active::add_dense(const LayerUse& block, std::vector<LayerUse>& own) const 
   flush();
 }
 
-std::span<const UpdatedTensor> Active::updates(const View& step) {
+std::span<const UpdatedTensor> ActiveParameters::updates(const View& step) {
   for (std::size_t i = 0; i < tensors_.size(); ++i) updates_[i].d = part(tensors_[i], step);
   return updates_;
 }
 
-std::span<const LayerUse> Active::blocks(const ScoreSet& rows, std::vector<LayerUse>& own) const {
+std::span<const LayerUse> ActiveParameters::uses(const ScoreSet& rows,
+                                                 std::vector<LayerUse>& active_uses) const {
   const auto all = rows.blocks().blocks;
   if (!frozen()) return all;
-  own.clear();
+  active_uses.clear();
   for (const LayerUse& block : all) {
     if (rows.dense()) {
-      add_dense(block, own);
+      add_dense(block, active_uses);
       continue;
     }
     LayerUse moving = block;
@@ -124,23 +127,42 @@ std::span<const LayerUse> Active::blocks(const ScoreSet& rows, std::vector<Layer
       moving.input = {};
     }
     if (moving.weight_offset < 0 && moving.bias_offset < 0) continue;
-    own.push_back(moving);
-    choose_gram_way(own, rows.size());
+    active_uses.push_back(moving);
+    choose_gram_way(active_uses, rows.size());
   }
-  return own;
+  return active_uses;
 }
 
-void Active::gather(Backend& backend, double a, const ConstView& from, double b,
-                    const View& to) const {
+void ActiveParameters::axpby(Backend& backend, double a, const ConstView& from, double b,
+                             const View& to) const {
   if (!frozen()) return backend.axpby(a, from, b, to);
   for (const Tensor& tensor : tensors_) {
     backend.axpby(a, parameters_.part(tensor.segment, from), b, part(tensor, to));
   }
 }
 
-void Active::add_parameters(Backend& backend, Scalar a, const View& to) const {
+View ActiveParameters::scale(Backend& backend, const View& direction, const View& scaled) const {
+  if (!scaled_) return direction;
+  backend.copy(direction, scaled);
   for (const Tensor& tensor : tensors_) {
-    backend.axpby(a, parameters_.tensor(tensor.segment), 1.0, part(tensor, to));
+    if (tensor.rate == 1) continue;
+    const View part = this->part(tensor, scaled);
+    backend.axpby(0.0, part, tensor.rate, part);
+  }
+  return scaled;
+}
+
+std::vector<Segment> ActiveParameters::segments() const {
+  std::vector<Segment> segments;
+  for (const Tensor& tensor : tensors_) segments.push_back(tensor.segment);
+  return segments;
+}
+
+void ActiveParameters::scatter(Backend& backend, const View& from, const View& to) const {
+  if (!frozen()) return backend.copy(from, to);
+  backend.fill(0, to);
+  for (const Tensor& tensor : tensors_) {
+    backend.copy(part(tensor, from), parameters_.part(tensor.segment, to));
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "curvature/curvature.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/parameters.hpp"
 #include "scores/score_set.hpp"
@@ -11,9 +12,9 @@
 
 namespace natgrad::detail {
 
-/// The tensors that an optimizer moves, and their place in its own arrays, in which frozen ones
-/// have none: S, K, P, directions and momentum are of these alone.
-class Active {
+/// The tensors that an optimizer moves, and their places among the P numbers of S, d, g and
+/// momentum, in which frozen tensors have none.
+class ActiveParameters {
  public:
   struct Tensor {
     Segment segment;
@@ -22,7 +23,7 @@ class Active {
   };
 
   /// Throws `ArgumentError` for a factor of a segment that does not exist, or when all are frozen.
-  Active(const Parameters& parameters, const NaturalGradient::Options& options);
+  ActiveParameters(const Parameters& parameters, const NaturalGradient::Options& options);
 
   const std::vector<Tensor>& tensors() const { return tensors_; }
   std::int64_t size() const { return size_; }      // P
@@ -38,12 +39,19 @@ class Active {
 
   /// The rows' blocks without the frozen parameters, in `own` where there are some. Valid until the
   /// rows' next `begin`, and while `own` is.
-  std::span<const LayerUse> blocks(const ScoreSet& rows, std::vector<LayerUse>& own) const;
+  std::span<const LayerUse> uses(const ScoreSet& rows, std::vector<LayerUse>& active_uses) const;
 
-  /// to = a from + b to, `from` all numbers of all tensors.
-  void gather(Backend& backend, double a, const ConstView& from, double b, const View& to) const;
-  /// to += a theta.
-  void add_parameters(Backend& backend, Scalar a, const View& to) const;
+  /// Every tensor with its place.
+  std::span<const ParameterTensor> places() const { return places_; }
+
+  /// to = a from + b to; `from` are the numbers of all tensors, frozen ones too.
+  void axpby(Backend& backend, double a, const ConstView& from, double b, const View& to) const;
+  /// `direction` itself, or `scaled` = direction with the tensors' rate factors.
+  View scale(Backend& backend, const View& direction, const View& scaled) const;
+  /// The segments of the tensors, in their order.
+  std::vector<Segment> segments() const;
+  /// The active numbers into an array of all, with 0 for what is frozen.
+  void scatter(Backend& backend, const View& from, const View& to) const;
 
  private:
   std::int64_t moved(std::int64_t offset) const;
@@ -51,8 +59,9 @@ class Active {
 
   Parameters parameters_;
   std::vector<Tensor> tensors_;
-  std::vector<UpdatedTensor> updates_;  // one a tensor
-  std::vector<std::int64_t> offsets_;   // of every segment, -1 where frozen
+  std::vector<UpdatedTensor> updates_;   // one a tensor
+  std::vector<ParameterTensor> places_;  // likewise
+  std::vector<std::int64_t> offsets_;    // of every segment, -1 where frozen
   std::int64_t size_ = 0;
   std::int64_t total_ = 0;
   bool scaled_ = false;
