@@ -1,8 +1,10 @@
-# BLAS with its C interface, LAPACK, OpenMP, Random123 (headers only). What belongs to the binaries
-# alone is found where they are built.
+# BLAS with its C interface, LAPACK, OpenMP; Random123 and nlohmann-json, of which there are headers
+# only, so that a program that links the library needs neither. What belongs to the binaries alone is
+# found where they are built.
 find_package(Threads REQUIRED)
 find_package(BLAS REQUIRED)
 find_package(LAPACK REQUIRED)
+find_package(nlohmann_json 3.9 REQUIRED GLOBAL)
 
 # Thread Sanitizer does not see libgomp's synchronization: every parallel loop would be a report.
 if(NOT NATGRAD_SANITIZE STREQUAL "thread")
