@@ -39,11 +39,12 @@ struct BatchShape {
   std::int64_t parameters = 0;  // P
   Phase phase = Phase::whole;
   Centering centering = Centering::none;
-  bool gradient_given = false;  // g is P numbers; else S^T r of these rows
-  bool has_previous = false;    // the solve starts from a previous direction (SPRING)
-  bool measures = false;        // `measure` will be asked for another vector than d
-  bool damped = true;           // lambda + eta > 0
-  double l2 = 0;                // eta
+  bool gradient_given = false;      // g is P numbers; else S^T r of these rows
+  bool coefficients_given = false;  // a solve brings coefficients of its own
+  bool has_previous = false;        // the solve starts from a previous direction (SPRING)
+  bool measures = false;            // `measure` will be asked for another vector than d
+  bool damped = true;               // lambda + eta > 0
+  double l2 = 0;                    // eta
   std::span<const ParameterTensor> tensors = {};  // all of the P numbers
 };
 
@@ -69,7 +70,7 @@ enum class Lifetime : std::uint8_t {
 /// The right-hand side of (F + shift I) (d - m) = g - F m, m = decay `previous` - (eta / shift)
 /// theta. g is S^T r, or what `Curvature::gradient` holds where the shape says that it is given.
 struct RightHandSide {
-  ConstView coefficients = {};  // r (N) float64 in place of the rows' own; sample space only
+  ConstView coefficients = {};  // c (N) in place of the rows' own; sample space only
   ConstView previous = {};      // (P) of the parameters' type
   double decay = 0;
 };
@@ -115,7 +116,8 @@ class Curvature {
   virtual void solve(const RightHandSide& rhs) = 0;
   /// d (P) of the parameters' type. The caller may change it in place.
   virtual View direction() const = 0;
-  /// Replaces d^T F d in the scalars by that of v (P) of the parameters' type.
+  /// Replaces d^T F d in the scalars by that of v (P) of the parameters' type, after a `layout`
+  /// with `measures`.
   virtual void measure(const ConstView& v) = 0;
   /// Residual, error bound and outcome of the solve, into the scalars.
   virtual void judge() = 0;
@@ -125,6 +127,8 @@ class Curvature {
   virtual Form form() const = 0;
   /// F v, both P contiguous numbers of the parameters' type, after a `layout` with `measures`.
   virtual void apply(const ConstView& v, const View& product) = 0;
+  /// result = v^T F v, v (P) of the parameters' type, after a `layout` with `measures`.
+  virtual void quadratic_form(const ConstView& v, const View& result) = 0;
   /// The diagonal (P) of F, and F as a full (P, P) array; both take the arena's scratch, so that a
   /// `layout` comes before the next solve.
   virtual void diagonal(const View& diagonal) = 0;

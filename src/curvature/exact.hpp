@@ -28,6 +28,9 @@ class ExactCurvature final : public Curvature {
   Form form() const override { return form_; }
   void forget() override;
   void apply(const ConstView& v, const View& Fv) override { chosen().apply(v, Fv); }
+  void quadratic_form(const ConstView& v, const View& result) override {
+    chosen().quadratic_form(v, result);
+  }
   void diagonal(const View& diagonal) override { chosen().diagonal(diagonal); }
   void to_dense(const View& matrix) override { chosen().to_dense(matrix); }
 

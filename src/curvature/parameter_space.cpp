@@ -191,9 +191,7 @@ void ParameterSpace::measure_given_gradient() {
 }
 
 void ParameterSpace::measure(const ConstView& v) {
-  backend_.copy(v, scratch_);
-  backend_.symv(Triangle::lower, cholesky_.matrix(), scratch_, cholesky_.product());
-  backend_.dot(scratch_, cholesky_.product(), cholesky_.field(&SolveScalars::quadratic_form));
+  quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));
   backend_.dot(scratch_, scratch_, cholesky_.field(&SolveScalars::direction_square));
 }
 
@@ -202,6 +200,13 @@ void ParameterSpace::apply(const ConstView& v, const View& product) {
   backend_.copy(v, scratch_);
   backend_.symv(Triangle::lower, F, scratch_, cholesky_.product());
   backend_.copy(cholesky_.product(), product);
+}
+
+void ParameterSpace::quadratic_form(const ConstView& v, const View& result) {
+  const View& F = fisher();
+  backend_.copy(v, scratch_);
+  backend_.symv(Triangle::lower, F, scratch_, cholesky_.product());
+  backend_.dot(scratch_, cholesky_.product(), result);
 }
 
 void ParameterSpace::diagonal(const View& diagonal) {

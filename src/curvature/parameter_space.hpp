@@ -33,6 +33,7 @@ class ParameterSpace final : public Curvature {
   Form form() const override { return Form::primal; }
   void forget() override;
   void apply(const ConstView& v, const View& product) override;
+  void quadratic_form(const ConstView& v, const View& result) override;
   void diagonal(const View& diagonal) override;
   void to_dense(const View& matrix) override;
 

@@ -75,11 +75,16 @@ void SampleSpace::layout(const CurvatureMemory& memory, const BatchShape& shape)
   start_product_ = starts ? scratch.take(n, type) : View();
   start_ = starts && refined() ? scratch.take(p, type) : View();
   roots_ = centered ? scratch.take(n, type) : View();
+  given_rhs_ = shape.coefficients_given ? scratch.take(n, ElementType::float64) : View();
+  unused_ = shape.coefficients_given ? scratch.take(n, ElementType::float64) : View();
   scalar_ = scratch.take({1, 1}, ElementType::float64);
   measured_ = shape.measures ? scratch.take(p, ElementType::float64) : View();
   measured_product_ = shape.measures ? scratch.take(n, ElementType::float64) : View();
+  // Of the rows there are; a plan knows their shapes alone.
+  const bool stored = shape.phase == Phase::finish && store_.size() > 0;
+  const std::span<const LayerUse> uses = stored ? store_.blocks().blocks : shape.uses;
   const auto work = [&](ElementType result) {
-    return backend_.rows_scratch(shape.uses, shape.batch_rows, options_.type, result);
+    return backend_.rows_scratch(uses, shape.batch_rows, options_.type, result);
   };
   work_.bytes = std::max(work(gram_type()), work(type));
   if (shape.measures) work_.bytes = std::max(work_.bytes, work(ElementType::float64));
@@ -190,9 +195,11 @@ void SampleSpace::load_start(const RightHandSide& rhs) {
 
 void SampleSpace::push_through(const RightHandSide& rhs) {
   const bool starts = !start_product_.empty();
-  const ConstView r = !rhs.coefficients.empty()      ? rhs.coefficients
-                      : shape_.phase == Phase::whole ? viewed_rhs_
-                                                     : store_.rhs();
+  ConstView r = shape_.phase == Phase::whole ? viewed_rhs_ : store_.rhs();
+  if (!rhs.coefficients.empty()) {
+    backend_.row_scaling(store_.weights(), 0, rhs.coefficients, 0.0, 1, unused_, given_rhs_);
+    r = given_rhs_;
+  }
   if (starts) load_start(rhs);
   backend_.copy(r, rhs_);
   if (starts) {
@@ -258,8 +265,12 @@ void SampleSpace::solve(const RightHandSide& rhs) {
   if (direction_.data() != result_.data()) backend_.copy(direction_, result_);
 }
 
-/// In double, because v may be long where the rows do not see it.
 void SampleSpace::measure(const ConstView& v) {
+  quadratic_form(v, field(&SolveScalars::quadratic_form));
+}
+
+/// In double, because v may be long where the rows do not see it.
+void SampleSpace::quadratic_form(const ConstView& v, const View& result) {
   load_roots();
   backend_.copy(v, measured_);
   RowBatch strict = rows();
@@ -269,7 +280,7 @@ void SampleSpace::measure(const ConstView& v) {
     // The projection takes both vectors of one type; u is double where anything is centred.
     backend_.project(roots_, measured_product_);
   }
-  backend_.dot(measured_product_, measured_product_, field(&SolveScalars::quadratic_form));
+  backend_.dot(measured_product_, measured_product_, result);
 }
 
 void SampleSpace::apply(const ConstView& v, const View& product) {

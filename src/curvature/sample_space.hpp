@@ -34,6 +34,7 @@ class SampleSpace final : public Curvature {
   Form form() const override { return Form::dual; }
   void forget() override;
   void apply(const ConstView& v, const View& product) override;
+  void quadratic_form(const ConstView& v, const View& result) override;
   void diagonal(const View& diagonal) override;
   void to_dense(const View& matrix) override;
 
@@ -85,6 +86,8 @@ class SampleSpace final : public Curvature {
   View result_;            // d (P) of the parameters' type
   View roots_;             // u (N), where anything is centred
   View centering_;         // a CenteringScalars
+  View given_rhs_;         // r (N) float64 of coefficients that a solve brings
+  View unused_;            // (N) float64
   View scalar_;            // one element
   View measured_;          // v (P) float64, as is the next
   View measured_product_;  // S v (N)

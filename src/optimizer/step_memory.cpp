@@ -79,7 +79,9 @@ std::int64_t StepMemory::kept_bytes(Curvature& curvature, const StepShape& shape
 }
 
 const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepShape& shape) {
-  if (counted_.scratch > 0 && same_numbers(counted_.batch, shape.batch) &&
+  // The solve of parts depends on the rows that the curvature has kept.
+  const bool may_know = shape.batch.phase != Phase::finish;
+  if (may_know && counted_.scratch > 0 && same_numbers(counted_.batch, shape.batch) &&
       counted_.scaled == shape.scaled && counted_.gradient_rows == shape.gradient_rows &&
       same_shapes(counted_.uses, shape.batch.uses) &&
       same_shapes(counted_.gradient_uses, shape.gradient_uses)) {
