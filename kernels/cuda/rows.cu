@@ -47,15 +47,17 @@ struct ScaleAndRhs {
   Elements elements;
   Numbers weights;
   Numbers coefficients;
+  DeviceScalar reference;
   double factor;
   double* scale;
   double* rhs;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const double origin = reference.value();
     elements.for_each(thread, [&](std::int64_t, std::int64_t n) {
       const double root = std::sqrt(weights(n));
       scale[n] = factor * root;
-      rhs[n] = root * coefficients(n);
+      rhs[n] = root * (coefficients(n) - origin);
     });
   }
 };
@@ -276,11 +278,12 @@ void launch_row_products(Stream stream, const RowFactors<Row>& rows,
 }  // namespace
 
 void row_scaling(Stream stream, const ConstView& weights, double uniform,
-                 const ConstView& coefficients, double factor, const View& scale, const View& rhs) {
+                 const ConstView& coefficients, DeviceScalar reference, double factor,
+                 const View& scale, const View& rhs) {
   const Elements elements{1, scale.rows()};
   launch_over(stream, elements,
-              ScaleAndRhs{elements, Numbers(weights, uniform), Numbers(coefficients, 1), factor,
-                          scale.as<double>(), rhs.as<double>()});
+              ScaleAndRhs{elements, Numbers(weights, uniform), Numbers(coefficients, 1), reference,
+                          factor, scale.as<double>(), rhs.as<double>()});
 }
 
 template <class Row, class Result>

@@ -93,7 +93,7 @@ enum class BoundRule : std::uint8_t {
 
 namespace formulas {
 
-// Numeric values of Outcome, which device code cannot name; outcome.hpp on the host ties them.
+// Numeric values of Outcome, which device code cannot name; scalar_formulas.hpp ties them.
 inline constexpr double outcome_accepted = 0;
 inline constexpr double outcome_rejected = 1;
 inline constexpr double outcome_not_finite = 2;
@@ -288,8 +288,9 @@ struct AddBlock {
   SolveScalars* sum;
   bool first;
 
+  /// NaN, once there, stays.
   NATGRAD_FORMULA static void keep_larger(double x, double& y) {
-    if (!(x <= y)) y = x;
+    if (!(x <= y) && y == y) y = x;
   }
 
   NATGRAD_FORMULA void operator()() const {

@@ -26,10 +26,11 @@ class BlasOperations : public detail::DeviceMemory {
   // Vectors and elementwise work; also over matrices of one shape.
   /// y = a x + b y; b = 0 ignores what y held. x may be of the other T.
   virtual void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) = 0;
-  /// z_i = x_i y_i, also over whole contiguous matrices; z may be x or y. Rows may be apart.
+  /// z_i = x_i y_i, also over matrices of one shape; z may be x or y. x and y are of one T, z of
+  /// the same or double.
   virtual void multiply(const ConstView& x, const ConstView& y, const View& z) = 0;
-  /// x_i = b_i / (f_i + shift) of a diagonal system, and 0 where the divisor is not positive;
-  /// info = the number of these. x may be b. info is one float64.
+  /// x_i = b_i / (f_i + shift) of a diagonal system, and 0 where the divisor is not positive or
+  /// NaN; info = the number of these. Vectors of one T; x may be b. info is one float64.
   virtual void divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
                       const View& info) = 0;
   /// result = sum x_i y_i, accumulated in double; also over whole contiguous matrices.
@@ -59,7 +60,9 @@ class BlasOperations : public detail::DeviceMemory {
   virtual void potrs(Triangle triangle, const ConstView& factor, const View& b) = 0;
   /// From a factor that `potrf` left in the upper triangle of `factor`, U^T U = A + shift I, and
   /// the diagonal of A: result[0] = min_i U_ii^2 / (A_ii + shift), the smallest pivot as a share of
-  /// its diagonal element, and result[1] = min_i U_ii^2; float64 (2). NaN where a pivot is.
+  /// its diagonal element, and result[1] = min_i U_ii^2; float64 (2), computed in double.
+  /// NaN where one of these numbers is, infinite for n = 0. Of both matrices only the diagonal is
+  /// read.
   virtual void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
                                const View& result) = 0;
   /// A_ii += value.

@@ -98,8 +98,8 @@ void ScoreSet::begin(const RowSet& set) {
   dense_ = false;
   covered_.assign(static_cast<std::size_t>(parameters_.segments()), 0);
   context.state().backend().row_scaling(
-      set_.weights, 1.0 / static_cast<double>(set_.batch_samples), set_.coefficients, set_.scale,
-      scale_.view().row_range(0, set_.samples), rhs_.view().row_range(0, set_.samples));
+      set_.weights, 1.0 / static_cast<double>(set_.batch_samples), set_.coefficients, 0.0,
+      set_.scale, scale_.view().row_range(0, set_.samples), rhs_.view().row_range(0, set_.samples));
 }
 
 void ScoreSet::check_segment(Segment segment, const char* role) const {
