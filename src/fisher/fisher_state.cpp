@@ -4,6 +4,7 @@
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "fisher/form.hpp"
+#include "scores/score_checks.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -142,8 +143,8 @@ void FisherMatrix::State::add(const detail::ScoreSet& rows) {
   } else {
     kept.append(rows, blocks.blocks, capacity);
   }
-  if (samples == 0) has_gradient = true;
-  if (shape.centering == Centering::rows && rows.set().coefficients.empty()) has_gradient = false;
+  if (samples == 0) no_gradient = nullptr;
+  if (const char* reason = detail::missing_gradient(rows)) no_gradient = reason;
   samples += rows.size();
   shape.rows = samples;
   assembled = factorized = false;
@@ -172,10 +173,7 @@ void FisherMatrix::State::require_gradient(const Coefficients& coefficients) con
         "solve: .centering = Centering::fisher_only goes with maximum likelihood, without "
         "coefficients");
   }
-  if (given || has_gradient) return;
-  throw ArgumentError(
-      "solve: centred rows of maximum likelihood (no .coefficients) have the gradient 0; give "
-      "coefficients, or .centering = Centering::fisher_only");
+  if (!given && no_gradient != nullptr) throw ArgumentError(message("solve: ", no_gradient));
 }
 
 void FisherMatrix::State::upload_damping() {

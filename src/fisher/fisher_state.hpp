@@ -2,9 +2,9 @@
 
 #include "fisher/accumulation.hpp"
 #include "fisher/damped_system.hpp"
-#include "fisher/row_store.hpp"
 #include "fisher/solver.hpp"
 #include "natgrad/fisher_matrix.hpp"
+#include "scores/row_store.hpp"
 #include "scores/score_set.hpp"
 
 #include <cstdint>
@@ -87,7 +87,7 @@ struct FisherMatrix::State {
   detail::SolveShape shape;
   bool assembled = false;  // K is of all rows kept; F is centred
   bool factorized = false;
-  bool has_gradient = true;  // of the rows' own coefficients
+  const char* no_gradient = nullptr;  // why the rows have none
   bool solved = false;
   detail::RowStore kept;  // dual
   Array memory;           // of `storage`

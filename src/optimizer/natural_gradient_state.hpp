@@ -1,6 +1,6 @@
 #pragma once
 
-#include "fisher/row_store.hpp"
+#include "scores/row_store.hpp"
 #include "fisher/solver.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "optimizer/active.hpp"

@@ -3,7 +3,7 @@
 #include "backend/backend.hpp"
 #include "core/arena.hpp"
 #include "fisher/accumulation.hpp"
-#include "fisher/row_store.hpp"
+#include "scores/row_store.hpp"
 #include "fisher/solver.hpp"
 
 #include <cstdint>
