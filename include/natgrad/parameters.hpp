@@ -54,6 +54,7 @@ class NATGRAD_EXPORT Parameters {
  private:
   struct State;
   const State& checked(Segment segment) const;
+  void check_tensor(const std::string& name, const View& tensor) const;
   void require_flat(const char* name, const ConstView& array) const;
   std::shared_ptr<State> state_;
 };

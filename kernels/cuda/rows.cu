@@ -25,10 +25,11 @@ bool packs(const T* data, std::int64_t leading_dimension, std::int64_t columns) 
 struct Numbers {
   const double* doubles;
   const float* floats;
+  std::int64_t stride;
   double otherwise;
 
   Numbers(const ConstView& view, double constant)
-      : doubles(nullptr), floats(nullptr), otherwise(constant) {
+      : doubles(nullptr), floats(nullptr), stride(view.leading_dimension()), otherwise(constant) {
     if (view.empty()) return;
     if (view.type() == ElementType::float64)
       doubles = view.as<double>();
@@ -37,8 +38,8 @@ struct Numbers {
   }
 
   NATGRAD_DEVICE double operator()(std::int64_t n) const {
-    if (doubles != nullptr) return doubles[n];
-    return floats != nullptr ? static_cast<double>(floats[n]) : otherwise;
+    if (doubles != nullptr) return doubles[n * stride];
+    return floats != nullptr ? static_cast<double>(floats[n * stride]) : otherwise;
   }
 };
 

@@ -4,6 +4,7 @@
 #include "natgrad/array.hpp"
 #include "natgrad/error.hpp"
 
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -90,6 +91,15 @@ inline void require_operand(const Operand& name, const ConstView& view, Shape sh
   require_contiguous(name, view, memory);
   require_type(name, view, type);
   require_shape(name, view, shape);
+}
+
+/// One number a row, (n, 1) of any leading dimension, of the parameters' type or float64: weights
+/// and coefficients, which are read once a set of rows and may need more digits than the rows.
+inline void require_column(const Operand& name, const ConstView& view, std::int64_t rows,
+                           ElementType type, const DeviceMemory& memory) {
+  require_given(name, view, memory);
+  if (view.type() != ElementType::float64) require_type(name, view, type);
+  require_shape(name, view, {rows, 1});
 }
 
 }  // namespace natgrad::detail

@@ -4,6 +4,7 @@
 #include "core/message.hpp"
 #include "curvature/groups.hpp"
 #include "natgrad/error.hpp"
+#include "scores/score_checks.hpp"
 
 #include <utility>
 
@@ -110,7 +111,7 @@ void FisherMatrix::State::begin(const detail::ScoreSet& rows) {
   if (size != parameters.size()) make_curvature();
   capacity = options.samples > 0 ? options.samples : rows.batch_samples();
   centering = rows.centering();
-  has_gradient = true;
+  no_gradient = nullptr;
   if (!scalar_memory_.empty()) return;
   detail::Carver count;
   const Scalars counted(count);
@@ -148,7 +149,7 @@ void FisherMatrix::State::accumulate(const detail::ScoreSet& rows) {
     reset();  // the sums may hold a part of this set
     throw;
   }
-  if (centering == Centering::rows && rows.set().coefficients.empty()) has_gradient = false;
+  if (const char* reason = detail::missing_gradient(rows)) no_gradient = reason;
   samples += rows.size();
   factorized = false;
 }
@@ -223,10 +224,7 @@ void FisherMatrix::State::require_own_gradient(const Coefficients& coefficients)
     }
     return;
   }
-  if (has_gradient) return;
-  throw ArgumentError(
-      "solve: centred rows of maximum likelihood (no .coefficients) have the gradient 0; give "
-      "coefficients, or .centering = Centering::fisher_only");
+  if (no_gradient != nullptr) throw ArgumentError(message("solve: ", no_gradient));
 }
 
 }  // namespace natgrad

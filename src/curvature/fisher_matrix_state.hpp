@@ -50,7 +50,7 @@ struct FisherMatrix::State {
   std::int64_t samples = 0;
   Centering centering = Centering::none;
   bool factorized = false;
-  bool has_gradient = true;  // of the rows' own coefficients
+  const char* no_gradient = nullptr;  // why the rows' coefficients make none
   bool solved = false;
 
  private:

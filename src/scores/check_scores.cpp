@@ -1,11 +1,14 @@
 #include "natgrad/check_scores.hpp"
 
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
 #include "core/message.hpp"
 #include "core/option_errors.hpp"
 #include "kernels/formulas/random.hpp"
 #include "natgrad/error.hpp"
 #include "scores/likelihood_differences.hpp"
+#include "scores/not_finite.hpp"
+#include "scores/score_checks.hpp"
 #include "scores/score_set.hpp"
 
 #include <algorithm>
@@ -176,26 +179,23 @@ std::vector<double> products(const detail::ScoreSet& rows, Points& points, int d
   return host;
 }
 
-}  // namespace
-
-LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_likelihood,
-                             const LikelihoodCheck::Options& options) {
-  const detail::ScoreSet& rows = scores.rows();
-  const Parameters& parameters = scores.parameters();
-  const LikelihoodCheck::Options wanted = checked(options, parameters.type());
-  if (!log_likelihood) throw ArgumentError("check_scores: log_likelihood is empty");
-  rows.require_rows("check_scores", parameters);
-
+LikelihoodCheck compare_with(const detail::ScoreSet& rows, const LogLikelihood& log_likelihood,
+                             const LikelihoodCheck::Options& wanted) {
+  const Parameters& parameters = rows.parameters();
   LikelihoodDifferences data{.rows = static_cast<std::size_t>(rows.size()),
                              .directions = static_cast<std::size_t>(wanted.directions),
                              .step = wanted.step,
-                             .tolerance = wanted.tolerance,
-                             .uncovered = rows.uncovered()};
+                             .tolerance = wanted.tolerance};
   data.above.resize(data.rows * data.directions);
   data.below.resize(data.rows * data.directions);
   data.centre.resize(data.rows);
+  data.again.resize(data.rows);
   Points points(parameters, wanted.seed, wanted.step);
   data.products = products(rows, points, wanted.directions);
+  // What is wrong with the rows is looked for before log p may overwrite them.
+  std::vector<std::string> remarks = {detail::describe_bad_columns(rows)};
+  const bool finite = std::ranges::all_of(data.products, [](double x) { return std::isfinite(x); });
+  if (!finite) remarks.push_back(detail::describe_bad_factors(rows));
 
   const Array log_p = parameters.context().array({rows.size(), 1}, ElementType::float64);
   Backend& backend = parameters.context().state().backend();
@@ -204,6 +204,9 @@ LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_like
     log_likelihood(log_p);
     backend.download(log_p, host);
   };
+  // The two calls at the parameters as they are stand as far apart as they can: what drifts from
+  // call to call shows as well as what is random.
+  evaluate(data.centre.data());
   for (int k = 0; k < wanted.directions; ++k) {
     const std::size_t first = data.rows * static_cast<std::size_t>(k);
     points.move(k, 1);
@@ -212,8 +215,30 @@ LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_like
     evaluate(data.below.data() + first);
   }
   points.restore();
-  evaluate(data.centre.data());
-  return compare(data);
+  evaluate(data.again.data());
+  remarks.push_back(detail::describe_bad_parameters(parameters));
+
+  LikelihoodCheck check = compare(data);
+  for (const std::string& remark : remarks) {
+    if (!remark.empty()) check.text += "; " + remark;
+  }
+  check.uncovered = detail::uncovered_parameters(rows);
+  for (const std::string& name : check.uncovered) {
+    check.text += "; no row touches parameter " + name;
+  }
+  return check;
+}
+
+}  // namespace
+
+LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_likelihood,
+                             const LikelihoodCheck::Options& options) {
+  return detail::with_memory_errors([&] {
+    const LikelihoodCheck::Options wanted = checked(options, scores.parameters().type());
+    if (!log_likelihood) throw ArgumentError("check_scores: log_likelihood is empty");
+    scores.rows().require_rows("check_scores", scores.parameters());
+    return compare_with(scores.rows(), log_likelihood, wanted);
+  });
 }
 
 }  // namespace natgrad

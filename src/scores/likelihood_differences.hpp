@@ -3,7 +3,6 @@
 #include "natgrad/check_scores.hpp"
 
 #include <cstddef>
-#include <string>
 #include <vector>
 
 namespace natgrad::detail {
@@ -17,11 +16,11 @@ struct LikelihoodDifferences {
   std::vector<double> products = {};  // (K, N): s_n . v_k
   std::vector<double> above = {};     // (K, N): log p at theta + h v_k
   std::vector<double> below = {};     // (K, N): log p at theta - h v_k
-  std::vector<double> centre = {};    // (N): log p at theta
-  std::vector<std::string> uncovered = {};
+  std::vector<double> centre = {};    // (N): log p at theta, before the directions
+  std::vector<double> again = {};     // (N): and once more after them
 };
 
-/// Compares products and differences and says what came out. 3 K N operations and their likes.
+/// Compares products and differences and says what came out. O(K N) operations, on the host.
 LikelihoodCheck compare(const LikelihoodDifferences& data);
 
 }  // namespace natgrad::detail

@@ -144,8 +144,8 @@ TEST(contracts, sets_of_rows) {
                        [](W& w) { w.scores.begin({.samples = 6, .scale = nan}); }),
       bad<ShapeError>("too few weights", ".weights is 5 x 1, expected 6 x 1",
                       [](W& w) { w.scores.begin({.samples = 6, .weights = w.floats(5)}); }),
-      bad<TypeError>("weights of another type", ".weights is float64, expected float32",
-                     [](W& w) { w.scores.begin({.samples = 6, .weights = w.float64s(6)}); }),
+      bad<TypeError>("integer weights", ".weights is int32, expected float32",
+                     [](W& w) { w.scores.begin({.samples = 6, .weights = w.labels(6)}); }),
       bad<DeviceError>("weights elsewhere", ".weights is 6 x 1 float32 on cuda",
                        [](W& w) { w.scores.begin({.samples = 6, .weights = W::elsewhere(6)}); }),
       bad<ShapeError>("too few coefficients", ".coefficients is 5 x 1, expected 6 x 1",
@@ -423,13 +423,6 @@ TEST(contracts, fisher_matrices) {
       bad<ShapeError>(
           "too many rows at once", "6 rows are beyond .samples = 5",
           [](W& w) { fisher_with(w, {.form = Form::dual, .samples = 5}).accumulate(w.scores); }),
-      bad<ShapeError>("other layers", "are not the 2 layers of the rows kept before",
-                      [](W& w) {
-                        LayerScores scores(w.batch.parameters);
-                        scores.begin({.samples = 2});
-                        scores.add({.bias = w.layer().bias, .output_score = w.floats(2, 2)});
-                        w.dual.accumulate(scores);
-                      }),
       bad<ArgumentError>(
           "solve without rows", "solve: no rows were accumulated",
           [](W& w) { fisher_with(w, {}).solve(Coefficients{}, w.direction.view()); }),
