@@ -1,7 +1,7 @@
 find_package(GTest REQUIRED)
 include(entries.cmake)
 
-# Tests are compiled more often than they run. Under a sanitizer most of the time is the compiler's.
+# Tests are compiled more often than they run.
 set(test_options $<$<CONFIG:Release>:-O1>)
 
 # What every test includes, compiled once; not where an include that is forgotten must show.
@@ -99,7 +99,7 @@ function(natgrad_tests folder)
 endfunction()
 
 # Cases that any device runs: an executable links them for the devices that it registers.
-add_library(operation_cases OBJECT
+add_library(operation_cases OBJECT EXCLUDE_FROM_ALL
   backend/operations_factorization.cpp
   backend/operations_matrices.cpp
   backend/operations_models.cpp
