@@ -141,6 +141,9 @@ natgrad_tests(io
     bad_checkpoint
     checkpoint_entries
     first_order_checkpoint)
+if(TARGET io_tests)
+  target_include_directories(io_tests SYSTEM PRIVATE ${NLOHMANN_JSON_INCLUDE_DIR})
+endif()
 natgrad_tests(models
   DEVICE
     model_identities
