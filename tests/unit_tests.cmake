@@ -157,7 +157,10 @@ natgrad_tests(optimizer
     loop
     loop_rules
     natural_gradient
-    ten_steps)
+    singular
+    ten_steps
+  HOST
+    traps)
 natgrad_tests(scores
   DEVICE
     check_scores
