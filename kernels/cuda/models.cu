@@ -2,9 +2,12 @@
 #include "kernels/cuda/models.hpp"
 #include "kernels/cuda/reduce.hpp"
 #include "kernels/formulas/activation_functors.hpp"
-#include "kernels/formulas/likelihoods/categorical.hpp"
+#include "kernels/formulas/likelihoods/table.hpp"
 
 namespace natgrad::kernels {
+
+using formulas::Target;
+using formulas::with_likelihood;
 
 namespace {
 
@@ -25,6 +28,21 @@ struct BiasActivation {
   }
 };
 
+}  // namespace
+
+void bias_activation(Stream stream, Activation activation, const ConstView& bias, const View& z,
+                     const View& a) {
+  const Elements elements{z.rows(), z.columns()};
+  with_float_type(z.type(), [&]<class T>(T) {
+    formulas::with_activation(activation, [&]<class F>(F) {
+      launch_over(stream, elements,
+                  BiasActivation<F, T>{elements, matrix<T>(bias).data, matrix<T>(z), matrix<T>(a)});
+    });
+  });
+}
+
+namespace {
+
 template <class F, class T>
 struct ActivationBackward {
   static constexpr bool synchronizes = false;
@@ -40,91 +58,7 @@ struct ActivationBackward {
   }
 };
 
-// A thread takes a row of outputs: there are many rows and few classes. Small blocks spread them
-// over the device.
-constexpr unsigned row_threads = 64;
-
-template <class T>
-struct CategoricalScore {
-  static constexpr bool synchronizes = false;
-  Matrix<const T> z;
-  const std::int32_t* labels;
-  Matrix<T> score;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const std::int64_t shared = z.rows == 0 ? 1 : score.rows / z.rows;
-    for (std::int64_t n = thread.column(); n < score.rows; n += thread.columns()) {
-      formulas::softmax_score_row(&z(n / shared, 0), labels[n], z.columns, &score(n, 0));
-    }
-  }
-};
-
-template <class T>
-struct SampleCategorical {
-  static constexpr bool synchronizes = false;
-  Matrix<const T> z;
-  std::uint64_t key;
-  std::int64_t draws;
-  const double* counter;
-  std::int32_t* labels;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const auto drawing = static_cast<std::uint64_t>(*counter);
-    for (std::int64_t n = thread.column(); n < z.rows; n += thread.columns()) {
-      formulas::sample_row(&z(n, 0), z.columns, key, drawing, n, draws, labels + n * draws);
-    }
-  }
-};
-
-/// In a launch of its own, because every thread of the drawing reads the counter.
-struct CountDrawing {
-  static constexpr bool synchronizes = false;
-  double* counter;
-  NATGRAD_DEVICE void operator()(const Thread&) const { *counter += 1; }
-};
-
-template <class T>
-struct CategoricalLogLikelihood {
-  static constexpr bool synchronizes = false;
-  Matrix<const T> z;
-  const std::int32_t* labels;
-  double* log_p;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    for (std::int64_t n = thread.column(); n < z.rows; n += thread.columns()) {
-      log_p[n] = formulas::log_softmax(&z(n, 0), labels[n], z.columns);
-    }
-  }
-};
-
-template <class T>
-struct CategoricalEvaluation {
-  static constexpr int sums = 2;
-  static constexpr int together = 1;
-  static constexpr bool heavy = true;
-  Matrix<const T> z;
-  const std::int32_t* labels;
-
-  NATGRAD_DEVICE void term(std::int64_t n, double* log_likelihood_and_correct) const {
-    const T* row = &z(n, 0);
-    log_likelihood_and_correct[0] = formulas::log_softmax(row, labels[n], z.columns);
-    const bool correct = formulas::largest_class(row, z.columns) == labels[n];
-    log_likelihood_and_correct[1] = correct ? 1 : 0;
-  }
-};
-
 }  // namespace
-
-void bias_activation(Stream stream, Activation activation, const ConstView& bias, const View& z,
-                     const View& a) {
-  const Elements elements{z.rows(), z.columns()};
-  with_float_type(z.type(), [&]<class T>(T) {
-    formulas::with_activation(activation, [&]<class F>(F) {
-      launch_over(stream, elements,
-                  BiasActivation<F, T>{elements, matrix<T>(bias).data, matrix<T>(z), matrix<T>(a)});
-    });
-  });
-}
 
 void activation_backward(Stream stream, Activation activation, const ConstView& z,
                          const ConstView& a, const View& delta) {
@@ -137,38 +71,134 @@ void activation_backward(Stream stream, Activation activation, const ConstView& 
   });
 }
 
-void categorical_score(Stream stream, const ConstView& z, const ConstView& labels,
-                       const View& score) {
-  with_float_type(z.type(), [&]<class T>(T) {
-    launch(stream, {blocks_for(score.rows(), row_threads)}, {row_threads},
-           CategoricalScore<T>{matrix<T>(z), labels.as<std::int32_t>(), matrix<T>(score)});
+namespace {
+
+/// Threads of a block where one thread takes a row of outputs: there are many rows and few outputs,
+/// and small blocks spread them over the device.
+constexpr unsigned row_threads = 64;
+
+template <class Kernel>
+void launch_over_rows(Stream stream, std::int64_t rows, const Kernel& kernel) {
+  launch(stream, {blocks_for(rows, row_threads)}, {row_threads}, kernel);
+}
+
+template <class L, class T>
+struct LikelihoodScore {
+  static constexpr bool synchronizes = false;
+  Matrix<const T> z;
+  Matrix<const Target<L, T>> targets;
+  Matrix<T> score;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const std::int64_t shared = z.rows == 0 ? 1 : score.rows / z.rows;
+    for (std::int64_t n = thread.column(); n < score.rows; n += thread.columns()) {
+      L::score(&z(n / shared, 0), z.columns, &targets(n, 0), &score(n, 0));
+    }
+  }
+};
+
+}  // namespace
+
+void likelihood_score(Stream stream, Likelihood likelihood, const ConstView& z,
+                      const ConstView& targets, const View& score) {
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    launch_over_rows(
+        stream, score.rows(),
+        LikelihoodScore<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), matrix<T>(score)});
   });
 }
 
-void sample_categorical(Stream stream, const ConstView& z, std::uint64_t key, std::int64_t draws,
-                        const View& counter, const View& labels) {
+namespace {
+
+template <class L, class T>
+struct LikelihoodSample {
+  static constexpr bool synchronizes = false;
+  Matrix<const T> z;
+  std::uint64_t key;
+  std::int64_t draws;
+  const double* counter;
+  Matrix<Target<L, T>> targets;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const auto drawing = static_cast<std::uint64_t>(*counter);
+    const std::int64_t of_row = draws * L::targets(z.columns);
+    for (std::int64_t n = thread.column(); n < z.rows; n += thread.columns()) {
+      L::sample(&z(n, 0), z.columns, {key, drawing, n * of_row}, draws, &targets(n * draws, 0));
+    }
+  }
+};
+
+/// In a launch of its own, because every thread of the drawing reads the counter.
+struct CountDrawing {
+  static constexpr bool synchronizes = false;
+  double* counter;
+  NATGRAD_DEVICE void operator()(const Thread&) const { *counter += 1; }
+};
+
+}  // namespace
+
+void likelihood_sample(Stream stream, Likelihood likelihood, const ConstView& z, std::uint64_t key,
+                       std::int64_t draws, const View& counter, const View& targets) {
   double* const drawing = counter.as<double>();
-  with_float_type(z.type(), [&]<class T>(T) {
-    launch(stream, {blocks_for(z.rows(), row_threads)}, {row_threads},
-           SampleCategorical<T>{matrix<T>(z), key, draws, drawing, labels.as<std::int32_t>()});
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    launch_over_rows(
+        stream, z.rows(),
+        LikelihoodSample<L, T>{matrix<T>(z), key, draws, drawing, matrix<Target<L, T>>(targets)});
   });
   launch(stream, {}, {}, CountDrawing{drawing});
 }
 
-void categorical_log_likelihood(Stream stream, const ConstView& z, const ConstView& labels,
-                                const View& log_p) {
-  with_float_type(z.type(), [&]<class T>(T) {
-    launch(
-        stream, {blocks_for(z.rows(), row_threads)}, {row_threads},
-        CategoricalLogLikelihood<T>{matrix<T>(z), labels.as<std::int32_t>(), log_p.as<double>()});
+namespace {
+
+template <class L, class T>
+struct LogLikelihood {
+  static constexpr bool synchronizes = false;
+  Matrix<const T> z;
+  Matrix<const Target<L, T>> targets;
+  double* log_p;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    for (std::int64_t n = thread.column(); n < z.rows; n += thread.columns()) {
+      log_p[n] = L::log_p(&z(n, 0), z.columns, &targets(n, 0));
+    }
+  }
+};
+
+}  // namespace
+
+void log_likelihood(Stream stream, Likelihood likelihood, const ConstView& z,
+                    const ConstView& targets, const View& log_p) {
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    launch_over_rows(
+        stream, z.rows(),
+        LogLikelihood<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), log_p.as<double>()});
   });
 }
 
-void categorical_evaluate(Stream stream, const ConstView& z, const ConstView& labels,
-                          const View& result, double* partials) {
-  with_float_type(z.type(), [&]<class T>(T) {
-    sum(stream, z.rows(), CategoricalEvaluation<T>{matrix<T>(z), labels.as<std::int32_t>()},
-        partials, result.as<double>());
+namespace {
+
+/// The terms of the two sums of `evaluate`, as kernels/cuda/reduce.hpp takes them.
+template <class L, class T>
+struct Evaluation {
+  static constexpr int sums = 2;
+  static constexpr int together = 1;
+  static constexpr bool heavy = true;
+  Matrix<const T> z;
+  Matrix<const Target<L, T>> targets;
+
+  NATGRAD_DEVICE void term(std::int64_t n, double* log_p_and_figure) const {
+    log_p_and_figure[0] = L::log_p(&z(n, 0), z.columns, &targets(n, 0));
+    log_p_and_figure[1] = L::figure(&z(n, 0), z.columns, &targets(n, 0));
+  }
+};
+
+}  // namespace
+
+void evaluate(Stream stream, Likelihood likelihood, const ConstView& z, const ConstView& targets,
+              const View& result, double* partials) {
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    sum(stream, z.rows(), Evaluation<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets)}, partials,
+        result.as<double>());
   });
 }
 

@@ -617,6 +617,23 @@ TEST(contracts, models) {
                        [](W&) {
                          net_of({3, 0, 2});
                        }),
+      bad<OptionError>(
+          "an activation that is none", ".activation = 99, must be",
+          [](W&) {
+            FullyConnected(Context::cpu(), {.sizes = {3, 2}, .activation = Activation{99}});
+          }),
+      bad<OptionError>("a type that is none", ".type = unknown, must be",
+                       [](W&) {
+                         net_of({3, 2}, ElementType{77});
+                       }),
+      bad<MemoryError>("a net beyond counting", ".sizes, samples and draws make more bytes",
+                       [](W&) {
+                         net_of({std::int64_t{1} << 40, std::int64_t{1} << 40});
+                       }),
+      bad<MemoryError>("a net beyond memory", "weights of .sizes are 4611686018427387908 bytes",
+                       [](W&) {
+                         net_of({std::int64_t{1} << 60, 1});
+                       }),
       bad<OptionError>("an integer net", ".type = int32",
                        [](W&) {
                          net_of({3, 2}, ElementType::int32);

@@ -22,15 +22,17 @@ namespace {
   return true;
 }();
 
-/// Names of the pure virtual functions in backend.hpp.
+/// Names of the pure virtual functions of the backend and its groups of operations.
 std::set<std::string> declared_operations() {
-  std::ifstream file(NATGRAD_SOURCE_DIR "/src/backend/backend.hpp");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const std::regex declaration(R"(virtual\s[^;~]*?(\w+)\s*\([^;]*\)\s*(const\s*)?=\s*0\s*;)");
   std::set<std::string> names;
-  for (std::sregex_iterator match(text.begin(), text.end(), declaration), end; match != end;
-       ++match) {
-    names.insert((*match)[1]);
+  for (const char* header : {"backend", "models"}) {
+    std::ifstream file(std::string(NATGRAD_SOURCE_DIR "/src/backend/") + header + ".hpp");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const std::regex declaration(R"(virtual\s[^;~]*?(\w+)\s*\([^;]*\)\s*(const\s*)?=\s*0\s*;)");
+    for (std::sregex_iterator match(text.begin(), text.end(), declaration), end; match != end;
+         ++match) {
+      names.insert((*match)[1]);
+    }
   }
   return names;
 }
