@@ -11,6 +11,7 @@ using formulas::with_likelihood;
 
 namespace {
 
+/// z = z + bias, a = activation(z).
 template <class F, class T>
 struct BiasActivation {
   static constexpr bool synchronizes = false;
@@ -43,6 +44,7 @@ void bias_activation(Stream stream, Activation activation, const ConstView& bias
 
 namespace {
 
+/// delta = delta activation'(z), where a = activation(z).
 template <class F, class T>
 struct ActivationBackward {
   static constexpr bool synchronizes = false;
@@ -82,6 +84,7 @@ void launch_over_rows(Stream stream, std::int64_t rows, const Kernel& kernel) {
   launch(stream, {blocks_for(rows, row_threads)}, {row_threads}, kernel);
 }
 
+/// Row n of scores is that of targets n at outputs n / R, where R rows of targets share one.
 template <class L, class T>
 struct LikelihoodScore {
   static constexpr bool synchronizes = false;
@@ -110,6 +113,7 @@ void likelihood_score(Stream stream, Likelihood likelihood, const ConstView& z,
 
 namespace {
 
+/// Rows n draws to (n + 1) draws of targets are drawn at outputs n.
 template <class L, class T>
 struct LikelihoodSample {
   static constexpr bool synchronizes = false;
@@ -128,7 +132,7 @@ struct LikelihoodSample {
   }
 };
 
-/// In a launch of its own, because every thread of the drawing reads the counter.
+/// Launched after the drawing, because every thread of the drawing reads the counter.
 struct CountDrawing {
   static constexpr bool synchronizes = false;
   double* counter;

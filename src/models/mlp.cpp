@@ -161,6 +161,8 @@ void Mlp::forward(const ConstView& inputs, OutputScores& scores) {
 void Mlp::reserve(std::int64_t rows) {
   // The last to be allocated: it is missing when there was no memory for all.
   if (!layers_.back().output.empty() && layers_.back().output.view().rows() >= rows) return;
+  ByteCount bytes;
+  options_.count(rows, bytes);  // throws for more than an array can have
   const Context& context = parameters_.context();
   // Released first: the old and the new together would be twice the memory.
   for (Layer& layer : layers_) {

@@ -55,7 +55,7 @@ class Mlp {
   /// Computes the outputs of checked `inputs` (N, d_in), which must stay unchanged while the batch
   /// is used: 2 N P operations. Makes room for `scores` of this batch, which are then none.
   /// Allocates when N is larger than ever before. Does not wait. Throws `ArgumentError` for inputs
-  /// that are the net's own outputs, `MemoryError` without room, and has then no batch.
+  /// that are outputs of this net, `MemoryError` without room, and has then no batch.
   void forward(const ConstView& inputs, OutputScores& scores);
 
   /// From the scores of the last layer's output, `rows_per_input` rows R for each row of the batch,

@@ -8,6 +8,8 @@ void OutputScores::reserve(const Context& context, const std::vector<std::int64_
                            ElementType type, std::int64_t rows) {
   // The last to be allocated is missing when there was no memory for all.
   if (arrays_.size() == outputs.size() && arrays_.back().view().rows() >= rows) return;
+  ByteCount bytes;
+  count(outputs, type, rows, bytes);  // throws for more than an array can have
   forget();
   arrays_.clear();  // first: the old and the new together would be twice the memory
   arrays_.reserve(outputs.size());

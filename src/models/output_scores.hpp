@@ -19,7 +19,7 @@ class OutputScores {
   explicit OutputScores(std::string_view name) : name_(name) {}
 
   /// Makes room for so many rows of every layer with these numbers of outputs; allocates when there
-  /// are more than ever before, and has then no scores.
+  /// are more than ever before, and has then no scores. Throws `MemoryError` without room.
   void reserve(const Context& context, const std::vector<std::int64_t>& outputs, ElementType type,
                std::int64_t rows);
 
