@@ -192,7 +192,8 @@ const LikelihoodOperation evaluate_operation{
     [](Trial& trial, const Size&, ElementType) { return trial.vector(2, float64, Use::output); },
     [](const auto& reference, const auto& outputs, std::int64_t rows) {
       const double n = static_cast<double>(rows);
-      return n * reference.log_p_bound(outputs) + sum_bound(rows, float64, n * 3 * outputs.largest);
+      return n * reference.log_p_bound(outputs) +
+             sum_bound(rows, float64, n * reference.largest_log_p(outputs));
     }};
 
 void add_size_cases(OperationTable& table, const Subject& subject,

@@ -58,6 +58,9 @@ class ReferenceLikelihood {
   /// support.
   virtual std::vector<double> targets_every_other_outside() const = 0;
 
+  /// The largest |log p| of a row.
+  virtual double largest_log_p(const Outputs& outputs) const = 0;
+
   // What a backend may err by: in each number of a score, in each row's log p (double arithmetic
   // whatever the type), and in a drawn target.
   virtual double score_bound(const Outputs& outputs) const = 0;

@@ -18,7 +18,8 @@
 //   std::int64_t targets(std::int64_t C)      targets of a row with C outputs
 //   void score(const T* z, std::int64_t C, const Y* y, T* score)
 //                                             the C numbers d log p(y | z) / dz; all NaN for a
-//                                             target outside the support
+//                                             target outside the support, and NaN at an output that
+//                                             is not finite
 //   double log_p(const T* z, std::int64_t C, const Y* y)
 //                                             log p(y | z) in nats, computed in double; NaN for a
 //                                             target outside the support

@@ -92,11 +92,14 @@ class ReferenceCategorical final : public ReferenceLikelihood {
     return softmax_bound(outputs.count, outputs.type);
   }
 
-  /// log softmax is at most 2 largest + log C; the logarithm of a sum errs as softmax does.
+  double largest_log_p(const Outputs& outputs) const override {
+    return 2 * outputs.largest + std::log(static_cast<double>(outputs.count));
+  }
+
+  /// The logarithm of a sum errs as softmax does.
   double log_p_bound(const Outputs& outputs) const override {
-    const double largest = 2 * outputs.largest + std::log(static_cast<double>(outputs.count));
     return softmax_bound(outputs.count, ElementType::float64) +
-           sum_bound(4, ElementType::float64, largest);
+           sum_bound(4, ElementType::float64, largest_log_p(outputs));
   }
 
   /// The uniform numbers are the same bits, and the sums in double so close to the reference's that
