@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,14 +33,29 @@ constexpr Size sizes[] = {{0, 5, 0},   {1, 1, 0},  {1, 15, 3},   {13, 15, 0},
 constexpr Activation activations[] = {Activation::identity, Activation::tanh, Activation::relu,
                                       Activation::sigmoid, Activation::gelu};
 
+// Rows of so many outputs that several threads of a device share one.
+constexpr Size long_rows[] = {{0, 300, 0}, {3, 256, 0}, {2, 300, 3}, {1, 1001, 0}};
+
 template <class Body>
-void for_sizes(TestDevice& device, const Body& body) {
+void for_sizes(TestDevice& device, std::span<const Size> sizes, const Body& body) {
   for (const Size& size : sizes) {
     SCOPED_TRACE(to_string(Shape{size.rows, size.columns}) + ", padding " +
                  std::to_string(size.padding));
     Trial trial(device, size.padding);
     body(trial, size);
   }
+}
+
+template <class Body>
+void for_sizes(TestDevice& device, const Body& body) {
+  for_sizes(device, sizes, body);
+}
+
+/// Rows of outputs of a likelihood.
+template <class Body>
+void for_outputs(TestDevice& device, const Body& body) {
+  for_sizes(device, sizes, body);
+  for_sizes(device, long_rows, body);
 }
 
 /// Random numbers made `factor` times as large, with some exact zeros.
@@ -200,7 +216,7 @@ void add_size_cases(OperationTable& table, const Subject& subject,
                     const LikelihoodOperation& operation) {
   table.add_types(operation.name, subject.name, [=](TestDevice& device, ElementType type) {
     for (double largest : magnitudes) {
-      for_sizes(device, [&](Trial& trial, const Size& size) {
+      for_outputs(device, [&](Trial& trial, const Size& size) {
         const ReferenceLikelihood& reference = subject.reference();
         const Operand z = outputs_of(trial, size, type, largest);
         const Operand targets =
@@ -296,7 +312,7 @@ void add_not_finite_cases(OperationTable& table, const Subject& subject) {
 void add_shared_cases(OperationTable& table, const Subject& subject) {
   table.add_types(
       "likelihood_score", subject.name + "_shared", [=](TestDevice& device, ElementType type) {
-        for_sizes(device, [&](Trial& trial, const Size& size) {
+        for_outputs(device, [&](Trial& trial, const Size& size) {
           const ReferenceLikelihood& reference = subject.reference();
           const Operand z = trial.matrix(size.rows, size.columns, type, Use::input);
           const Operand targets =
@@ -378,7 +394,7 @@ void add_sampling_cases(OperationTable& table, const Subject& subject) {
         [=](TestDevice& device, ElementType type) {
           // The last wraps: counters of more than 32 bits begin again.
           for (double drawing : {0.0, 4294967295.0, 4294967296.0}) {
-            for_sizes(device, [&](Trial& trial, const Size& size) {
+            for_outputs(device, [&](Trial& trial, const Size& size) {
               const double largest = drawing == 0 ? 1 : 30;
               const Operand z = outputs_of(trial, size, type, largest);
               const Operand counter = trial.vector(float64, Use::both, {drawing});

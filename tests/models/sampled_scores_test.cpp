@@ -109,18 +109,17 @@ TEST(sampled_labels, of_different_places_are_independent) {
 
 TEST(sampled_labels, are_picked_by_the_inverse_of_the_distribution) {
   const std::array<double, 5> weights{0, 2, 0, 6, 0};
-  const auto pick = [&](double u) {
-    return formulas::Categorical::pick_class(5, 8, u,
+  const auto pick = [&](double threshold) {
+    const formulas::OneLane lane;
+    return formulas::Categorical::pick_class(lane, {lane, 5}, 0, threshold, 5,
                                              [&](std::int64_t c) { return weights.at(c); });
   };
   EXPECT_EQ(pick(0), 1);
-  EXPECT_EQ(pick(std::nextafter(0.25, 0)), 1);
-  EXPECT_EQ(pick(0.25), 3);
-  EXPECT_EQ(pick(std::nextafter(1.0, 0)), 3);
+  EXPECT_EQ(pick(std::nextafter(2.0, 0)), 1);
+  EXPECT_EQ(pick(2), 3);
+  EXPECT_EQ(pick(std::nextafter(8.0, 0)), 3);
   // Rounding has made the total larger than the sum: still no class of weight 0.
-  EXPECT_EQ(formulas::Categorical::pick_class(5, 8.001, std::nextafter(1.0, 0),
-                                              [&](std::int64_t c) { return weights.at(c); }),
-            3);
+  EXPECT_EQ(pick(8.001), 3);
 }
 
 TEST(sampled_labels, follow_from_key_and_counter) {

@@ -12,25 +12,27 @@
 // The likelihoods p(y | z) of one row of a model's outputs z (C numbers) at its targets y. To add
 // one, write a struct of formulas in a file beside this one, and give it an enumerator and a row
 // here. Every backend's loops and kernels, the head of a net and the operation tests take it from
-// the table. The struct has these members, all static; T is float or double, Y the targets' type:
+// the table. The struct has these members, all static; T is float or double, Y the targets' type,
+// and `lanes` the threads that share the row (lanes.hpp):
 //
-//   constexpr bool integer_targets            Y is int32 where true, else T
-//   std::int64_t targets(std::int64_t C)      targets of a row with C outputs
-//   void score(const T* z, std::int64_t C, const Y* y, T* score)
-//                                             the C numbers d log p(y | z) / dz; all NaN for a
-//                                             target outside the support, and NaN at an output that
-//                                             is not finite
-//   double log_p(const T* z, std::int64_t C, const Y* y)
-//                                             log p(y | z) in nats, computed in double; NaN for a
-//                                             target outside the support
-//   double figure(const T* z, std::int64_t C, const Y* y)
-//                                             the row's part of the figure that is reported beside
-//                                             the loss, such as 1 for a label that was predicted
-//   void sample(const T* z, std::int64_t C, const DrawUniforms& uniform, std::int64_t draws, Y* y)
-//                                             writes `draws` times targets(C) targets drawn from
-//                                             p(. | z), a function of z and the uniform numbers
-//                                             alone; values that no target has where z is not
-//                                             finite
+//   constexpr bool integer_targets        Y is int32 where true, else T
+//   std::int64_t targets(std::int64_t C)  targets of a row with C outputs
+//   void score(lanes, const T* z, std::int64_t C, const Y* y, T* score)
+//                                         the C numbers d log p(y | z) / dz; all NaN for a target
+//                                         outside the support, and NaN at an output that is not
+//                                         finite
+//   double log_p(lanes, const T* z, std::int64_t C, const Y* y)
+//                                         log p(y | z) in nats, computed in double, in every lane;
+//                                         NaN for a target outside the support
+//   double figure(lanes, const T* z, std::int64_t C, const Y* y)
+//                                         the row's part of the figure that is reported beside the
+//                                         loss, such as 1 for a label that was predicted, in every
+//                                         lane
+//   void sample(lanes, const T* z, std::int64_t C, const DrawUniforms& uniform,
+//               std::int64_t draws, Y* y)
+//                                         writes `draws` times targets(C) targets drawn from
+//                                         p(. | z), a function of z and the uniform numbers alone;
+//                                         values that no target has where z is not finite
 
 namespace natgrad {
 

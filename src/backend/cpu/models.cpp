@@ -3,11 +3,13 @@
 #include "backend/cpu/pieces.hpp"
 #include "backend/row_blocks.hpp"
 #include "kernels/formulas/activation_functors.hpp"
+#include "kernels/formulas/likelihoods/lanes.hpp"
 #include "kernels/formulas/likelihoods/table.hpp"
 
 namespace natgrad {
 
 using cpu::at;
+using formulas::OneLane;
 using formulas::Target;
 using formulas::with_activation;
 using formulas::with_likelihood;
@@ -82,7 +84,7 @@ void CpuBackend::likelihood_score(Likelihood likelihood, const ConstView& z,
     cpu::parallel_blocks(score.rows(), likelihood_grain(z.columns()),
                          [&](std::int64_t begin, std::int64_t end) {
                            for (std::int64_t n = begin; n < end; ++n) {
-                             L::score(at<T>(z, n / shared, 0), z.columns(),
+                             L::score(OneLane{}, at<T>(z, n / shared, 0), z.columns(),
                                       at<Target<L, T>>(targets, n, 0), at<T>(score, n, 0));
                            }
                          });
@@ -97,8 +99,9 @@ void CpuBackend::likelihood_sample(Likelihood likelihood, const ConstView& z, st
     cpu::parallel_blocks(z.rows(), likelihood_grain((draws + 1) * z.columns()),
                          [&](std::int64_t begin, std::int64_t end) {
                            for (std::int64_t n = begin; n < end; ++n) {
-                             L::sample(at<T>(z, n, 0), z.columns(), {key, drawing, n * of_row},
-                                       draws, at<Target<L, T>>(targets, n * draws, 0));
+                             L::sample(OneLane{}, at<T>(z, n, 0), z.columns(),
+                                       {key, drawing, n * of_row}, draws,
+                                       at<Target<L, T>>(targets, n * draws, 0));
                            }
                          });
   });
@@ -112,7 +115,8 @@ void CpuBackend::log_likelihood(Likelihood likelihood, const ConstView& z, const
     cpu::parallel_blocks(
         z.rows(), likelihood_grain(z.columns()), [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t n = begin; n < end; ++n) {
-            result[n] = L::log_p(at<T>(z, n, 0), z.columns(), at<Target<L, T>>(targets, n, 0));
+            result[n] =
+                L::log_p(OneLane{}, at<T>(z, n, 0), z.columns(), at<Target<L, T>>(targets, n, 0));
           }
         });
   });
@@ -127,8 +131,8 @@ void CpuBackend::evaluate(Likelihood likelihood, const ConstView& z, const Const
     for (std::int64_t n = 0; n < z.rows(); ++n) {
       const T* outputs = at<T>(z, n, 0);
       const auto* target = at<Target<L, T>>(targets, n, 0);
-      log_p += L::log_p(outputs, z.columns(), target);
-      figure += L::figure(outputs, z.columns(), target);
+      log_p += L::log_p(OneLane{}, outputs, z.columns(), target);
+      figure += L::figure(OneLane{}, outputs, z.columns(), target);
     }
   });
   result.as<double>()[0] = log_p;
