@@ -49,6 +49,7 @@ add_library(natgrad_test_support STATIC
   support/fenced.cpp
   support/main.cpp
   support/reference_backend.cpp
+  support/reference_backend_models.cpp
   support/reference_backend_rows.cpp
   support/operation_table.cpp
   support/trial.cpp)
@@ -98,9 +99,12 @@ function(natgrad_tests folder)
   natgrad_test(${folder}_tests ${host_files} ${objects})
 endfunction()
 
-# Cases that any device runs: an executable links them for the devices that it registers.
-add_library(operation_cases OBJECT EXCLUDE_FROM_ALL
+# Cases that any device runs: an executable links them for the devices that it registers. A
+# likelihood brings its reference and its values in a file of its own.
+file(GLOB likelihoods CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/backend/likelihoods/*.cpp)
+add_library(operation_cases OBJECT EXCLUDE_FROM_ALL ${likelihoods}
   backend/operations_factorization.cpp
+  backend/operations_likelihoods.cpp
   backend/operations_matrices.cpp
   backend/operations_models.cpp
   backend/operations_rows.cpp
