@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-// The include order of the design, section 2, read from the source tree:
+// The include order of docs/architecture.md, read from the source tree:
 //   types, error -> array -> context -> backend -> scores, solvers -> fisher, models -> damping,
 //   step rules -> optimizer -> io -> trainer, bench
 
