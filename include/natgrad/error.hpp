@@ -54,7 +54,7 @@ class NATGRAD_EXPORT FileError : public Error {
   using Error::Error;
 };
 
-/// Memory that could not be allocated, or that a budget does not allow.
+/// An allocation that failed.
 class NATGRAD_EXPORT MemoryError : public Error {
  public:
   using Error::Error;
