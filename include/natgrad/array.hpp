@@ -45,12 +45,14 @@ struct Placement {
 /// (i leading_dimension + j) elements; address, element type, shape, leading dimension and device
 /// are known at run time, as in DLPack. Copying a view copies no data, and a view never keeps its
 /// memory alive. A default view is empty and stands for "not given".
+///
+/// Construction throws `ArgumentError` for null or misaligned data and `ShapeError` for a negative
+/// size, for a leading dimension below the number of columns, and for more bytes than an address
+/// can count.
 class NATGRAD_EXPORT ConstView {
  public:
   ConstView() = default;
-  /// `data`: the first element, aligned to its type. Does not touch the memory. Throws
-  /// `ArgumentError` for null or misaligned data, and `ShapeError` for a negative size, for a
-  /// leading dimension below the number of columns, and for more bytes than an address can count.
+  /// `data`: the first element, aligned to its type. The memory is not touched.
   template <Element T>
   ConstView(const T* data, Shape shape, Placement placement = {})
       : ConstView(static_cast<const void*>(data), element_type_of<T>, shape, placement) {}
@@ -117,13 +119,11 @@ class NATGRAD_EXPORT View : public ConstView {
   void* data_ = nullptr;
 };
 
-/// The two functions by which the library gets memory and gives it back. `stream` is the CUDA
-/// stream on which the memory is used (a cudaStream_t), null on the CPU.
+/// Memory for the library: two functions, called with sizes in bytes. `stream` is the CUDA stream
+/// on which the memory is used, null on the CPU. `allocate` returns memory aligned to at least 64
+/// bytes, on a CUDA device 256, or null or an exception where there is none.
 struct Allocator {
-  /// Returns memory of so many bytes, aligned to at least 64 bytes, on a CUDA device 256. Where
-  /// there is none it returns null or throws; the library then throws `MemoryError`.
   std::function<void*(std::size_t bytes, void* stream)> allocate;
-  /// Takes back what `allocate` returned for the same `bytes` and `stream`. Must not throw.
   std::function<void(void* memory, std::size_t bytes, void* stream)> deallocate;
 };
 
