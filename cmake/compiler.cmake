@@ -18,6 +18,10 @@ if(sanitizers)
   target_compile_options(natgrad_flags INTERFACE -Wno-maybe-uninitialized)
   target_compile_options(natgrad_flags INTERFACE ${sanitizers})
   target_link_options(natgrad_flags INTERFACE ${sanitizers})
+  if(NATGRAD_SANITIZE STREQUAL "thread")
+    # Those of OpenMP, which is left out.
+    target_compile_options(natgrad_flags INTERFACE -Wno-unknown-pragmas)
+  endif()
   # Resolvers of multiversioned functions run before a sanitizer's runtime is up.
   target_compile_definitions(natgrad_flags INTERFACE NATGRAD_NO_MULTIVERSIONING)
 endif()

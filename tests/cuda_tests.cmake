@@ -5,8 +5,8 @@ get_property(device_test_folders GLOBAL PROPERTY natgrad_device_test_folders)
 
 if(NATGRAD_HAS_CUDA_HEADERS AND (NATGRAD_HAS_CUDA OR NATGRAD_TEST_EMULATED_CUDA))
   # Against either the real libraries or the stand-ins.
-  add_library(cuda_test_objects OBJECT support/device_cuda.cpp)
-  add_library(operations_cuda_test_objects OBJECT backend/operations_cuda_test.cpp)
+  add_library(cuda_test_objects OBJECT EXCLUDE_FROM_ALL support/device_cuda.cpp)
+  add_library(operations_cuda_test_objects OBJECT EXCLUDE_FROM_ALL backend/operations_cuda_test.cpp)
   foreach(objects cuda_test_objects operations_cuda_test_objects)
     target_link_libraries(${objects} PRIVATE natgrad_test_support)
     target_include_directories(${objects} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})

@@ -1,7 +1,7 @@
 find_package(GTest REQUIRED)
 include(entries.cmake)
 
-# Tests are compiled more often than they run. Under a sanitizer most of the time is the compiler's.
+# Tests are compiled more often than they run.
 set(test_options $<$<CONFIG:Release>:-O1>)
 
 # What every test includes, compiled once; not where an include that is forgotten must show.
@@ -99,12 +99,13 @@ function(natgrad_tests folder)
 endfunction()
 
 # Cases that any device runs: an executable links them for the devices that it registers.
-add_library(operation_cases OBJECT
+add_library(operation_cases OBJECT EXCLUDE_FROM_ALL
   backend/operations_factorization.cpp
   backend/operations_matrices.cpp
   backend/operations_models.cpp
   backend/operations_rows.cpp
-  backend/operations_scalars.cpp
+  backend/operations_solve_scalars.cpp
+  backend/operations_step_scalars.cpp
   backend/operations_vectors.cpp)
 target_link_libraries(operation_cases PRIVATE natgrad_test_support)
 natgrad_test_sources(operation_cases)
@@ -116,6 +117,7 @@ natgrad_tests(api
   HOST
     contracts
     contracts_loop
+    enumerators
     includes
     readme)
 natgrad_tests(backend
@@ -136,7 +138,12 @@ natgrad_tests(io
   DEVICE
     checkpoint
   HOST
-    bad_checkpoint)
+    bad_checkpoint
+    checkpoint_entries
+    first_order_checkpoint)
+if(TARGET io_tests)
+  target_include_directories(io_tests SYSTEM PRIVATE ${NLOHMANN_JSON_INCLUDE_DIR})
+endif()
 natgrad_tests(models
   DEVICE
     model_identities
@@ -155,7 +162,9 @@ natgrad_tests(scores
   DEVICE
     check_scores
     term_identities
-    terms)
+    terms
+  HOST
+    row_store)
 if(NATGRAD_BUILD_TRAINER)
   natgrad_tests(trainer
     HOST

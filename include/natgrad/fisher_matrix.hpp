@@ -5,6 +5,7 @@
 #include "natgrad/export.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
+#include "natgrad/structure.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
@@ -16,13 +17,15 @@ namespace natgrad {
 /// Coefficients c_n of accumulated rows; the direction solved for is (F + lambda I)^-1 S^T r with
 /// r_n = sqrt(w_n) c_n. Empty: the coefficients that came with the rows (1 by default).
 struct Coefficients {
-  /// (rows accumulated) of the parameters' type, in their order; dual form only.
+  /// (rows accumulated, 1) of the parameters' type or float64, in their order, rows perhaps apart;
+  /// dual form only.
   ConstView view = {};
 };
 
 /// How one solve went.
 struct SolveReport {
   Outcome outcome = Outcome::accepted;  ///< never `rejected`
+  Structure structure = Structure::full;
   Form form = Form::dual;
   double damping = 0;  ///< lambda as used
   /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows.
@@ -46,6 +49,10 @@ struct SolveReport {
 class NATGRAD_EXPORT FisherMatrix {
  public:
   struct Options {
+    Structure structure = Structure::full;  ///< which part of F is taken for the whole
+    /// Block diagonal: groups that together name every segment once. Empty: each layer's weight and
+    /// bias, as the uses of the first rows name them.
+    ParameterGroups groups = {};
     Form form = Form::automatic;
     Damping damping = {};
     /// Rows that will be accumulated in all. 0: the whole batch that the first set states, its

@@ -2,6 +2,7 @@
 
 #include "natgrad/export.hpp"
 #include "natgrad/scores.hpp"
+#include "natgrad/structure.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
@@ -42,7 +43,8 @@ struct MemoryPlan {
     std::int64_t bytes = 0;
   };
   ScoresShape shape;
-  Form form = Form::dual;
+  Structure structure = Structure::full;
+  Form form = Form::dual;  ///< `automatic` where the blocks of a matrix differ
   std::vector<Item> items;
   std::int64_t bytes = 0;          ///< of all items: the most that is held at once
   std::int64_t scratch_bytes = 0;  ///< of these in the context's scratch, which all share

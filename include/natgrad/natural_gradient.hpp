@@ -6,6 +6,7 @@
 #include "natgrad/memory_plan.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
+#include "natgrad/structure.hpp"
 #include "natgrad/types.hpp"
 
 #include <cstdint>
@@ -98,6 +99,8 @@ struct Batch {
 struct StepReport {
   std::int64_t step = 0;  ///< counts attempts, from 1
   Outcome outcome = Outcome::accepted;
+  Structure structure = Structure::full;
+  /// The system that was solved; `automatic` where the blocks of a matrix differ.
   Form form = Form::dual;
   double rate = 0;     ///< as used
   double damping = 0;  ///< lambda as used
@@ -131,6 +134,15 @@ class NATGRAD_EXPORT NaturalGradient {
     /// columns leave S, K, P and every norm, and it does not decay.
     std::vector<SegmentFactor> rate_factors = {};
     std::vector<SegmentFactor> weight_decay_factors = {};
+    /// Which part of F a solve takes. `block_diagonal` treats each group as a problem of its own, in
+    /// the form that is cheaper for it, with the damping of its own trace; `diagonal` costs N P
+    /// operations and P doubles. With both, `quadratic_form` is that of the approximation, and
+    /// `predicted_kl` and KlTrustRegion, which speak of F itself, are not there.
+    Structure structure = Structure::full;
+    /// Block diagonal: groups that together name every segment once, frozen ones too. Empty: each
+    /// layer's weight and bias, as the uses of the first batch name them; tied weights and what is
+    /// shared between layers belong together.
+    ParameterGroups groups = {};
     /// Automatic: see `FisherMatrix`; the rows of a step are never kept.
     Form form = Form::automatic;
     std::optional<ElementType> gram_type = {};  ///< see `FisherMatrix::Options`
@@ -160,7 +172,9 @@ class NATGRAD_EXPORT NaturalGradient {
   /// `ArgumentError` when the scores are of other parameters, hold no rows or only part of the
   /// batch, give no gradient, or the parameters have grown since the first step; `ShapeError`,
   /// `TypeError`, `DeviceError` for a gradient that does not fit; `MemoryError` without room; and
-  /// `StepFailed` once ten attempts in a row have failed; the next call tries again.
+  /// `StepFailed` once ten attempts in a row are known to have failed: on the CPU from the tenth
+  /// call, on a GPU from the first call that finds the tenth report there. The attempt was made, and
+  /// the next call tries again.
   void step(const Batch& batch);
   void step(const Scores& scores);
 
@@ -202,11 +216,14 @@ class NATGRAD_EXPORT NaturalGradient {
   /// in parts while parts of another are accumulated.
   void reserve(const MemoryPlan& plan);
 
+  /// Forgets the directions before, as after a step on data that was wrong. Does not wait.
+  void reset_momentum();
+
   /// The report of the last step. Waits. Throws `ArgumentError` before the first step.
   StepReport report();
 
   /// Reports of the steps that finished since the last call of `reports`, oldest first; at most the
-  /// last 64. Does not wait. Throws `StepFailed` like `step`.
+  /// last 64. Does not wait. Never throws for steps that failed.
   std::vector<StepReport> reports();
 
   const Options& options() const;

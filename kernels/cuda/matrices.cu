@@ -1,7 +1,7 @@
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/matrices.hpp"
 #include "kernels/cuda/reduce.hpp"
-#include "kernels/formulas/step_scalars.hpp"
+#include "kernels/formulas/solve.hpp"
 
 #include <cmath>
 
@@ -60,6 +60,34 @@ struct Diagonal {
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     for (std::int64_t i = thread.column(); i < A.rows; i += thread.columns()) d[i] = A(i, i);
+  }
+};
+
+/// By one block.
+template <class T>
+struct SmallestPivots {
+  static constexpr bool synchronizes = true;
+  Matrix<const T> A;
+  DeviceScalar shift;
+  Matrix<const T> factor;
+  double* result;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const Smaller smaller;
+    const double added = shift.value();
+    double ratio = INFINITY;
+    double pivot = INFINITY;
+    for (std::int64_t i = thread.index.x; i < factor.rows; i += thread.threads.x) {
+      const auto u = static_cast<double>(factor(i, i));
+      const double square = u * u;
+      ratio = smaller(ratio, square / (static_cast<double>(A(i, i)) + added));
+      pivot = smaller(pivot, square);
+    }
+    ratio = combine_threads(thread, ratio, smaller);
+    pivot = combine_threads(thread, pivot, smaller);
+    if (thread.index.x != 0) return;
+    result[0] = ratio;
+    result[1] = pivot;
   }
 };
 
@@ -298,6 +326,14 @@ void scale_triangle(Stream stream, bool lower, double b, const View& C) {
 
 void store_info(Stream stream, const int* info, const View& result) {
   launch(stream, {}, {}, StoreInfo{info, result.as<double>()});
+}
+
+void smallest_pivots(Stream stream, const ConstView& A, DeviceScalar shift, const ConstView& factor,
+                     const View& result) {
+  with_float_type(factor.type(), [&]<class T>(T) {
+    launch(stream, {}, {block_threads},
+           SmallestPivots<T>{matrix<T>(A), shift, matrix<T>(factor), result.as<double>()});
+  });
 }
 
 void add_to_diagonal(Stream stream, DeviceScalar value, const View& A) {

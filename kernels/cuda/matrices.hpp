@@ -17,6 +17,9 @@ void scale_triangle(Stream stream, bool lower, double b, const View& C);
 /// cuSOLVER's info as a double.
 void store_info(Stream stream, const int* info, const View& result);
 
+/// By one block: the diagonal is short beside the matrix.
+void smallest_pivots(Stream stream, const ConstView& A, DeviceScalar shift, const ConstView& factor,
+                     const View& result);
 void add_to_diagonal(Stream stream, DeviceScalar value, const View& A);
 void diagonal(Stream stream, const ConstView& A, const View& d);
 void mirror(Stream stream, const ConstView& lower, const View& upper);

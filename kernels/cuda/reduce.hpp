@@ -15,6 +15,10 @@ struct Plus {
 struct Larger {
   NATGRAD_DEVICE double operator()(double a, double b) const { return a > b ? a : b; }
 };
+/// NaN where one of them is.
+struct Smaller {
+  NATGRAD_DEVICE double operator()(double a, double b) const { return a < b || a != a ? a : b; }
+};
 
 /// sums[k] += what term(i, own) leaves in own[k], k < count, for i = first, first + step, ... < end
 /// in this order, as long as `together` of them are left; returns the next i. So many terms are

@@ -25,10 +25,11 @@ bool packs(const T* data, std::int64_t leading_dimension, std::int64_t columns) 
 struct Numbers {
   const double* doubles;
   const float* floats;
+  std::int64_t stride;
   double otherwise;
 
   Numbers(const ConstView& view, double constant)
-      : doubles(nullptr), floats(nullptr), otherwise(constant) {
+      : doubles(nullptr), floats(nullptr), stride(view.leading_dimension()), otherwise(constant) {
     if (view.empty()) return;
     if (view.type() == ElementType::float64)
       doubles = view.as<double>();
@@ -37,8 +38,8 @@ struct Numbers {
   }
 
   NATGRAD_DEVICE double operator()(std::int64_t n) const {
-    if (doubles != nullptr) return doubles[n];
-    return floats != nullptr ? static_cast<double>(floats[n]) : otherwise;
+    if (doubles != nullptr) return doubles[n * stride];
+    return floats != nullptr ? static_cast<double>(floats[n * stride]) : otherwise;
   }
 };
 
@@ -47,15 +48,17 @@ struct ScaleAndRhs {
   Elements elements;
   Numbers weights;
   Numbers coefficients;
+  DeviceScalar reference;
   double factor;
   double* scale;
   double* rhs;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const double origin = reference.value();
     elements.for_each(thread, [&](std::int64_t, std::int64_t n) {
       const double root = std::sqrt(weights(n));
       scale[n] = factor * root;
-      rhs[n] = root * coefficients(n);
+      rhs[n] = root * (coefficients(n) - origin);
     });
   }
 };
@@ -276,11 +279,12 @@ void launch_row_products(Stream stream, const RowFactors<Row>& rows,
 }  // namespace
 
 void row_scaling(Stream stream, const ConstView& weights, double uniform,
-                 const ConstView& coefficients, double factor, const View& scale, const View& rhs) {
+                 const ConstView& coefficients, DeviceScalar reference, double factor,
+                 const View& scale, const View& rhs) {
   const Elements elements{1, scale.rows()};
   launch_over(stream, elements,
-              ScaleAndRhs{elements, Numbers(weights, uniform), Numbers(coefficients, 1), factor,
-                          scale.as<double>(), rhs.as<double>()});
+              ScaleAndRhs{elements, Numbers(weights, uniform), Numbers(coefficients, 1), reference,
+                          factor, scale.as<double>(), rhs.as<double>()});
 }
 
 template <class Row, class Result>

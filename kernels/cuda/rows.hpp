@@ -38,7 +38,8 @@ struct RowFactors {
 };
 
 void row_scaling(Stream stream, const ConstView& weights, double uniform,
-                 const ConstView& coefficients, double factor, const View& scale, const View& rhs);
+                 const ConstView& coefficients, DeviceScalar reference, double factor,
+                 const View& scale, const View& rhs);
 
 /// Where a part of the rows is formed: row n at to + n leading_dimension.
 template <class Result>

@@ -69,6 +69,40 @@ struct Axpby {
   }
 };
 
+template <class X, class T>
+struct Multiply {
+  static constexpr bool synchronizes = false;
+  Elements elements;
+  Matrix<const X> x;
+  Matrix<const X> y;
+  Matrix<T> z;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
+      z(i, j) = static_cast<T>(x(i, j)) * static_cast<T>(y(i, j));
+    });
+  }
+};
+
+/// Counts the divisors that are not positive.
+template <class T>
+struct Quotients {
+  static constexpr int sums = 1;
+  static constexpr int together = 1;  // each stores between its loads and the next one's
+  static constexpr bool heavy = false;
+  const T* f;
+  DeviceScalar shift;
+  const T* b;
+  T* x;
+
+  NATGRAD_DEVICE void term(std::int64_t i, double* own) const {
+    const T divisor = f[i] + static_cast<T>(shift.value());
+    const bool positive = divisor > 0;
+    x[i] = positive ? b[i] / divisor : T{0};
+    own[0] = positive ? 0 : 1;
+  }
+};
+
 template <class T>
 struct Products {
   static constexpr int sums = 1;
@@ -183,55 +217,6 @@ struct Adam {
   }
 };
 
-struct UpdateScalars {
-  static constexpr bool synchronizes = false;
-  ScalarRule rule;
-  ScalarArguments arguments;
-  StepScalars* scalars;
-
-  NATGRAD_DEVICE void operator()(const Thread&) const {
-    switch (rule) {
-      case ScalarRule::damp:
-        return formulas::damp(*scalars, arguments);
-      case ScalarRule::centre:
-        return formulas::centre(*scalars);
-      case ScalarRule::centre_fisher:
-        return formulas::centre_fisher(*scalars);
-      case ScalarRule::judge_solve:
-        return formulas::judge_solve(*scalars, arguments);
-      case ScalarRule::begin_step:
-        return formulas::begin_step(*scalars, arguments);
-      case ScalarRule::judge_step:
-        return formulas::judge_step(*scalars);
-    }
-  }
-};
-
-/// Between its first and its last write a slot holds no step, for the host may look at any time.
-struct Publish {
-  static constexpr bool synchronizes = true;
-  const StepScalars* scalars;
-  Matrix<double> slots;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const auto* from = reinterpret_cast<const double*>(scalars);
-    const std::int64_t slot = static_cast<std::int64_t>(scalars->step - 1) % slots.rows;
-    constexpr std::int64_t step = offsetof(StepScalars, step) / sizeof(double);
-    const std::int64_t i = thread.index.x;
-    if (i == step) slots(slot, step) = 0;
-    fence_system();
-    barrier();
-    if (i != step && i < step_scalars_count) slots(slot, i) = from[i];
-    fence_system();
-    barrier();
-    if (i != step) return;
-    // The others' numbers came to this thread through the barrier; its fence hands them on.
-    fence_system();
-    slots(slot, step) = from[step];
-  }
-};
-static_assert(step_scalars_count <= block_threads);
-
 void copy_if(Stream stream, const double* flag, const ConstView& from, const View& to) {
   const Elements elements = elements_of({from, to});
   const auto run_copy = [&]<class From, class To>(From, To) {
@@ -286,7 +271,7 @@ void launch_over_tensors(Stream stream, std::span<const UpdatedTensor> tensors,
 cudaError_t loadable() {
 #ifdef __CUDACC__
   cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&run<UpdateScalars>));
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&run<Fill<double>>));
 #else
   return cudaSuccess;
 #endif
@@ -321,6 +306,25 @@ void axpby(Stream stream, DeviceScalar a, const ConstView& x, DeviceScalar b, co
     with_float_type(x.type(), [&]<class X>(X) {
       launch_over(stream, elements, Axpby<X, T>{elements, a, matrix<X>(x), b, matrix<T>(y)});
     });
+  });
+}
+
+void multiply(Stream stream, const ConstView& x, const ConstView& y, const View& z) {
+  const Elements elements = elements_of({x, y, z});
+  with_float_type(z.type(), [&]<class T>(T) {
+    with_float_type(x.type(), [&]<class X>(X) {
+      launch_over(stream, elements,
+                  Multiply<X, T>{elements, matrix<X>(x), matrix<X>(y), matrix<T>(z)});
+    });
+  });
+}
+
+void divide(Stream stream, const ConstView& f, DeviceScalar shift, const ConstView& b,
+            const View& x, const View& info, double* partials) {
+  with_float_type(x.type(), [&]<class T>(T) {
+    sum(stream, x.size(),
+        Quotients<T>{matrix<T>(f).data, shift, matrix<T>(b).data, matrix<T>(x).data}, partials,
+        info.as<double>());
   });
 }
 
@@ -379,17 +383,6 @@ void adam(Stream stream, const ConstView& g, double rate, double beta1, double b
         .theta = matrix<T>(theta)};
     launch_over(stream, elements, kernel);
   });
-}
-
-void update_scalars(Stream stream, ScalarRule rule, const ScalarArguments& arguments,
-                    const View& scalars) {
-  auto* s = reinterpret_cast<StepScalars*>(scalars.as<double>());
-  launch(stream, {}, {}, UpdateScalars{rule, arguments, s});
-}
-
-void publish(Stream stream, const ConstView& scalars, const View& slots) {
-  const auto* s = reinterpret_cast<const StepScalars*>(scalars.as<double>());
-  launch(stream, {}, {block_threads}, Publish{s, matrix<double>(slots)});
 }
 
 }  // namespace natgrad::kernels

@@ -1,14 +1,13 @@
 #pragma once
 
 #include "kernels/cuda/launch.hpp"
-#include "kernels/formulas/step_scalars.hpp"
 #include "kernels/formulas/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 
 #include <cstdint>
 #include <span>
 
-// Memory, vectors and scalars of the seam (src/backend/backend.hpp says what each does), enqueued
+// Memory and vectors of the seam (src/backend/backend.hpp says what each does), enqueued
 // on a stream. Views are of that stream's device. `partials`: `partial_count` doubles of scratch.
 
 namespace natgrad::kernels {
@@ -22,6 +21,9 @@ void gather_rows(Stream stream, const ConstView& from, const ConstView& rows, co
 void commit(Stream stream, const ConstView& flag, const ConstView& from, const View& to);
 
 void axpby(Stream stream, DeviceScalar a, const ConstView& x, DeviceScalar b, const View& y);
+void multiply(Stream stream, const ConstView& x, const ConstView& y, const View& z);
+void divide(Stream stream, const ConstView& f, DeviceScalar shift, const ConstView& b,
+            const View& x, const View& info, double* partials);
 void dot(Stream stream, const ConstView& x, const ConstView& y, const View& result,
          double* partials);
 void residual(Stream stream, const ConstView& b, const ConstView& product, DeviceScalar shift,
@@ -34,10 +36,5 @@ void update(Stream stream, DeviceScalar accept, std::span<const UpdatedTensor> t
 void adam(Stream stream, const ConstView& g, double rate, double beta1, double beta2,
           double epsilon, std::int64_t step, const View& mean, const View& square,
           const View& theta);
-
-void update_scalars(Stream stream, ScalarRule rule, const ScalarArguments& arguments,
-                    const View& scalars);
-/// The step's number is written last, for the host reads the slot while the stream goes on.
-void publish(Stream stream, const ConstView& scalars, const View& slots);
 
 }  // namespace natgrad::kernels

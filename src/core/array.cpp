@@ -1,9 +1,14 @@
 #include "natgrad/array.hpp"
 
+#include "core/enumerators.hpp"
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
 
+#include <algorithm>
+#include <cstdint>
+#include <exception>
 #include <limits>
+#include <string>
 #include <utility>
 
 namespace natgrad {
@@ -19,6 +24,9 @@ ConstView::ConstView(const void* data, ElementType type, Shape shape, Placement 
       leading_dimension_(placement.leading_dimension == 0 ? shape.columns
                                                           : placement.leading_dimension),
       device_(placement.device) {
+  if (!detail::is_enumerator(type)) {
+    throw TypeError(message("view: ", static_cast<int>(type), " is no element type"));
+  }
   if (shape.rows < 0 || shape.columns < 0) {
     throw ShapeError(message("view: shape ", to_string(shape), " is negative"));
   }
@@ -27,7 +35,8 @@ ConstView::ConstView(const void* data, ElementType type, Shape shape, Placement 
         message("view: leading dimension ", leading_dimension_, " < ", shape.columns, " columns"));
   }
   const std::int64_t most = std::numeric_limits<std::int64_t>::max() / size_of(type);
-  if (leading_dimension_ > 0 && shape.rows > most / leading_dimension_) {
+  // One row at least, so that the bytes of a row can be counted even where there is none.
+  if (leading_dimension_ > 0 && std::max<std::int64_t>(shape.rows, 1) > most / leading_dimension_) {
     throw ShapeError(message("view: ", shape.rows, " rows of leading dimension ",
                              leading_dimension_, " are more bytes than an address can count"));
   }
@@ -72,6 +81,31 @@ View View::row_range(std::int64_t first, std::int64_t count) const {
           {leading_dimension(), device()}};
 }
 
+namespace {
+
+/// Memory from an allocator, which may be the caller's: null, and whatever it throws, become
+/// `MemoryError`. Errors of the library, such as a driver's, pass.
+void* allocated(const Allocator& allocator, const ConstView& array, std::int64_t bytes,
+                void* stream) {
+  const auto fail = [&](const std::string& why) {
+    throw MemoryError(message("no memory for ", array.description(), ", ", bytes, " bytes", why));
+  };
+  void* memory = nullptr;
+  try {
+    memory = allocator.allocate(static_cast<std::size_t>(bytes), stream);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail(message(": the allocator threw ", error.what()));
+  } catch (...) {
+    fail(": the allocator threw");
+  }
+  if (memory == nullptr) fail({});
+  return memory;
+}
+
+}  // namespace
+
 Array::Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementType type,
              Device device, void* stream)
     : allocator_(std::move(allocator)), stream_(stream) {
@@ -79,11 +113,7 @@ Array::Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementTyp
   const ConstView checked(this, type, shape, {.device = device});
   const std::int64_t bytes = checked.size() * size_of(type);
   if (bytes == 0) return;
-  void* memory = allocator_->allocate(static_cast<std::size_t>(bytes), stream);
-  if (memory == nullptr) {
-    throw MemoryError(message("no memory for ", checked.description(), ", ", bytes, " bytes"));
-  }
-  view_ = View(memory, type, shape, {.device = device});
+  view_ = View(allocated(*allocator_, checked, bytes, stream), type, shape, {.device = device});
 }
 
 Array::Array(Array&& other) noexcept

@@ -3,6 +3,7 @@
 #include "backend/cpu/blas_environment.hpp"
 #include "backend/cpu/cpu_backend.hpp"
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "natgrad/error.hpp"
@@ -55,13 +56,15 @@ void ContextState::warn(std::string_view text) const {
 Context::Context(std::shared_ptr<detail::ContextState> state) : state_(std::move(state)) {}
 
 Context Context::cpu(Options options) {
-  Context context(
-      std::make_shared<detail::ContextState>(std::move(options), std::make_unique<CpuBackend>()));
-  for (const BlasAdvice& advice : blas_advice()) {
-    context.state_->warn(detail::message(advice.reason, "; start the program with ",
-                                         advice.variable, "=", advice.value));
-  }
-  return context;
+  return detail::with_memory_errors([&] {
+    Context context(
+        std::make_shared<detail::ContextState>(std::move(options), std::make_unique<CpuBackend>()));
+    for (const BlasAdvice& advice : blas_advice()) {
+      context.state_->warn(detail::message(advice.reason, "; start the program with ",
+                                           advice.variable, "=", advice.value));
+    }
+    return context;
+  });
 }
 
 Context Context::cpu() { return cpu(Options{}); }
@@ -70,7 +73,9 @@ Context Context::best() { return best(Options{}); }
 
 Device Context::device() const { return state_->device(); }
 
-Array Context::array(Shape shape, ElementType type) const { return state_->array(shape, type); }
+Array Context::array(Shape shape, ElementType type) const {
+  return detail::with_memory_errors([&] { return state_->array(shape, type); });
+}
 
 void Context::write(const void* host, const View& array) const {
   detail::require_contiguous("write: array", array, state_->memory());

@@ -4,6 +4,7 @@
 #include "natgrad/array.hpp"
 #include "natgrad/error.hpp"
 
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -12,13 +13,13 @@
 
 namespace natgrad::detail {
 
-/// Where operands must lie, as a context's backend knows it.
+/// What a context's backend knows of the memory that operands lie in.
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
   virtual Device device() const = 0;
-  /// What memory given as this device's really is, where that is something else ("memory of the
-  /// host"); empty: nothing is known against it.
+  /// What memory that a view places on this device really is, where that is something else ("memory
+  /// of the host"); empty where nothing contradicts the view.
   virtual std::string misplaced(const void*) const { return {}; }
   /// Whether the host can read and write this memory itself, as far as is known.
   virtual bool is_host_memory(const void*) const { return true; }
@@ -90,6 +91,15 @@ inline void require_operand(const Operand& name, const ConstView& view, Shape sh
   require_contiguous(name, view, memory);
   require_type(name, view, type);
   require_shape(name, view, shape);
+}
+
+/// One number a row, (n, 1) of any leading dimension, of the parameters' type or float64: weights
+/// and coefficients, which are read once a set of rows and may need more digits than the rows.
+inline void require_column(const Operand& name, const ConstView& view, std::int64_t rows,
+                           ElementType type, const DeviceMemory& memory) {
+  require_given(name, view, memory);
+  if (view.type() != ElementType::float64) require_type(name, view, type);
+  require_shape(name, view, {rows, 1});
 }
 
 }  // namespace natgrad::detail

@@ -14,7 +14,15 @@ const char* to_string(ElementType type) {
   return "unknown";
 }
 
-const char* to_string(DeviceKind kind) { return kind == DeviceKind::cpu ? "cpu" : "cuda"; }
+const char* to_string(DeviceKind kind) {
+  switch (kind) {
+    case DeviceKind::cpu:
+      return "cpu";
+    case DeviceKind::cuda:
+      return "cuda";
+  }
+  return "unknown";
+}
 
 const char* to_string(FisherKind kind) {
   switch (kind) {

@@ -17,7 +17,18 @@ namespace natgrad::io {
 
 using detail::message;
 
+void require_file_name(const char* verb, const std::string& path) {
+  if (path.empty()) {
+    throw FileError(message("a checkpoint cannot be ", verb, ": the name of its file is empty"));
+  }
+  if (path.find('\0') != std::string::npos) {
+    throw FileError(message(path.c_str(), ": cannot be ", verb,
+                            ": the name of the file goes on behind a null character"));
+  }
+}
+
 AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
+  require_file_name("written", path_);
   struct stat existing {};
   if (stat(path_.c_str(), &existing) == 0) {
     // A rename would put a file in the place of, say, /dev/null.

@@ -8,6 +8,10 @@
 
 namespace natgrad::io {
 
+/// Throws `FileError` for a path that no file can have: an empty one, and one with a null
+/// character, behind which the system would not see the rest. `verb`: "read" or "written".
+void require_file_name(const char* verb, const std::string& path);
+
 /// A file that takes the place of `path` only when it is whole and on the disk. Until `commit`, and
 /// without it, `path` is as it was. All functions throw `FileError` naming `path` and the reason.
 class AtomicFile {

@@ -2,12 +2,14 @@
 
 #include "core/message.hpp"
 #include "io/atomic_file.hpp"
-#include "io/bytes.hpp"
+#include "io/checksum.hpp"
 #include "io/descriptor.hpp"
 #include "natgrad/error.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <fcntl.h>
@@ -21,34 +23,51 @@ namespace {
 
 using detail::message;
 
-// The first byte is no text, as PNG does it, and shows a file that was carried as 7-bit text.
-constexpr std::string_view magic = "\x89NATGRAD";
-constexpr std::uint32_t byte_order = 0x01020304;
-constexpr std::uint32_t swapped_byte_order = 0x04030201;
-constexpr std::uint32_t format = 2;
-constexpr std::size_t header_bytes = 32;
-constexpr std::size_t checksum_bytes = sizeof(std::uint64_t);
+static_assert(std::endian::native == std::endian::little,
+              "safetensors files are little endian, and nothing here swaps bytes");
 
-/// FNV-1a, 64 bits (Fowler, Noll, Vo 1991).
-class Checksum {
- public:
-  void add(std::span<const std::byte> bytes) {
-    for (const std::byte byte : bytes) {
-      value_ = (value_ ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
-    }
-  }
-  std::uint64_t value() const { return value_; }
+const std::string format_key = "natgrad";
+const std::string checksum_key = "checksum";
+const std::string entry_checksum_prefix = "checksum.";
+constexpr std::size_t length_bytes = sizeof(std::uint64_t);
+constexpr std::string_view no_checksum = "0000000000000000";
+// What stands in front of the format's digits, and between them and those of the checksum.
+constexpr std::string_view before_format = R"({"__metadata__":{"natgrad":")";
+constexpr std::string_view before_checksum = R"(","checksum":")";
+constexpr std::size_t most_format_digits = 4;
+/// Enough to know a checkpoint, its format and its header's checksum.
+constexpr std::size_t beginning_bytes = length_bytes + before_format.size() + most_format_digits +
+                                        before_checksum.size() + checksum_digits;
+// Formats 1 and 2 begin with it.
+constexpr std::string_view old_magic = "\x89NATGRAD";
 
- private:
-  std::uint64_t value_ = 0xcbf29ce484222325;
-};
+std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// Of the length and the header, whose own checksum begins at `digits` and counts as zeros.
+std::string header_checksum(std::span<const std::byte> length_and_header, std::size_t digits) {
+  Checksum checksum;
+  checksum.add(length_and_header.first(digits));
+  checksum.add(as_bytes(no_checksum));
+  checksum.add(length_and_header.subspan(digits + checksum_digits));
+  return checksum.text();
+}
 
 [[noreturn]] void throw_unreadable(const std::string& path) {
   throw FileError(message(path, ": cannot be read: ", std::strerror(errno)));
 }
 
-[[noreturn]] void throw_damaged(const std::string& path) {
-  throw FileError(message(path, ": the checkpoint is damaged"));
+[[noreturn]] void throw_damaged(const std::string& path, const std::string& what) {
+  throw FileError(message(path, ": the checkpoint is damaged: ", what));
+}
+
+[[noreturn]] void throw_cut_off(const std::string& path, std::size_t size) {
+  throw FileError(message(path, ": the checkpoint is cut off after ", size, " bytes"));
 }
 
 /// Fills `bytes` from the file, or up to its end; returns how many there were.
@@ -64,71 +83,76 @@ std::size_t read_up_to(int descriptor, std::span<std::byte> bytes, const std::st
   return count;
 }
 
-/// Checks what the first bytes of a file of `size` bytes say.
-void check_header(std::span<const std::byte> header, std::uint64_t size, const std::string& path) {
-  const std::string beginning = text_of(header.first(std::min(header.size(), magic.size())));
-  if (beginning.empty() || beginning != magic.substr(0, beginning.size())) {
+/// Checks what the first bytes of a file of `size` bytes say, and returns where the digits of the
+/// header's checksum begin.
+std::size_t check_beginning(std::string_view beginning, std::size_t size, const std::string& path) {
+  if (beginning.starts_with(old_magic)) {
+    throw FileError(message(path,
+                            ": the checkpoint is of an older version of natgrad; this "
+                            "version reads format ",
+                            checkpoint_format));
+  }
+  std::string_view rest = beginning.substr(std::min(beginning.size(), length_bytes));
+  if (rest.empty() || !before_format.starts_with(rest.substr(0, before_format.size()))) {
     throw FileError(message(path, ": is not a checkpoint of natgrad"));
   }
-  const auto throw_cut_off = [&] {
-    throw FileError(message(path, ": the checkpoint is cut off after ", size, " bytes"));
-  };
-  if (header.size() < header_bytes) throw_cut_off();
-  ByteReader reader(header.subspan(magic.size()), path);
-  const auto order = reader.number<std::uint32_t>();
-  if (order == swapped_byte_order) {
-    throw FileError(message(path, ": the checkpoint is of a machine of the other byte order"));
+  if (beginning.size() < beginning_bytes) throw_cut_off(path, size);
+  rest.remove_prefix(before_format.size());
+  int format = 0;
+  const char* const last = rest.data() + most_format_digits;
+  const auto [end, error] = std::from_chars(rest.data(), last, format);
+  if (error != std::errc{} || *end != '"') throw_damaged(path, "its format is no number");
+  if (format != checkpoint_format) {
+    throw FileError(message(path, ": the checkpoint is of format ", format,
+                            ", this version of natgrad reads format ", checkpoint_format));
   }
-  if (order != byte_order) throw_damaged(path);
-  if (const auto written = reader.number<std::uint32_t>(); written != format) {
-    throw FileError(message(path, ": the checkpoint is of format ", written,
-                            ", this version of natgrad reads format ", format));
-  }
-  const auto length = reader.number<std::uint64_t>();
-  if (size < length) throw_cut_off();
-  if (size > length || size < header_bytes + checksum_bytes) throw_damaged(path);
+  rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+  if (!rest.starts_with(before_checksum)) throw_damaged(path, "its header has no checksum");
+  return beginning.size() - rest.size() + before_checksum.size();
+}
+
+/// Of the beginning of a file that is a checkpoint.
+std::size_t header_length(std::span<const std::byte> beginning, std::size_t size,
+                          const std::string& path) {
+  std::uint64_t length = 0;
+  std::memcpy(&length, beginning.data(), length_bytes);
+  if (length > most_header_bytes) throw_damaged(path, "its header is too long");
+  if (length > size - length_bytes) throw_cut_off(path, size);
+  if (length < beginning_bytes - length_bytes) throw_damaged(path, "its header is too short");
+  return length;
 }
 
 }  // namespace
 
-void write_checkpoint(const std::string& path, const Sections& sections) {
-  std::uint64_t length = header_bytes + checksum_bytes;
-  for (const auto& [name, content] : sections) {
-    length += 2 * sizeof(std::uint64_t) + name.size() + content.size();
+void write_checkpoint(const std::string& path, std::span<const Entry> entries,
+                      const Metadata& metadata) {
+  Metadata all = {{format_key, std::to_string(checkpoint_format)},
+                  {checksum_key, std::string(no_checksum)}};
+  all.insert(all.end(), metadata.begin(), metadata.end());
+  for (const Entry& entry : entries) {
+    all.emplace_back(entry_checksum_prefix + entry.name, checksum_of(entry.bytes));
   }
+  std::string header = make_header(entries, all);
+  const std::uint64_t length = header.size();
+  if (length > most_header_bytes) {
+    throw FileError(message(path, ": cannot be written: the names of ", entries.size(),
+                            " entries take ", length, " bytes, more than the ", most_header_bytes,
+                            " of a safetensors header"));
+  }
+  header.insert(0, reinterpret_cast<const char*>(&length), length_bytes);
+  const std::size_t digits = check_beginning(header, header.size(), path);
+  header.replace(digits, checksum_digits, header_checksum(as_bytes(header), digits));
+
   AtomicFile file(path);
-  Checksum checksum;
-  const auto write = [&](std::span<const std::byte> bytes) {
-    checksum.add(bytes);
-    file.write(bytes);
-  };
-  ByteWriter header;
-  header.number(byte_order);
-  header.number(format);
-  header.number(length);
-  header.number(static_cast<std::uint64_t>(sections.size()));
-  write(bytes_of(magic));
-  write(header.take());
-  for (const auto& [name, content] : sections) {
-    ByteWriter lengths;
-    lengths.number(static_cast<std::uint64_t>(name.size()));
-    lengths.number(static_cast<std::uint64_t>(content.size()));
-    write(lengths.take());
-    write(bytes_of(name));
-    write(content);
-  }
-  const std::uint64_t sum = checksum.value();
-  file.write(std::as_bytes(std::span(&sum, 1)));
+  file.write(as_bytes(header));
+  for (const Entry& entry : entries) file.write(entry.bytes);
   file.commit();
 }
 
-CheckpointFile::CheckpointFile(std::string path) : path_(std::move(path)) {
-  read();
-  parse();
-}
+CheckpointFile::CheckpointFile(std::string path) : path_(std::move(path)) { read(); }
 
-/// The header first: a large file that is something else is not read.
 void CheckpointFile::read() {
+  require_file_name("read", path_);
   // Without O_NONBLOCK a pipe would wait for somebody to write.
   const Descriptor file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
@@ -137,47 +161,60 @@ void CheckpointFile::read() {
     throw FileError(message(path_, ": cannot be read: it is not a regular file"));
   }
   const auto size = static_cast<std::size_t>(status.st_size);
-  bytes_.resize(std::min(size, header_bytes));
+  bytes_.resize(std::min(size, beginning_bytes));
   bytes_.resize(read_up_to(*file, bytes_, path_));
-  check_header(bytes_, size, path_);
-  bytes_.resize(size);
-  const std::span<std::byte> rest = std::span(bytes_).subspan(header_bytes);
-  if (read_up_to(*file, rest, path_) != rest.size()) throw_damaged(path_);
-}
+  const std::size_t digits = check_beginning(text_of(bytes_), size, path_);
+  const std::size_t data = length_bytes + header_length(bytes_, size, path_);
 
-void CheckpointFile::parse() {
-  const std::span<const std::byte> content =
-      std::span(bytes_).first(bytes_.size() - checksum_bytes);
-  Checksum checksum;
-  checksum.add(content);
-  const std::span<const std::byte> stored = std::span(bytes_).last(checksum_bytes);
-  if (ByteReader(stored, path_).number<std::uint64_t>() != checksum.value()) throw_damaged(path_);
-
-  ByteReader reader(content.subspan(header_bytes - sizeof(std::uint64_t)),
-                    message(path_, ": the list of sections"));
-  for (auto left = reader.number<std::uint64_t>(); left > 0; --left) {
-    const auto name_bytes = reader.number<std::uint64_t>();
-    const auto content_bytes = reader.number<std::uint64_t>();
-    const std::string name = text_of(reader.take(name_bytes));
-    if (!sections_.emplace(name, reader.take(content_bytes)).second) throw_damaged(path_);
+  const auto read_on = [&](std::size_t end) {
+    const std::size_t known = bytes_.size();
+    bytes_.resize(end);
+    const std::span<std::byte> rest = std::span(bytes_).subspan(known);
+    if (read_up_to(*file, rest, path_) != rest.size()) throw_cut_off(path_, size);
+  };
+  read_on(data);
+  if (header_checksum(bytes_, digits) != text_of(bytes_).substr(digits, checksum_digits)) {
+    throw_damaged(path_, "its header has another checksum");
   }
-  reader.end();
+  Header header;
+  try {
+    header = read_header(text_of(bytes_).substr(length_bytes));
+  } catch (const FileError& error) {
+    throw_damaged(path_, error.what());
+  }
+  if (header.data_bytes > size - data) throw_cut_off(path_, size);
+  if (header.data_bytes < size - data) {
+    throw_damaged(path_, message("it is ", size - data - header.data_bytes, " bytes too long"));
+  }
+  read_on(size);
+  metadata_ = std::move(header.metadata);
+  place_entries(header.entries, data);
 }
 
-std::span<const std::byte> CheckpointFile::section(const std::string& name) const {
-  const auto found = sections_.find(name);
-  if (found == sections_.end()) {
-    throw FileError(message(path_, ": the checkpoint has no section \"", name, '"'));
+void CheckpointFile::place_entries(std::vector<Entry> entries, std::size_t data) {
+  std::span<const std::byte> rest = std::span(bytes_).subspan(data);
+  for (Entry& entry : entries) {
+    entry.bytes = rest.first(bytes_of(entry));
+    rest = rest.subspan(entry.bytes.size());
+    if (text(entry_checksum_prefix + entry.name) != checksum_of(entry.bytes)) {
+      throw_damaged(path_, message("entry \"", entry.name, "\" has another checksum"));
+    }
+    const std::string name = entry.name;
+    entries_.emplace(name, std::move(entry));
+  }
+}
+
+const Entry* CheckpointFile::find(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+const std::string& CheckpointFile::text(const std::string& name) const {
+  const auto found = metadata_.find(name);
+  if (found == metadata_.end()) {
+    throw_damaged(path_, message("its metadata has no \"", name, '"'));
   }
   return found->second;
-}
-
-Sections CheckpointFile::sections_after(std::string_view prefix) const {
-  Sections found;
-  for (const auto& [name, content] : sections_) {
-    if (name.starts_with(prefix)) found.emplace(name.substr(prefix.size()), content);
-  }
-  return found;
 }
 
 }  // namespace natgrad::io

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "io/safetensors.hpp"
+
 #include <cstddef>
 #include <map>
 #include <span>
@@ -9,42 +11,51 @@
 
 namespace natgrad::io {
 
-// The format of a checkpoint: named sections of bytes that only their owners understand. Numbers
-// are in the writer's byte order.
+// A checkpoint on the disk (docs/checkpoint-format.md):
 //
-//   magic (8 bytes)  byte order (u32: 0x01020304)  format (u32)  length of the file (u64)
-//   number of sections (u64)
-//   each section: length of the name (u64), length of the content (u64), name, content
-//   checksum (u64): FNV-1a of all bytes before it, which sees every change of a single byte
+//   length of the header (u64)  header  data
+//
+// The header is that of a safetensors file, and begins with the format and its own checksum:
+//
+//   {"__metadata__":{"natgrad":"3","checksum":"0123456789abcdef", ...
+//
+// so that a file of another kind, or of another format, is known by its first bytes. "checksum" is
+// the FNV-1a of all bytes before the data with the digits of the checksum as zeros,
+// "checksum.NAME" that of the entry's bytes. FNV-1a sees every change of a single byte.
 
-/// Names and contents; the contents are the caller's.
-using Sections = std::map<std::string, std::span<const std::byte>>;
+/// The format that this version writes and reads. Formats 1 and 2 were not safetensors.
+inline constexpr int checkpoint_format = 3;
 
-/// Replaces `path` by a checkpoint of these sections, or throws `FileError` and leaves it as it was
-/// (`AtomicFile`).
-void write_checkpoint(const std::string& path, const Sections& sections);
+/// Replaces `path` by a checkpoint of these entries, or throws `FileError` and leaves it as it was
+/// (`AtomicFile`). Names are unique and UTF-8. `metadata`: what is not an array, in any words but
+/// "natgrad" and those that begin with "checksum".
+void write_checkpoint(const std::string& path, std::span<const Entry> entries,
+                      const Metadata& metadata);
 
 /// A checkpoint in memory.
 class CheckpointFile {
  public:
-  /// Reads the whole file. Throws `FileError` naming it when it cannot be read, is no checkpoint,
-  /// is cut off or damaged, or was written in another byte order or a newer format.
+  /// Reads the first bytes, which say whether the file is a checkpoint, and then the whole file.
+  /// Throws `FileError` naming the file when it cannot be read, is no checkpoint, is cut off or
+  /// damaged, or is of another format.
   explicit CheckpointFile(std::string path);
 
   const std::string& path() const { return path_; }
-  const Sections& sections() const { return sections_; }
-  /// Throws `FileError` when there is no such section.
-  std::span<const std::byte> section(const std::string& name) const;
-  /// Those whose names begin with `prefix`, by the rest of their names.
-  Sections sections_after(std::string_view prefix) const;
+  /// By name; their bytes are this object's.
+  const std::map<std::string, Entry>& entries() const { return entries_; }
+  /// Null where there is no such entry.
+  const Entry* find(const std::string& name) const;
+  /// Throws `FileError` where there is no such text.
+  const std::string& text(const std::string& name) const;
 
  private:
   void read();
-  void parse();
+  void place_entries(std::vector<Entry> entries, std::size_t data);
 
   std::string path_;
   std::vector<std::byte> bytes_;
-  Sections sections_;  // within bytes_
+  std::map<std::string, std::string> metadata_;
+  std::map<std::string, Entry> entries_;  // within bytes_
 };
 
 }  // namespace natgrad::io

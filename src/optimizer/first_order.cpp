@@ -1,8 +1,10 @@
 #include "optimizer/first_order.hpp"
 
 #include "core/context_state.hpp"
+#include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/option_errors.hpp"
+#include "natgrad/error.hpp"
 
 #include <utility>
 
@@ -85,23 +87,33 @@ void FirstOrder::adam_step(const Adam& adam, const ConstView& gradient) {
   }
 }
 
-detail::OptimizerState FirstOrder::state() {
-  detail::OptimizerState state{parameters_, "sgd", {}};
-  if (std::holds_alternative<Adam>(options_.rule)) {
-    state.kind = "adam";
-  } else if (!mean_.empty()) {
-    state.kind = "sgd with momentum";
-  }
-  state.parts.push_back({.name = "steps", .bytes = sizeof steps_, .host = &steps_});
-  const auto add = [&](const char* name, const Array& array) {
-    if (array.empty()) return;
-    const View view = array;
-    state.parts.push_back(
-        {.name = name, .bytes = view.size() * size_of(view.type()), .device = view});
+namespace detail {
+
+SavedState FirstOrderAccess::saved_state(const FirstOrder& optimizer) {
+  const Parameters& parameters = optimizer.parameters_;
+  SavedState state{.parameters = parameters, .optimizer = "sgd"};
+  state.counters = {{"counters.steps", &optimizer.steps_}};
+  const auto add = [&](const char* name, const Array& numbers) {
+    if (numbers.view().size() != parameters.size()) {
+      throw ArgumentError(message("first-order optimizer: the parameters have grown from ",
+                                  numbers.view().size(), " to ", parameters.size(),
+                                  " since it was made"));
+    }
+    SavedTensors tensors{.name = name, .segments = {}, .numbers = numbers};
+    for (int i = 0; i < parameters.segments(); ++i) tensors.segments.push_back({i});
+    state.tensors.push_back(std::move(tensors));
   };
-  add("mean", mean_);
-  add("square", square_);
+  if (std::holds_alternative<Adam>(optimizer.options_.rule)) {
+    state.optimizer = "adam";
+    add("first_moment", optimizer.mean_);
+    add("second_moment", optimizer.square_);
+  } else if (!optimizer.mean_.empty()) {
+    state.optimizer = "sgd with momentum";
+    add("momentum", optimizer.mean_);
+  }
   return state;
 }
+
+}  // namespace detail
 
 }  // namespace natgrad

@@ -3,7 +3,7 @@
 #include "kernels/formulas/updated_tensor.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/parameters.hpp"
-#include "optimizer/optimizer_state.hpp"
+#include "optimizer/first_order_access.hpp"
 
 #include <cstdint>
 #include <variant>
@@ -41,10 +41,8 @@ class FirstOrder {
   /// Moves the parameters. `gradient`: P contiguous numbers of their type. Does not wait.
   void step(const ConstView& gradient);
 
-  /// For checkpoints.
-  detail::OptimizerState state();
-
  private:
+  friend struct detail::FirstOrderAccess;
   void sgd_step(const Sgd& sgd, const ConstView& gradient);
   void adam_step(const Adam& adam, const ConstView& gradient);
 
@@ -53,7 +51,7 @@ class FirstOrder {
   Array mean_;    // (P): the velocity where there is momentum, or Adam's average of the gradient
   Array square_;  // (P): Adam's average of its square
   std::vector<UpdatedTensor> updates_;  // one a tensor
-  std::int64_t steps_ = 0;
+  mutable std::int64_t steps_ = 0;      // a checkpoint sets it through its list of saved values
 };
 
 }  // namespace natgrad

@@ -1,22 +1,27 @@
 #include "natgrad/natural_gradient.hpp"
 
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
+#include "curvature/solve_report.hpp"
 #include "natgrad/error.hpp"
 #include "optimizer/natural_gradient_state.hpp"
-#include "optimizer/options.hpp"
+#include "optimizer/settings.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace natgrad {
+
+using detail::with_memory_errors;
 
 NaturalGradient::NaturalGradient(Parameters parameters)
     : NaturalGradient(std::move(parameters), Options{}) {}
 
 NaturalGradient::NaturalGradient(Parameters parameters, Options options) {
-  detail::check_options(options, parameters.type());
-  if (parameters.size() == 0) throw ArgumentError("optimizer: the parameters are empty");
-  state_ = std::make_unique<State>(std::move(parameters), std::move(options));
+  with_memory_errors([&] {
+    detail::check_options(options, parameters.type());
+    if (parameters.size() == 0) throw ArgumentError("optimizer: the parameters are empty");
+    state_ = std::make_unique<State>(std::move(parameters), std::move(options));
+  });
 }
 
 NaturalGradient::~NaturalGradient() = default;
@@ -26,16 +31,24 @@ NaturalGradient& NaturalGradient::operator=(NaturalGradient&&) noexcept = defaul
 const NaturalGradient::Options& NaturalGradient::options() const { return state_->options; }
 const Parameters& NaturalGradient::parameters() const { return state_->parameters; }
 
-void NaturalGradient::step(const Batch& batch) { state_->step(batch); }
+void NaturalGradient::step(const Batch& batch) {
+  with_memory_errors([&] { state_->step(batch); });
+  state_->ring.throw_after_failures();
+}
 void NaturalGradient::step(const Scores& scores) { step(Batch{.fisher = scores}); }
-void NaturalGradient::step() { state_->step_gathered(); }
+void NaturalGradient::step() {
+  with_memory_errors([&] { state_->step_parts(); });
+  state_->ring.throw_after_failures();
+}
 
-void NaturalGradient::accumulate(const Batch& batch) { state_->gather(batch); }
+void NaturalGradient::accumulate(const Batch& batch) {
+  with_memory_errors([&] { state_->accumulate(batch); });
+}
 void NaturalGradient::accumulate(const Scores& scores) { accumulate(Batch{.fisher = scores}); }
 void NaturalGradient::discard() { state_->discard(); }
 
 void NaturalGradient::direction(const Batch& batch, const View& direction) {
-  state_->direction(batch, direction);
+  with_memory_errors([&] { state_->direction(batch, direction); });
 }
 void NaturalGradient::direction(const Scores& scores, const View& direction) {
   this->direction(Batch{.fisher = scores}, direction);
@@ -44,48 +57,45 @@ void NaturalGradient::direction(const Scores& scores, const View& direction) {
 SolveReport NaturalGradient::direction_report() const {
   const State& s = *state_;
   if (!s.direction_form) throw ArgumentError("direction report: no direction was computed yet");
-  StepScalars scalars{};
-  s.backend.download(s.direction_scalars, &scalars);
-  return detail::solve_report(scalars, *s.direction_form);
+  SolveScalars scalars{};
+  s.backend.download(s.scalars.direction, &scalars);
+  return detail::solve_report(scalars, s.options.structure, *s.direction_form);
 }
 
 void NaturalGradient::set_rate(double rate) {
-  Options changed = state_->options;
-  if (auto* ball = std::get_if<KlTrustRegion>(&changed.step))
-    ball->max_rate = rate;
-  else
-    changed.step = FixedRate{rate};
-  detail::check_options(changed, state_->parameters.type());
-  state_->options.step = changed.step;
-  state_->upload_options();
+  State& s = *state_;
+  Options changed = s.options;
+  changed.step = detail::with_rate(changed.step, rate);
+  detail::check_options(changed, s.parameters.type());
+  s.options.step = changed.step;
+  if (!s.scalar_memory.empty()) detail::upload_rate(s.backend, s.options, s.scalars);
 }
 
 void NaturalGradient::set_damping(const Damping& damping) {
-  Options changed = state_->options;
+  State& s = *state_;
+  Options changed = s.options;
   changed.damping = damping;
-  detail::check_options(changed, state_->parameters.type());
-  state_->options.damping = damping;
-  state_->upload_options();
+  detail::check_options(changed, s.parameters.type());
+  s.options.damping = damping;
+  s.damping.set(damping);
+  if (!s.scalar_memory.empty()) s.damping.upload(s.backend);
+}
+
+void NaturalGradient::reset_momentum() {
+  State& s = *state_;
+  if (!s.momentum_memory.empty()) s.backend.fill(0, s.momentum_memory);
 }
 
 StepReport NaturalGradient::report() {
   State& s = *state_;
   if (!s.ring.empty()) s.backend.synchronize();
-  const std::int64_t last = s.newest();
+  const std::int64_t last = s.ring.newest();
   if (last == 0) throw ArgumentError("report: no step was taken yet");
-  return *s.report_of(last);
+  return *s.ring.report(last);
 }
 
 std::vector<StepReport> NaturalGradient::reports() {
-  State& s = *state_;
-  s.throw_after_failures();
-  std::vector<StepReport> reports;
-  const std::int64_t last = s.newest();
-  for (std::int64_t step = std::max(s.reported, last - State::ring_slots); step < last;) {
-    if (const std::optional<StepReport> report = s.report_of(++step)) reports.push_back(*report);
-  }
-  s.reported = std::max(s.reported, last);
-  return reports;
+  return with_memory_errors([&] { return state_->ring.take(); });
 }
 
 }  // namespace natgrad

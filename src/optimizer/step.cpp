@@ -1,73 +1,41 @@
-// One step: matrix, factor, direction, momentum, rate, verdict, and the parameters.
+// One step: the matrix, its factor, the direction, momentum, rate, verdict, and the parameters.
 
 #include "core/context_state.hpp"
-#include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
-#include "natgrad/error.hpp"
 #include "optimizer/natural_gradient_state.hpp"
+#include "optimizer/trial.hpp"
 
 #include <cmath>
-#include <limits>
 
 namespace natgrad {
 
-using detail::message;
+using detail::Lifetime;
+using detail::Phase;
 using detail::scalar;
 
 void NaturalGradient::State::step(const Batch& batch) {
-  const detail::ScoreSet& rows = batch.fisher.rows();
-  check("step", batch);
-  if (gathered.rows > 0) {
-    throw ArgumentError(message("step: ", gathered.rows,
-                                " rows are accumulated; step() takes them, discard() drops them"));
-  }
-  if (rows.batch_samples() != rows.size()) {
-    throw ArgumentError(message("step: the scores hold ", rows.size(), " of ", rows.batch_samples(),
-                                " samples; a step takes the whole batch, accumulate takes parts"));
-  }
-  throw_after_failures();
-  const detail::BatchShape shape = batch_shape(batch);
+  follow_parameters();
+  detail::check_batch("step", batch, contract());
+  partial.require_empty("step");
+  detail::require_whole_batch("step", batch);
+  const detail::StepShape shape = shape_of(batch, Phase::whole, true);
   require_budget(shape);
-  prepare();
-  const detail::StepShape own = step_shape(shape, true);
-  const auto buffers = parameters.context().state().arena().buffers<detail::StepBuffers>(
-      own, detail::SystemBuffers());
-  take_step({.rows = {shape.blocks, rows.scale()},
-             .r = rows.rhs(),
-             .shape = own,
-             .buffers = buffers,
-             .scalars = scalars,
-             .gradient = batch.gradient},
-            rows.kind());
+  prepare();                      // the first step allocates what lasts
+  memory.lay_out(*whole, shape);  // the largest batch so far allocates scratch
+  whole->accumulate({batch.fisher.rows(), shape.batch.uses}, Lifetime::borrowed);
+  take_step(*whole, batch.gradient, batch.fisher.kind());
 }
 
-void NaturalGradient::State::step_gathered() {
-  if (gathered.rows == 0) throw ArgumentError("step: nothing was accumulated");
-  if (gathered.rows != gathered.batch_rows) {
-    throw ArgumentError(message("step: ", gathered.rows, " of ", gathered.batch_rows,
-                                " samples are accumulated; a step takes the whole batch"));
+void NaturalGradient::State::step_parts() {
+  partial.require_whole();
+  if (partial.gradient_given()) {
+    detail::require_damping("step", partial.batch_rows(), contract());
   }
-  if (gathered.gradient_rows != gathered.gradient_batch_rows) {
-    throw ArgumentError(message("step: the rows of .gradient that are accumulated are ",
-                                gathered.gradient_rows, " of ", gathered.gradient_batch_rows,
-                                " samples; those of .fisher are whole"));
-  }
-  if (gathered.general) require_damping("step", gathered.batch_rows);
-  throw_after_failures();
   prepare();
-  const bool dual = gathered.form == Form::dual;
-  const detail::StepShape own = step_shape(gathered_shape(), true);
-  const auto buffers = parameters.context().state().arena().buffers<detail::StepBuffers>(
-      own, gathered.buffers.system);
-  const Work work = {.rows = dual ? gathered.kept.blocks() : RowBatch{},
-                     .r = dual ? gathered.kept.rhs() : ConstView(),
-                     .weights = dual ? gathered.kept.weights() : ConstView(),
-                     .shape = own,
-                     .buffers = buffers,
-                     .scalars = scalars};
+  memory.lay_out(*parts, shape_of_parts());
   try {
-    take_step(work, gathered.kind);
+    take_step(*parts, {}, partial.kind());
   } catch (...) {
     discard();  // F may be centred already, and parameters moved: it is no batch any more
     throw;
@@ -75,189 +43,120 @@ void NaturalGradient::State::step_gathered() {
   discard();
 }
 
-/// g = beta g + S^T r of other rows, or the numbers given. `rhs`: room for r in the type of g;
-/// empty where that is float64.
-void NaturalGradient::State::add_gradient(const GradientSource& source, double beta, const View& g,
-                                          const View& rhs, const Scratch& work) const {
+/// From accumulated rows to the parameters. Beside the curvature's work every line is a few passes
+/// over P numbers.
+void NaturalGradient::State::take_step(detail::Curvature& curvature, const GradientSource& gradient,
+                                       FisherKind kind) {
+  solve(curvature, gradient, momentum->right_hand_side());
+  const View& d = curvature.direction();
+  momentum->combine(backend, d);
+  const View v = active.scale(backend, d, memory.buffers().scaled);
+  if (momentum->changes_direction() || active.scaled()) curvature.measure(v);
+  curvature.judge();
+
+  const bool predicts_kl = options.structure == Structure::full &&
+                           (kind == FisherKind::sampled || kind == FisherKind::exact);
+  const std::span<const UpdatedTensor> tensors = active.updates(v);
+  detail::Trial trial(backend, scalars);
+  trial.begin();
+  rule->choose_rate(backend, curvature.scalars(), scalars.step);
+  trial.limit(v, std::isfinite(options.max_norm));
+  trial.judge(tensors, curvature.scalars(), curvature.form(), predicts_kl);
+  trial.move(tensors);
+  momentum->judged(backend, scalars.step, d);
+  damping.judged(backend, scalars.step, d);
+  rule->judged(backend, scalars.step, d);
+  backend.publish(scalars.record, ring.view());
+}
+
+/// The direction d of accumulated rows.
+void NaturalGradient::State::solve(detail::Curvature& curvature, const GradientSource& gradient,
+                                   const detail::RightHandSide& rhs) {
+  curvature.factorize(damping.state());  // the Gram matrix and n^3 / 3
+  if (gradient.given()) {
+    add_gradient(gradient, 0, curvature.gradient());  // of rows one product a layer
+  } else if (!memory.buffers().gradient_sum.empty()) {
+    backend.copy(memory.buffers().gradient_sum, curvature.gradient());
+  }
+  curvature.solve(rhs);  // 2 n^2 and two passes over the rows
+}
+
+/// g = beta g + S^T r of other rows, or the numbers given.
+void NaturalGradient::State::add_gradient(const GradientSource& source, double beta,
+                                          const View& g) {
   if (source.rows() == nullptr) {
     const Gradient& numbers = *source.numbers();
-    return active.gather(backend, numbers.scale, numbers.view, beta, g);
+    return active.axpby(backend, numbers.scale, numbers.view, beta, g);
   }
   const detail::ScoreSet& rows = source.rows()->rows();
+  const detail::StepBuffers& b = memory.buffers();
   ConstView r = rows.rhs();
-  if (!rhs.empty()) {
-    backend.copy(r, rhs);
-    r = rhs;
+  if (g.type() == ElementType::float32) {
+    backend.copy(r, b.gradient_rhs);
+    r = b.gradient_rhs;
   }
-  const auto blocks =
-      active.frozen() ? std::span<const LayerUse>(gradient_blocks) : rows.blocks().blocks;
-  backend.adjoint({blocks, rows.scale(), backend.math_mode(options.allow_tf32)}, r, beta, g, work);
+  const RowBatch batch{active.uses(rows, gradient_uses), rows.scale(),
+                       backend.math_mode(options.allow_tf32)};
+  backend.adjoint(batch, r, beta, g, b.gradient_work);
 }
 
-void NaturalGradient::State::take_step(const Work& work, FisherKind kind) {
-  solve(work);
-  const View& direction = work.buffers.solve.narrow;
-  move(work.shape.scaled > 0 ? work.buffers.scaled : direction, direction,
-       {.form = static_cast<double>(work.shape.solve.form), .kind = static_cast<double>(kind)});
-}
-
-/// From rows to the step before its rate, and all that the scalars say of it.
-void NaturalGradient::State::solve(const Work& work) const {
-  const detail::StepShape& shape = work.shape;
-  const detail::SolveBuffers& b = work.buffers.solve;
-  const detail::Solver solver(backend, shape.solve, work.buffers.system, b, work.scalars,
-                              work.rows);
-  if (shape.solve.dual()) {
-    solver.load_centre(work.weights);
-    solver.gram();
-  } else {
-    const detail::PrimalSums& sums = shape.accumulated ? gathered.buffers.sums : work.buffers.sums;
-    const detail::PrimalAccumulation sum(backend, work.buffers.system.matrix, sums, work.scalars);
-    if (!shape.accumulated) sum.add(work.rows, 1, work.r, true, work.buffers.primal);
-    sum.centre_matrix(shape.solve.centering, b.direction);
-    if (!shape.solve.general) sum.finish_gradient(shape.solve.centering, b.direction, b.gradient);
+void NaturalGradient::State::accumulate(const Batch& batch) {
+  follow_parameters();
+  detail::check_batch("accumulate", batch, contract());
+  partial.require_fits(batch);
+  const detail::StepShape shape = shape_of(batch, Phase::part, true);
+  if (partial.empty()) {
+    require_budget(shape);
+    prepare();
   }
-  solver.factorize();
-  if (!shape.solve.dual() || shape.solve.general) {
-    solve_general(solver, work);
-  } else {
-    // d starts from m: what is left of the last one, and the penalty's part.
-    if (shape.solve.based) {
-      if (work.with_momentum && spring() > 0) {
-        backend.axpby(spring(), momentum, 0.0, b.direction);
-      } else {
-        backend.fill(0, b.direction);
-      }
-      if (options.l2 > 0) {
-        active.add_parameters(backend, solver.field(&StepScalars::l2_share), b.direction);
-      }
+  const detail::StepBuffers& b = memory.lay_out(*parts, shape);
+  try {
+    parts->accumulate({batch.fisher.rows(), shape.batch.uses}, Lifetime::copied);
+    if (batch.gradient.given()) {
+      add_gradient(batch.gradient, partial.empty() ? 0 : 1, b.gradient_sum);
     }
-    solver.solve_rows(work.r, shape.solve.based);
-    if (shape.solve.centering == Centering::fisher_only) solver.centre_fisher(work.r);
+  } catch (const ShapeError&) {
+    throw;  // refused before anything was added
+  } catch (...) {
+    discard();  // the sums may hold a part of this set
+    throw;
   }
-  finish(solver, work);
-  solver.judge();
-}
-
-/// g + shift m: (F + shift I) (d - m) = g - F m.
-void NaturalGradient::State::solve_general(const detail::Solver& solver, const Work& work) const {
-  const detail::SolveBuffers& b = work.buffers.solve;
-  if (work.shape.solve.general) {
-    if (work.shape.accumulated) {
-      backend.copy(gathered.buffers.gradient, b.gradient);
-    } else {
-      add_gradient(work.gradient, 0, b.gradient, work.buffers.gradient_rhs, b.work);
-    }
-  }
-  if (work.with_momentum && spring() > 0) {
-    backend.axpby(solver.field(&StepScalars::spring_shift), momentum, 1.0, b.gradient);
-  }
-  if (options.l2 > 0) active.add_parameters(backend, -options.l2, b.gradient);
-  solver.solve_gradient();
-}
-
-/// Momentum and rate factors, with d^T F d and the norm of what they make.
-void NaturalGradient::State::finish(const detail::Solver& solver, const Work& work) const {
-  const detail::SolveBuffers& b = work.buffers.solve;
-  const bool wide = b.direction.data() != b.narrow.data();
-  if (wide) backend.copy(b.direction, b.narrow);
-  if (!work.with_momentum) return;
-  const bool turned = heavy_ball() > 0;
-  if (turned) backend.axpby(heavy_ball(), momentum, 1.0, b.narrow);
-  const bool scaled = work.shape.scaled > 0;
-  const View step = scaled ? scaled_step(work) : b.narrow;
-  if (turned || scaled) {
-    if (wide) backend.copy(step, b.direction);
-    const View& v = wide ? b.direction : step;
-    const View quadratic = solver.field(&StepScalars::quadratic_form);
-    if (work.shape.solve.dual()) {
-      solver.apply(v, b.product);
-      if (work.shape.solve.centering == Centering::fisher_only)
-        backend.project(b.centre, b.product);
-      backend.dot(b.product, b.product, quadratic);
-    } else {
-      backend.symv(Triangle::lower, work.buffers.system.matrix, v, b.product);
-      backend.dot(v, b.product, quadratic);
-    }
-  }
-  if (std::isfinite(options.max_norm)) {
-    backend.dot(step, step, solver.field(&StepScalars::step_square));
-  }
-}
-
-View NaturalGradient::State::scaled_step(const Work& work) const {
-  const View& to = work.buffers.scaled;
-  backend.copy(work.buffers.solve.narrow, to);
-  for (const detail::Active::Tensor& tensor : active.tensors()) {
-    if (tensor.rate == 1) continue;
-    const View part = active.part(tensor, to);
-    backend.axpby(0.0, part, tensor.rate, part);
-  }
-  return to;
-}
-
-/// Counts and judges the step, and moves parameters and momentum where it is accepted.
-void NaturalGradient::State::move(const View& step, const View& direction,
-                                  const ScalarArguments& of) {
-  backend.update_scalars(ScalarRule::begin_step, of, scalars);
-  const Scalar rate = field(&StepScalars::step_rate);
-  const Scalar shrink = field(&StepScalars::shrink);
-  const View accept = field(&StepScalars::accept);
-  const std::span<const UpdatedTensor> tensors = active.updates(step);
-  backend.check_update(tensors, rate, shrink, field(&StepScalars::update_finite));
-  backend.update_scalars(ScalarRule::judge_step, {}, scalars);
-  backend.update(accept, tensors, rate, shrink);
-  if (!momentum.empty()) backend.commit(accept, direction, momentum);
-  backend.publish(scalars, ring);
+  partial.add(batch);
 }
 
 void NaturalGradient::State::direction(const Batch& batch, const View& out) {
-  const detail::ScoreSet& rows = batch.fisher.rows();
-  check("direction", batch);
-  if (rows.batch_samples() != rows.size()) {
-    throw ArgumentError(message("direction: the scores hold ", rows.size(), " of ",
-                                rows.batch_samples(), " samples; it takes the whole batch"));
-  }
+  follow_parameters();
+  detail::check_batch("direction", batch, contract());
+  detail::require_whole_batch("direction", batch);
   detail::require_operand("direction", out, {parameters.size(), 1}, parameters.type(),
                           parameters.context().state().memory());
   for (int i = 0; i < parameters.segments(); ++i) {
     detail::require_disjoint("direction", out, parameters.name({i}), parameters.tensor({i}));
   }
-  const detail::BatchShape shape = batch_shape(batch);
+  detail::StepShape shape = shape_of(batch, Phase::whole, false);
   require_budget(shape);
+  if (active.frozen()) shape.scaled = parameters.size();  // with zeros for what is frozen
   prepare();
-  detail::StepShape own = step_shape(shape, false);
-  if (active.frozen()) own.scaled = parameters.size();  // with zeros for what is frozen
-  const auto b = parameters.context().state().arena().buffers<detail::StepBuffers>(
-      own, detail::SystemBuffers());
-  backend.copy(scalars, direction_scalars);
-  solve({.rows = {shape.blocks, rows.scale()},
-         .r = rows.rhs(),
-         .shape = own,
-         .buffers = b,
-         .scalars = direction_scalars,
-         .gradient = batch.gradient,
-         .with_momentum = false});
-  commit_direction(b, out);
-  direction_form = own.solve.form;
-}
+  memory.lay_out(*whole, shape);
+  whole->accumulate({batch.fisher.rows(), shape.batch.uses}, Lifetime::borrowed);
+  solve(*whole, batch.gradient, {});
+  whole->judge();
 
-/// A direction that overflows its type is no direction: with nothing kept of theta, the new
-/// parameters that `check_update` looks at are the direction itself.
-void NaturalGradient::State::commit_direction(const detail::StepBuffers& b, const View& out) const {
-  const View& d = b.solve.narrow;
-  const auto own = [&](double StepScalars::*name) { return scalar(direction_scalars, name); };
-  backend.fill(1, own(&StepScalars::update_finite));
+  // A direction that overflows its type is no direction: with nothing kept of theta, the new
+  // parameters that `check_update` looks at are the direction itself.
+  const View& d = whole->direction();
+  const View finite = scalar(scalars.step, &StepScalars::finite);
+  backend.fill(1, finite);
   const UpdatedTensor itself{d, d};
-  backend.check_update({&itself, 1}, 1.0, 1.0, own(&StepScalars::update_finite));
-  backend.update_scalars(ScalarRule::judge_step, {}, direction_scalars);
-  const View accept = own(&StepScalars::accept);
-  if (!active.frozen()) return backend.commit(accept, d, out);
-  backend.fill(0, b.scaled);
-  for (const detail::Active::Tensor& tensor : active.tensors()) {
-    backend.copy(active.part(tensor, d), parameters.part(tensor.segment, b.scaled));
-  }
-  backend.commit(accept, b.scaled, out);
+  backend.check_update({&itself, 1}, 1.0, 1.0, finite);
+  backend.evaluate(
+      formulas::JudgeDirection{.solve = detail::address<SolveScalars>(whole->scalars()),
+                               .step = detail::address<StepScalars>(scalars.step)});
+  backend.copy(whole->scalars(), scalars.direction);
+  const View& all = active.frozen() ? memory.buffers().scaled : d;
+  if (active.frozen()) active.scatter(backend, d, all);
+  backend.commit(scalar(scalars.step, &StepScalars::accept), all, out);
+  direction_form = whole->form();
 }
 
 }  // namespace natgrad

@@ -1,11 +1,14 @@
 #include "natgrad/check_scores.hpp"
 
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
 #include "core/message.hpp"
 #include "core/option_errors.hpp"
 #include "kernels/formulas/random.hpp"
 #include "natgrad/error.hpp"
 #include "scores/likelihood_differences.hpp"
+#include "scores/not_finite.hpp"
+#include "scores/score_checks.hpp"
 #include "scores/score_set.hpp"
 
 #include <algorithm>
@@ -20,9 +23,9 @@ namespace {
 
 using detail::LikelihoodDifferences;
 
-/// The parameters theta, the points theta +- h v_k, and the way between them. Directions are made
-/// afresh from their random numbers whenever they are needed, so that memory does not grow with
-/// their number. Destroyed, it leaves the parameters as it found them.
+/// Moves the parameters between theta and the points theta +- h v_k. Directions are computed anew
+/// from their random numbers whenever they are needed, so that memory does not grow with their
+/// number. The destructor restores the parameters bit for bit.
 class Points {
  public:
   Points(const Parameters& parameters, std::uint64_t seed, double step);
@@ -36,8 +39,8 @@ class Points {
   Points(const Points&) = delete;
   Points& operator=(const Points&) = delete;
 
-  /// v_k (P), float64 on the device: the direction really taken, rounding to the parameters' type
-  /// included.
+  /// v_k (P), float64 on the device: the direction between the two points as the parameters' type
+  /// rounds them.
   ConstView direction(int k);
   /// Parameters = theta + sign h v_k.
   void move(int k, double sign);
@@ -96,8 +99,8 @@ void Points::for_each(const Body& body) const {
   }
 }
 
-/// Directions without a scale of each tensor would not move one whose numbers are large; without
-/// the floor they would not move one that is still zero, as biases are at first.
+/// Each tensor moves by the size of its numbers, so that large ones move at all; at least by that
+/// of all parameters, so that tensors which are still zero, as biases are at first, move too.
 void Points::set_scales() {
   double sum = 0;
   std::size_t i = 0;
@@ -148,15 +151,15 @@ LikelihoodCheck::Options checked(LikelihoodCheck::Options options, ElementType t
   errors.check(".tolerance", options.tolerance, options.tolerance >= 0 && options.tolerance < 1,
                ">= 0 and < 1");
   errors.throw_if_any();
-  const bool wide = type == ElementType::float64;
+  const bool is_double = type == ElementType::float64;
   // A power of two, so that h and 2h round nothing. The least error, at the cube root of eps, is at
   // 2^-17 and 2^-8; less, because the share of rows that meet a kink grows with h.
-  if (options.step == 0) options.step = wide ? 0x1p-20 : 0x1p-12;
-  if (options.tolerance == 0) options.tolerance = wide ? 1e-5 : 1e-2;
+  if (options.step == 0) options.step = is_double ? 0x1p-20 : 0x1p-12;
+  if (options.tolerance == 0) options.tolerance = is_double ? 1e-5 : 1e-2;
   return options;
 }
 
-/// S v_k of the unscaled rows for every k, one after another.
+/// S v_k (K, N) of the rows without weights, but with `RowSet::scale`.
 std::vector<double> products(const detail::ScoreSet& rows, Points& points, int directions) {
   const Context& context = rows.parameters().context();
   Backend& backend = context.state().backend();
@@ -176,26 +179,23 @@ std::vector<double> products(const detail::ScoreSet& rows, Points& points, int d
   return host;
 }
 
-}  // namespace
-
-LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_likelihood,
-                             const LikelihoodCheck::Options& options) {
-  const detail::ScoreSet& rows = scores.rows();
-  const Parameters& parameters = scores.parameters();
-  const LikelihoodCheck::Options wanted = checked(options, parameters.type());
-  if (!log_likelihood) throw ArgumentError("check_scores: log_likelihood is empty");
-  rows.require_rows("check_scores", parameters);
-
+LikelihoodCheck compare_with(const detail::ScoreSet& rows, const LogLikelihood& log_likelihood,
+                             const LikelihoodCheck::Options& wanted) {
+  const Parameters& parameters = rows.parameters();
   LikelihoodDifferences data{.rows = static_cast<std::size_t>(rows.size()),
                              .directions = static_cast<std::size_t>(wanted.directions),
                              .step = wanted.step,
-                             .tolerance = wanted.tolerance,
-                             .uncovered = rows.uncovered()};
+                             .tolerance = wanted.tolerance};
   data.above.resize(data.rows * data.directions);
   data.below.resize(data.rows * data.directions);
   data.centre.resize(data.rows);
+  data.again.resize(data.rows);
   Points points(parameters, wanted.seed, wanted.step);
   data.products = products(rows, points, wanted.directions);
+  // What is wrong with the rows is looked for before log p may overwrite them.
+  std::vector<std::string> remarks = {detail::describe_bad_columns(rows)};
+  const bool finite = std::ranges::all_of(data.products, [](double x) { return std::isfinite(x); });
+  if (!finite) remarks.push_back(detail::describe_bad_factors(rows));
 
   const Array log_p = parameters.context().array({rows.size(), 1}, ElementType::float64);
   Backend& backend = parameters.context().state().backend();
@@ -204,6 +204,9 @@ LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_like
     log_likelihood(log_p);
     backend.download(log_p, host);
   };
+  // The two calls at the parameters as they are stand as far apart as they can: what drifts from
+  // call to call shows as well as what is random.
+  evaluate(data.centre.data());
   for (int k = 0; k < wanted.directions; ++k) {
     const std::size_t first = data.rows * static_cast<std::size_t>(k);
     points.move(k, 1);
@@ -212,8 +215,30 @@ LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_like
     evaluate(data.below.data() + first);
   }
   points.restore();
-  evaluate(data.centre.data());
-  return compare(data);
+  evaluate(data.again.data());
+  remarks.push_back(detail::describe_bad_parameters(parameters));
+
+  LikelihoodCheck check = compare(data);
+  for (const std::string& remark : remarks) {
+    if (!remark.empty()) check.text += "; " + remark;
+  }
+  check.uncovered = detail::uncovered_parameters(rows);
+  for (const std::string& name : check.uncovered) {
+    check.text += "; no row touches parameter " + name;
+  }
+  return check;
+}
+
+}  // namespace
+
+LikelihoodCheck check_scores(const Scores& scores, const LogLikelihood& log_likelihood,
+                             const LikelihoodCheck::Options& options) {
+  return detail::with_memory_errors([&] {
+    const LikelihoodCheck::Options wanted = checked(options, scores.parameters().type());
+    if (!log_likelihood) throw ArgumentError("check_scores: log_likelihood is empty");
+    scores.rows().require_rows("check_scores", scores.parameters());
+    return compare_with(scores.rows(), log_likelihood, wanted);
+  });
 }
 
 }  // namespace natgrad

@@ -3,12 +3,11 @@
 #include "natgrad/check_scores.hpp"
 
 #include <cstddef>
-#include <string>
 #include <vector>
 
 namespace natgrad::detail {
 
-/// What `check_scores` has gathered on the host, in double.
+/// Products of the rows with the directions, and log p at the points, on the host in double.
 struct LikelihoodDifferences {
   std::size_t rows = 0;        // N
   std::size_t directions = 0;  // K
@@ -17,11 +16,12 @@ struct LikelihoodDifferences {
   std::vector<double> products = {};  // (K, N): s_n . v_k
   std::vector<double> above = {};     // (K, N): log p at theta + h v_k
   std::vector<double> below = {};     // (K, N): log p at theta - h v_k
-  std::vector<double> centre = {};    // (N): log p at theta
-  std::vector<std::string> uncovered = {};
+  std::vector<double> centre = {};    // (N): log p at theta, before the directions
+  std::vector<double> again = {};     // (N): and once more after them
 };
 
-/// Compares products and differences and says what came out. 3 K N operations and their likes.
+/// Compares the products s_n . v with the differences of log p and says in words how they compare.
+/// O(K N) operations, on the host.
 LikelihoodCheck compare(const LikelihoodDifferences& data);
 
 }  // namespace natgrad::detail

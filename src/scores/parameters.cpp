@@ -1,6 +1,7 @@
 #include "natgrad/parameters.hpp"
 
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
@@ -24,12 +25,12 @@ struct Parameters::State {
 };
 
 Parameters::Parameters(Context context)
-    : state_(std::make_shared<State>(State{std::move(context), {}, 0})) {}
+    : state_(detail::with_memory_errors([&] {
+        return std::make_shared<State>(State{std::move(context), {}, 0});
+      })) {}
 
-Segment Parameters::add(const View& tensor, std::string name) {
-  State& state = *state_;
-  const int index = segments();
-  if (name.empty()) name = message("segment ", index);
+void Parameters::check_tensor(const std::string& name, const View& tensor) const {
+  const State& state = *state_;
   const std::string operand = message("parameters: ", name);
   detail::require_given(operand, tensor, state.context.state().memory());
   if (tensor.size() == 0) {
@@ -39,13 +40,22 @@ Segment Parameters::add(const View& tensor, std::string name) {
   if (tensor.type() == ElementType::int32) {
     throw TypeError(message(operand, " is int32, expected float32 or float64"));
   }
-  if (index > 0) detail::require_type(operand, tensor, type());
+  if (!state.tensors.empty()) detail::require_type(operand, tensor, type());
   for (const State::Tensor& other : state.tensors) {
     detail::require_disjoint(operand, tensor, other.name, other.view);
   }
-  state.tensors.push_back({tensor, std::move(name), state.size});
-  state.size += tensor.size();
-  return {index};
+}
+
+Segment Parameters::add(const View& tensor, std::string name) {
+  return detail::with_memory_errors([&] {
+    State& state = *state_;
+    const int index = segments();
+    if (name.empty()) name = message("segment ", index);
+    check_tensor(name, tensor);
+    state.tensors.push_back({tensor, std::move(name), state.size});
+    state.size += tensor.size();
+    return Segment{index};
+  });
 }
 
 const Context& Parameters::context() const { return state_->context; }

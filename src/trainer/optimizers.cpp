@@ -1,7 +1,6 @@
 #include "trainer/optimizers.hpp"
 
 #include "core/message.hpp"
-#include "io/checkpoint.hpp"
 #include "natgrad/error.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/scores.hpp"
@@ -49,7 +48,7 @@ class Natural : public Optimizer {
   void save(const std::string& path, const Blobs& blobs) override {
     natgrad::save(path, optimizer_, blobs);
   }
-  void restore(const io::CheckpointFile& file) override { io::restore(file, optimizer_); }
+  void restore(const Checkpoint& file) override { file.restore(optimizer_); }
 
  private:
   static constexpr std::int64_t most_failures = 10;  // as of the library
@@ -95,9 +94,9 @@ class Plain : public Optimizer {
   }
   void report(Record& record) override { record.rate = rate_; }
   void save(const std::string& path, const Blobs& blobs) override {
-    io::save(path, optimizer_, blobs);
+    natgrad::save(path, optimizer_, blobs);
   }
-  void restore(const io::CheckpointFile& file) override { io::restore(file, optimizer_); }
+  void restore(const Checkpoint& file) override { file.restore(optimizer_); }
 
  private:
   Array gradient_;  // (P)

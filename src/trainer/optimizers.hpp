@@ -1,6 +1,5 @@
 #pragma once
 
-#include "io/checkpoint_file.hpp"
 #include "natgrad/checkpoint.hpp"
 #include "natgrad/models/fully_connected.hpp"
 #include "trainer/metrics.hpp"
@@ -27,7 +26,7 @@ class Optimizer {
 
   /// Writes itself and the parameters to a checkpoint, and takes them from one.
   virtual void save(const std::string& path, const Blobs& blobs) = 0;
-  virtual void restore(const io::CheckpointFile& file) = 0;
+  virtual void restore(const Checkpoint& file) = 0;
 };
 
 /// `steps`: of the whole run, over which a rate falls.

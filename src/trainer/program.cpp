@@ -1,7 +1,7 @@
 #include "trainer/program.hpp"
 
 #include "backend/cpu/blas_environment.hpp"
-#include "io/atomic_file.hpp"
+#include "natgrad/checkpoint.hpp"
 #include "natgrad/error.hpp"
 #include "trainer/command_line.hpp"
 #include "trainer/data/dataset.hpp"
@@ -64,7 +64,7 @@ void train_or_plan(const Options& options, Stopwatch& stopwatch) {
   if (!options.resume_file.empty()) saved.emplace(options);
   MetricsFile metrics(options.metrics_file, saved ? saved->state().metrics : 0);
   // The first checkpoint may be hours away: try now whether it can be written.
-  if (!options.checkpoint_file.empty()) io::AtomicFile{options.checkpoint_file};
+  if (!options.checkpoint_file.empty()) require_writable(options.checkpoint_file);
   Progress progress(progress_style(options.quiet));
   train(options, data, context, {metrics, progress, stopwatch}, saved ? &*saved : nullptr);
 }

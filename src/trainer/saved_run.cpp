@@ -2,7 +2,6 @@
 
 #include "core/message.hpp"
 #include "io/bytes.hpp"
-#include "io/checkpoint.hpp"
 #include "natgrad/error.hpp"
 #include "trainer/run_values.hpp"
 
@@ -98,7 +97,7 @@ Blobs to_blobs(const Options& options, const RunState& state) {
 }
 
 SavedRun::SavedRun(const Options& options) : file_(options.resume_file) {
-  const Blobs blobs = io::blobs_of(file_);
+  const Blobs& blobs = file_.blobs();
   const auto blob = [&](const std::string& name) {
     const auto found = blobs.find(name);
     if (found == blobs.end()) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "io/checkpoint_file.hpp"
 #include "natgrad/checkpoint.hpp"
 #include "trainer/metrics.hpp"
 #include "trainer/options.hpp"
@@ -25,11 +24,11 @@ Blobs to_blobs(const Options& options, const RunState& state);
 /// A checkpoint to go on with.
 class SavedRun {
  public:
-  /// Reads `options.resume_file`. Throws `FileError` as `CheckpointFile` and where it is no run of
+  /// Reads `options.resume_file`. Throws `FileError` as `Checkpoint` and where it is no run of
   /// this program, and `OptionError` as `require_same_run`.
   explicit SavedRun(const Options& options);
 
-  const io::CheckpointFile& file() const { return file_; }
+  const Checkpoint& file() const { return file_; }
   const RunState& state() const { return state_; }
 
   /// Throws `FileError` for another number of samples, `OptionError` for a run that is to end
@@ -38,7 +37,7 @@ class SavedRun {
                     std::int64_t total_steps) const;
 
  private:
-  io::CheckpointFile file_;
+  Checkpoint file_;
   RunState state_;
 };
 

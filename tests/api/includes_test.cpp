@@ -42,6 +42,8 @@ constexpr Place places[] = {
     {"src/core/types.cpp", 0},
     {"src/core/message.hpp", 0},
     {"src/core/option_errors.hpp", 0},
+    {"src/core/enumerators.hpp", 0},
+    {"src/core/memory_errors", 0},
     {"include/natgrad/array.hpp", 10},
     {"src/core/array.cpp", 10},
     {"src/core/operands.hpp", 10},

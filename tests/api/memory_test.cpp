@@ -60,9 +60,14 @@ struct Work {
         formed(Random(3).table(samples, static_cast<std::size_t>(rows.parameters.size()))),
         numbers(Random(4).numbers(static_cast<std::size_t>(rows.parameters.size()))),
         coefficients(Random(5).numbers(samples)),
-        layers(rows.parameters, {.kind = FisherKind::exact}),
+        layers(rows.parameters, {.kind = kind()}),
         other_layers(rows.parameters),
-        dense(rows.parameters, {.kind = FisherKind::exact}) {}
+        dense(rows.parameters, {.kind = kind()}) {}
+
+  /// Centring for the Fisher alone goes with maximum likelihood, of empirical rows.
+  FisherKind kind() const {
+    return plan.centering == Centering::fisher_only ? FisherKind::empirical : FisherKind::exact;
+  }
 
   /// The gradient's rows: one for each input.
   static std::vector<Use> of_inputs(std::vector<Use> uses) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -22,10 +23,20 @@ namespace {
   return true;
 }();
 
-/// Names of the pure virtual functions in backend.hpp.
+/// The headers of the backend interface: those of its two implementations lie in folders below.
+std::string interface_text() {
+  std::string text;
+  for (const auto& entry : std::filesystem::directory_iterator(NATGRAD_SOURCE_DIR "/src/backend")) {
+    if (entry.path().extension() != ".hpp") continue;
+    std::ifstream file(entry.path());
+    text.append(std::istreambuf_iterator<char>(file), {});
+  }
+  return text;
+}
+
+/// Names of the pure virtual functions of the backend interface.
 std::set<std::string> declared_operations() {
-  std::ifstream file(NATGRAD_SOURCE_DIR "/src/backend/backend.hpp");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = interface_text();
   const std::regex declaration(R"(virtual\s[^;~]*?(\w+)\s*\([^;]*\)\s*(const\s*)?=\s*0\s*;)");
   std::set<std::string> names;
   for (std::sregex_iterator match(text.begin(), text.end(), declaration), end; match != end;
@@ -37,7 +48,7 @@ std::set<std::string> declared_operations() {
 
 TEST(operations, every_operation_has_a_case) {
   std::set<std::string> without_case = declared_operations();
-  ASSERT_GE(without_case.size(), 30U) << "backend.hpp was not read as it is written";
+  ASSERT_GE(without_case.size(), 30U) << "src/backend/*.hpp were not read as they are written";
   // Have no result to compare; gram, apply, adjoint and potrf run with exactly what they say,
   // fenced.
   without_case.erase("rows_scratch");
@@ -45,7 +56,7 @@ TEST(operations, every_operation_has_a_case) {
   const OperationTable table = operation_table();
   for (const OperationCase& c : table.cases()) without_case.erase(c.operation);
   for (const std::string& name : without_case) {
-    ADD_FAILURE() << name << " has no case in the operation table (tests/operations_*.cpp)";
+    ADD_FAILURE() << name << " has no case in the operation table (tests/backend/operations_*.cpp)";
   }
 }
 
@@ -53,7 +64,7 @@ TEST(operations, every_case_names_an_operation) {
   const std::set<std::string> names = declared_operations();
   const OperationTable table = operation_table();
   for (const OperationCase& c : table.cases()) {
-    EXPECT_TRUE(names.contains(c.operation)) << c.operation << " is not in backend.hpp";
+    EXPECT_TRUE(names.contains(c.operation)) << c.operation << " is not in src/backend/*.hpp";
   }
 }
 

@@ -211,6 +211,111 @@ void add_elementwise_cases(OperationTable& table) {
     }
   });
 
+  const auto multiplies = [](TestDevice& device, ElementType factors, ElementType products) {
+    for_sizes(device, [=](Trial& trial, const Size& size) {
+      const Operand x = array(trial, size, factors, Use::input);
+      const Operand y = array(trial, size, factors, Use::input);
+      const Operand z = array(trial, size, products, Use::output);
+      trial.run([&](Backend& backend, const Side& of) { backend.multiply(of(x), of(y), of(z)); });
+      // Products of floats are exact in double.
+      if (factors == products)
+        trial.expect_rounded(z, 1);
+      else
+        trial.expect_equal(z);
+    });
+  };
+  table.add_row_types("multiply", "", multiplies);
+  table.add_types("multiply", "in_place", [](TestDevice& device, ElementType type) {
+    // z is x, y, or both.
+    for (auto [first, second] : {std::pair{true, false}, {false, true}, {true, true}}) {
+      for_sizes(device, [=, first = first, second = second](Trial& trial, const Size& size) {
+        const Operand other = array(trial, size, type, Use::input);
+        const Operand z = array(trial, size, type, Use::both);
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.multiply(of(first ? z : other), of(second ? z : other), of(z));
+        });
+        trial.expect_rounded(z, 1);
+      });
+    }
+  });
+  table.add_row_types(
+      "multiply", "not_finite", [](TestDevice& device, ElementType factors, ElementType products) {
+        Trial trial(device);
+        const Operand x = trial.vector(factors, Use::input, {nan, 1, infinity, infinity, 0, 0});
+        const Operand y = trial.vector(factors, Use::input, {1, nan, 0, -2, nan, 5});
+        const Operand z = trial.vector(6, products, Use::output);
+        trial.run([&](Backend& backend, const Side& of) { backend.multiply(of(x), of(y), of(z)); });
+        trial.expect_equal(z);
+        EXPECT_EQ(trial.actual(z)[3], -infinity);
+        EXPECT_EQ(trial.actual(z)[5], 0);
+      });
+
+  for (bool in_place : {false, true}) {
+    table.add_types(
+        "divide", in_place ? "in_place" : "", [=](TestDevice& device, ElementType type) {
+          for (const std::int64_t n : {0, 1, 13, 2048, 2049, 20001}) {
+            for (const std::int64_t padding : {0, 1}) {
+              SCOPED_TRACE(std::to_string(n) + ", padding " + std::to_string(padding));
+              Trial trial(device, padding);
+              const Operand f = trial.vector(n, type, Use::input);
+              std::vector<double> elements = trial.given(f);
+              for (double& element : elements) element = std::abs(element);
+              trial.set(f, elements);
+              const Operand shift = trial.scalar(0.3);
+              const Operand b = trial.vector(n, type, in_place ? Use::both : Use::input);
+              const Operand x = in_place ? b : trial.vector(n, type, Use::output);
+              const Operand info = trial.scalar_output();
+              trial.run([&](Backend& backend, const Side& of) {
+                backend.divide(of(f), of(shift), of(b), of(x), of(info));
+              });
+              trial.expect_rounded(x, 2);
+              trial.expect_equal(info);
+              EXPECT_EQ(trial.actual(info).front(), 0);
+            }
+          }
+        });
+  }
+  table.add_types("divide", "not_positive", [](TestDevice& device, ElementType type) {
+    Trial trial(device);
+    const Operand f =
+        trial.vector(type, Use::input, {0, 0.5, -0.25, -1, nan, infinity, -infinity, 0.75});
+    const Operand b = trial.vector(type, Use::input, {1, 3, nan, infinity, 2, 7, 5, nan});
+    const Operand x = trial.vector(8, type, Use::output);
+    const Operand info = trial.scalar_output();
+    for (const double shift : {0.25, 0.0, nan}) {
+      SCOPED_TRACE(shift);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.divide(of(f), shift, of(b), of(x), of(info));
+      });
+      trial.expect_equal(info);
+      trial.expect_equal(x);  // the quotients are whole
+      EXPECT_EQ(trial.actual(info).front(), shift > 0 ? 4 : shift == 0 ? 5 : 8);
+      EXPECT_EQ(trial.actual(x)[0], shift > 0 ? 4 : 0);
+      for (const int i : {2, 3, 4, 6}) EXPECT_EQ(trial.actual(x)[i], 0) << i;
+    }
+  });
+  table.add_types("divide", "many_not_positive", [](TestDevice& device, ElementType type) {
+    for (const std::int64_t n : {13, 2049, 100003}) {
+      Trial trial(device);
+      const Operand f = trial.vector(n, type, Use::input);
+      const Operand b = trial.vector(n, type, Use::input);
+      const Operand x = trial.vector(n, type, Use::output);
+      const Operand info = trial.scalar_output();
+      std::int64_t bad = 0;
+      std::vector<double> elements = trial.given(f);
+      for (double& element : elements) {
+        element = element < 0 ? -1 : element + 0.5;
+        if (element < 0) ++bad;
+      }
+      trial.set(f, elements);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.divide(of(f), of(0.25), of(b), of(x), of(info));
+      });
+      trial.expect_rounded(x, 2);
+      EXPECT_EQ(trial.actual(info).front(), static_cast<double>(bad));
+    }
+  });
+
   for (bool with_itself : {false, true}) {
     table.add_types(
         "dot", with_itself ? "with_itself" : "", [=](TestDevice& device, ElementType type) {

@@ -92,6 +92,35 @@ TEST_F(reference_backend, vectors) {
   EXPECT_EQ(unset.elements, (Elements{-1, -2, -3}));
 }
 
+TEST_F(reference_backend, multiply) {
+  Numbers<double> x = vector({1, -2, 3});
+  Numbers<double> y = vector({4, 5, 0.5});
+  Numbers<double> z = vector({nan, nan, nan});
+  naive.multiply(x, y, z);
+  EXPECT_EQ(z.elements, (Elements{4, -10, 1.5}));
+  naive.multiply(x, x, x);
+  EXPECT_EQ(x.elements, (Elements{1, 4, 9}));
+  // (1 + 2^-23)^2 is no float.
+  Numbers<float> one_ulp = {{1, 1}, {1 + 0x1p-23F}};
+  Numbers<double> square = vector({nan});
+  naive.multiply(one_ulp, one_ulp, square);
+  EXPECT_EQ(square.elements, (Elements{1 + 0x1p-22 + 0x1p-46}));
+}
+
+TEST_F(reference_backend, divide) {
+  Numbers<double> f = vector({1, 0, -2, -3, nan});
+  Numbers<double> b = vector({6, 5, 4, 3, 2});
+  Numbers<double> x = vector(Elements(5, -7));
+  Numbers<double> info = vector({nan});
+  naive.divide(f, 2.0, b, x, info);
+  EXPECT_EQ(x.elements, (Elements{2, 2.5, 0, 0, 0}));
+  EXPECT_EQ(info.elements, (Elements{3})) << "0, -1 and NaN";
+  f.elements = {0, 1, 2, 3, 4};
+  naive.divide(f, 1.0, b, b, info);
+  EXPECT_EQ(b.elements, (Elements{6, 2.5, 4.0 / 3, 0.75, 0.4}));
+  EXPECT_EQ(info.elements, (Elements{0}));
+}
+
 TEST_F(reference_backend, residual) {
   Numbers<double> b = vector({10, 1});
   Numbers<double> product = vector({4, 5});
@@ -203,6 +232,29 @@ TEST_F(reference_backend, cholesky) {
   EXPECT_EQ(info.elements, (Elements{2})) << "the second pivot is 3 - 2^2";
 }
 
+TEST_F(reference_backend, smallest_pivots) {
+  // U = (2 . .; 1 . ; 3) is of a matrix with the diagonal 4 - 1, 37 - 1, 98 - 1 and the shift 1.
+  Numbers<double> A = matrix(3, {3, nan, nan, nan, 36, nan, nan, nan, 97});
+  Numbers<double> U = matrix(3, {2, nan, nan, nan, -1, nan, nan, nan, 3});
+  Numbers<double> result = vector({nan, nan});
+  naive.smallest_pivots(A, 1.0, U, result);
+  EXPECT_EQ(result.elements, (Elements{1.0 / 37, 1}));
+  A.elements[8] = 899;  // 9 / 900 is less than 1 / 37
+  naive.smallest_pivots(A, 1.0, U, result);
+  EXPECT_EQ(result.elements, (Elements{0.01, 1}));
+  for (const int i : {0, 4, 8}) {
+    Numbers<double> bad = U;
+    bad.elements[i] = nan;
+    naive.smallest_pivots(A, 1.0, bad, result);
+    EXPECT_TRUE(std::isnan(result.elements[0]) && std::isnan(result.elements[1])) << i;
+    bad = A;
+    bad.elements[i] = nan;
+    naive.smallest_pivots(bad, 1.0, U, result);
+    EXPECT_TRUE(std::isnan(result.elements[0])) << i;
+    EXPECT_EQ(result.elements[1], 1) << i;
+  }
+}
+
 TEST_F(reference_backend, diagonals_and_triangles) {
   Numbers<double> A = matrix(2, {1, 2, 3, 4});
   naive.add_to_diagonal(0.5, A);
@@ -244,12 +296,18 @@ TEST_F(reference_backend, row_scaling) {
   Numbers<double> coefficients = vector({10, -1});
   Numbers<double> scale = vector({0, 0});
   Numbers<double> rhs = vector({0, 0});
-  naive.row_scaling(weights, nan, coefficients, -2, scale, rhs);
+  naive.row_scaling(weights, nan, coefficients, 0.0, -2, scale, rhs);
   EXPECT_EQ(scale.elements, (Elements{-4, -6}));
   EXPECT_EQ(rhs.elements, (Elements{20, -3}));
-  naive.row_scaling({}, 0.25, {}, 1, scale, rhs);
+  Numbers<double> reference = vector({4});
+  naive.row_scaling(weights, nan, coefficients, View(reference), -2, scale, rhs);
+  EXPECT_EQ(scale.elements, (Elements{-4, -6}));
+  EXPECT_EQ(rhs.elements, (Elements{2 * (10 - 4), 3 * (-1 - 4)}));
+  naive.row_scaling({}, 0.25, {}, 0.0, 1, scale, rhs);
   EXPECT_EQ(scale.elements, (Elements{0.5, 0.5}));
   EXPECT_EQ(rhs.elements, (Elements{0.5, 0.5}));
+  naive.row_scaling({}, 0.25, {}, 3.0, 1, scale, rhs);
+  EXPECT_EQ(rhs.elements, (Elements{-1, -1}));
 }
 
 /// Two rows of one layer with d_in = 2, d_out = 2, and after a gap of one a bias-only layer:
@@ -452,130 +510,30 @@ TEST_F(reference_backend, sample_categorical) {
   for (int count : of_each) EXPECT_GT(count, 0);
 }
 
-TEST_F(reference_backend, step_scalars) {
-  StepScalars s{};
-  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
-  const auto update = [&](ScalarRule rule, BoundRule bound = BoundRule::push_through,
-                          MeanRule mean = MeanRule::none, double own = 0) {
-    naive.update_scalars(
-        rule, {.rank = 4, .epsilon = 0.125, .bound = bound, .mean = mean, .rounding = own}, view);
-  };
-  s.absolute_damping = 0.5;
-  s.relative_damping = 2;
-  s.l2 = 3.5;
-  s.spring = 0.5;
-  s.norm = 60;
-  s.trace = 8;
-  s.centre_square = 2;
-  s.centre_moment = 8;
-  update(ScalarRule::damp, {}, MeanRule::kept);
-  EXPECT_EQ(s.damping, 0.5 + 2 * (8 - 4) / 4);
-  update(ScalarRule::damp, {}, MeanRule::removed);
-  EXPECT_EQ(s.damping, 0.5 + 2 * 8 / 4);
-  EXPECT_EQ(s.shift, 8);
-  EXPECT_EQ(s.inverse_shift, 0.125);
-  EXPECT_EQ(s.l2_share, -3.5 / 8);
-  EXPECT_EQ(s.spring_shift, 4);
-  EXPECT_EQ(s.matrix_finite, 1);
+TEST_F(reference_backend, evaluate) {
+  SolveScalars solve{};
+  solve.inverse_shift = 0.25;
+  const DampingState damping = {.absolute = 0, .relative = 0, .l2 = 3};
+  double factor = nan;
+  naive.evaluate(formulas::PullToZero{&solve, &damping, &factor});
+  EXPECT_EQ(factor, -0.75);
 
-  s.rhs_square = 4;
-  s.residual_square = 1;
-  s.quadratic_form = 3;
-  s.gradient_square = 9;
-  s.direction_square = 0.25;
-  s.trace = 16;
-  s.centre_error = 0.75;
-  const double rounding = 0.125 * 16 / 8;
-  const double amplified = rounding * 3 / 8 / 0.5;
-  const double residual = 1 / (2 * std::sqrt(8.0)) / 0.5;
-  const std::vector<std::pair<BoundRule, double>> bounds = {
-      {BoundRule::push_through, rounding},
-      {BoundRule::general, amplified},
-      {BoundRule::primal, 4 * rounding},
-      {BoundRule::refined, residual + rounding},
-      {BoundRule::refined_general, residual / 8 + amplified},
-      {BoundRule::refined_centre, residual + rounding + 0.75}};
-  for (const auto& [bound, expected] : bounds) {
-    update(ScalarRule::judge_solve, bound);
-    EXPECT_DOUBLE_EQ(s.error_bound, expected);
-  }
-  update(ScalarRule::judge_solve, BoundRule::push_through, MeanRule::removed, 0.25);
-  EXPECT_EQ(s.error_bound, 0.125 * (16 + 4) / 8 + 0.25) << "the mean, and d's own rounding";
-  s.trace = 3;
-  update(ScalarRule::judge_solve, BoundRule::push_through, MeanRule::kept);
-  EXPECT_EQ(s.error_bound, 0.125) << "heavy damping";
-  EXPECT_EQ(s.residual, 0.5);
-  EXPECT_EQ(s.accept, 1);
-
-  s.failures = 1;
-  s.info = 2;
-  update(ScalarRule::judge_solve);
-  EXPECT_EQ(s.outcome, static_cast<double>(Outcome::not_positive_definite));
-  update(ScalarRule::judge_step);
-  EXPECT_EQ(s.accept, 0);
-  EXPECT_EQ(s.failures, 2);
-  EXPECT_EQ(s.taken, 0);
-}
-
-TEST_F(reference_backend, rate_of_a_step) {
-  StepScalars s{};
-  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
-  const auto rate = [&] {
-    naive.update_scalars(ScalarRule::begin_step, {}, view);
-    return s.step_rate;
-  };
-  s.rate = 0.5;
-  s.weight_decay = 0.25;
-  s.max_norm = 100;
-  s.quadratic_form = 8;
-  s.step_square = 4;
-  EXPECT_EQ(rate(), 0.5);
-  EXPECT_EQ(s.step, 1);
-  EXPECT_EQ(s.update_finite, 1);
-  EXPECT_EQ(s.shrink, 0.125);
-  s.kl_radius = 0.25;
-  EXPECT_EQ(rate(), 0.25) << "sqrt(2 0.25 / 8)";
-  s.max_norm = 0.25;
-  EXPECT_EQ(rate(), 0.125) << "0.25 / 2";
-  s.kl_radius = 0;
-  s.max_norm = 100;
-  s.schedule = 1;
-  s.schedule_steps = 4;
-  s.taken = 1;
-  EXPECT_EQ(rate(), 0.375);
-  s.schedule = 2;
-  s.taken = 2;
-  EXPECT_DOUBLE_EQ(rate(), 0.25);
-  s.taken = 9;
-  EXPECT_NEAR(rate(), 0, 1e-15);
-}
-
-TEST_F(reference_backend, centring_scalars) {
-  StepScalars s{};
-  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
-  s.centre_square = 4;
-  s.centre_product = 1;
-  naive.update_scalars(ScalarRule::centre, {}, view);
-  EXPECT_EQ(s.centre_scale, 0.5);
-  EXPECT_EQ(s.centre_shift, -0.5);
-  s.shift = 2;
-  s.solution_square = 9;
-  s.residual_square = 0.25;
-  naive.update_scalars(ScalarRule::centre_fisher, {}, view);
-  EXPECT_EQ(s.centre_scale, 4.0 / (2 * 1));
-  EXPECT_EQ(s.centre_shift, -2 * 2.0);
-  EXPECT_EQ(s.centre_error, 0.5 * 3 / 1);
+  solve.outcome = formulas::outcome_accepted;
+  StepScalars step{};
+  step.finite = 0;
+  naive.evaluate(formulas::JudgeDirection{&solve, &step});
+  EXPECT_EQ(solve.outcome, static_cast<double>(Outcome::not_finite));
+  EXPECT_EQ(step.accept, 0);
 }
 
 TEST_F(reference_backend, publish) {
-  StepScalars s{};
-  s.rate = 0.5;
-  const View view(reinterpret_cast<double*>(&s), {step_scalars_count, 1});
-  s.step = 5;
-  Numbers<double> slots = matrix(3, Elements(3 * step_scalars_count, -1));
-  naive.publish(view, slots);
-  EXPECT_EQ(slots.elements[step_scalars_count], 0.5) << "step 5 of 3 slots is the second";
-  EXPECT_EQ(slots.elements[0], -1);
+  Numbers<double> record = vector({5, 0.5});
+  Numbers<double> slots = matrix(3, Elements(6, -1));
+  naive.publish(record, slots);
+  EXPECT_EQ(slots.elements, (Elements{-1, -1, 5, 0.5, -1, -1})) << "the fifth of 3 is the second";
+  record.elements = {6, 7};
+  naive.publish(record, slots);
+  EXPECT_EQ(slots.elements, (Elements{-1, -1, 5, 0.5, 6, 7}));
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ void expect_error(const std::function<void()>& call, const std::string& text) {
 void expect_no_waiting(const NaturalGradient::Options& options) {
   const LayeredBatch<float> batch(net);
   NaturalGradient optimizer(batch.parameters, options);
-  LayerScores scores(batch.parameters, {.kind = FisherKind::exact});
+  LayerScores scores(batch.parameters);
   batch.fill(scores);
   optimizer.step(scores);
   synchronize_device();
@@ -77,7 +77,7 @@ TEST_F(steady_state, a_step_neither_waits_nor_allocates_nor_copies) {
   for (const Form form : {Form::dual, Form::primal}) {
     SCOPED_TRACE(to_string(form));
     expect_no_waiting({.form = form});
-    expect_no_waiting({.step = KlTrustRegion{.radius = 1e-3},
+    expect_no_waiting({.step = KlTrustRegion{.radius = 1e-3, .allow_empirical = true},
                        .momentum = HeavyBall{0.5},
                        .weight_decay = 0.01,
                        .l2 = 0.1,

@@ -1,5 +1,5 @@
-#include "kernels/formulas/step_scalars.hpp"
 #include "natgrad/natgrad.hpp"
+#include "support/checkpoint_bytes.hpp"
 #include "support/saved_training.hpp"
 
 #include <gtest/gtest.h>
@@ -8,10 +8,12 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <exception>
+#include <fstream>
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,7 +28,7 @@ namespace natgrad::tests {
 namespace {
 
 /// A stepped run whose parameters no failed load may touch.
-class BadFiles : public Checkpoint {
+class BadFiles : public CheckpointTest {
  protected:
   BadFiles() {
     run_.steps(1, 3);
@@ -54,26 +56,21 @@ class BadFiles : public Checkpoint {
     expect_same_bits(run_, undisturbed_);
   }
 
-  /// FNV-1a once more, so that what a checksum cannot see is tried, too.
-  static std::string with_checksum(std::string content) {
-    std::uint64_t sum = 0xcbf29ce484222325;
-    const std::size_t end = content.size() - sizeof sum;
-    for (std::size_t i = 0; i < end; ++i) {
-      sum = (sum ^ static_cast<unsigned char>(content[i])) * 0x100000001b3;
-    }
-    std::memcpy(&content[end], &sum, sizeof sum);
-    return content;
+  /// The checkpoint, to be changed.
+  CheckpointBytes changed() const { return CheckpointBytes(content_); }
+  /// With some bytes overwritten, and a checksum of the header that fits.
+  std::string with(std::size_t at, std::string_view bytes) const {
+    return CheckpointBytes::with_header_checksum(
+        std::string(content_).replace(at, bytes.size(), bytes));
   }
-  template <class T>
-  std::string with(std::size_t at, T value) const {
-    std::string changed = content_;
-    std::memcpy(&changed[at], &value, sizeof value);
-    return with_checksum(changed);
+  std::string with_length(std::uint64_t length) const {
+    return with(0, {reinterpret_cast<const char*>(&length), sizeof length});
   }
-  std::size_t after(const std::string& section) const {
-    const std::size_t at = content_.find(section);
-    EXPECT_NE(at, std::string::npos) << section;
-    return at + section.size();
+  std::string with_text(std::string_view from, std::string_view to) const {
+    EXPECT_EQ(from.size(), to.size());
+    const std::size_t at = content_.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return with(at, to);
   }
 
   Training<float> run_;
@@ -83,54 +80,107 @@ class BadFiles : public Checkpoint {
 
 using bad_checkpoint = BadFiles;
 
-TEST_F(bad_checkpoint, says_what_is_wrong_with_the_header) {
-  ASSERT_TRUE(with_checksum(content_) == content_);
+TEST_F(bad_checkpoint, says_what_is_wrong_with_the_file) {
+  ASSERT_TRUE(CheckpointBytes::with_header_checksum(content_) == content_);
+  ASSERT_TRUE(changed().text() == content_);
+  const std::string old_format("\x89NATGRAD\4\3\2\1\2\0\0\0 and more", 25);
+  const std::string foreign =
+      CheckpointBytes::with_header(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x");
   const struct {
     std::string content;
     const char* text;
   } cases[] = {
       {"", "is not a checkpoint"},
       {"{\"a\": \"text file\"}", "is not a checkpoint"},
-      {with(0, 'N'), "is not a checkpoint"},
-      {with(7, 'd'), "is not a checkpoint"},
-      {content_.substr(0, 5), "cut off after 5 bytes"},
+      {std::string(1000, '\0'), "is not a checkpoint"},
+      {foreign, "is not a checkpoint of natgrad"},
+      {old_format, "is of an older version of natgrad; this version reads format 3"},
+      {content_.substr(0, 5), "is not a checkpoint"},
+      {content_.substr(0, 9), "cut off after 9 bytes"},
       {content_.substr(0, 31), "cut off after 31 bytes"},
+      {content_.substr(0, 80), "cut off after 80 bytes"},
+      {content_.substr(0, 1000), "cut off after 1000 bytes"},
       {content_.substr(0, content_.size() - 1), "cut off"},
-      {content_ + '\0', "damaged"},
-      {with<std::uint32_t>(8, 0x04030201), "other byte order"},
-      {with<std::uint32_t>(8, 0x01020305), "damaged"},
-      {with<std::uint32_t>(12, 3), "of format 3, this version of natgrad reads format 2"},
-      {with<std::uint32_t>(12, 0), "of format 0"},
-      {with<std::uint64_t>(16, ~0ull), "cut off"},
-      {with<std::uint64_t>(16, 3), "damaged"},
-      {with<std::uint64_t>(24, 0), "bytes too long"},
-      {with<std::uint64_t>(24, ~0ull), "ends too early"},
-      {with<std::uint64_t>(32, ~0ull), "ends too early"},
-      {with<std::uint64_t>(40, ~0ull - 3), "ends too early"},
+      {content_ + '\0', "damaged: it is 1 bytes too long"},
+      {with_text(R"("natgrad":"3")", R"("natgrad":"4")"),
+       "of format 4, this version of natgrad reads format 3"},
+      {changed().set_text("natgrad", "10").text(), "of format 10, this version"},
+      {changed().set_text("natgrad", "2").text(), "of format 2, this version"},
+      {changed().set_text("natgrad", "12345").text(), "its format is no number"},
+      {changed().set_text("natgrad", "").text(), "its format is no number"},
+      {with_text(R"(","checksum":")", R"(","checksun":")"), "its header has no checksum"},
+      {with_length(~0ull), "its header is too long"},
+      {with_length(100'000'000), "cut off"},
+      {with_length(20), "its header is too short"},
+      {with_length(100), "the header is not one of a checkpoint"},
+      {std::string(content_).replace(8, 1, "["), "is not a checkpoint"},
+      {std::string(content_).replace(60, 1, "x"), "its header has another checksum"},
+      {std::string(content_).replace(content_.size() - 1, 1, "\xfe"),
+       "damaged: entry \"blob.place\" has another checksum"},
   };
   for (const auto& bad : cases) expect_error(error_of(bad.content), path_, bad.text);
   expect_untouched();
 }
 
-TEST_F(bad_checkpoint, says_what_is_wrong_with_the_content) {
-  const std::size_t reported = after("state: reported");
-  const std::size_t scalars = after("state: scalars");
-  const std::size_t outcome = scalars + offsetof(StepScalars, outcome);
+TEST_F(bad_checkpoint, says_what_is_wrong_with_the_header) {
+  const std::string rate = "optimizer.settings.rate";
   const struct {
     std::string content;
     const char* text;
   } cases[] = {
-      {with(after("optimize"), 'R'), "no section \"optimizer\""},
-      {with(after("segment"), 'S'), "no section \"segments\""},
-      {with(after("thet"), 'A'), "no section \"theta\""},
-      {with(after("state: momentu"), 'M'), "no section \"state: momentum\""},
-      {with(reported, std::int64_t{-1}), "\"state: reported\" is damaged"},
-      {with(reported, std::int64_t{1} << 60), "\"state: reported\" is damaged"},
-      {with(scalars + offsetof(StepScalars, form), 3.0), "\"state: scalars\" is damaged"},
-      {with(scalars + offsetof(StepScalars, kind), -1.0), "\"state: scalars\" is damaged"},
-      {with(outcome, 4.0), "\"state: scalars\" is damaged"},
-      {with(outcome, std::numeric_limits<double>::quiet_NaN()), "\"state: scalars\" is damaged"},
-      {with(after("state: reports") + offsetof(StepScalars, failures), -1.0), "is damaged"},
+      {with(8 + 400, "\n"), "damaged: the header is not one of a checkpoint"},
+      {with_text(R"("dtype")", R"("type ")"), "damaged: the header is not one of a checkpoint"},
+      {changed().describe(rate, "BF16", nlohmann::ordered_json::array()).text(),
+       "is of the element type \"BF16\", which natgrad does not write"},
+      {changed().describe(rate, "F64", {2}).text(), "does not fit its place in the data"},
+      {changed().describe(rate, "F64", {-1}).text(), "has another value for a number"},
+      {changed().describe(rate, "F64", {1ull << 62, 8}).text(), "does not fit its place"},
+      {changed().describe(rate, "F64", "1").text(), "has another value for a number"},
+      {with_text(R"("data_offsets":[0,8])", R"("data_offsets":[8,0])"), "does not fit its place"},
+      {with_text(R"("data_offsets":[0,8])", R"("data_offsets":[1,9])"), "overlap or leave a gap"},
+      {with_text(R"("data_offsets":[8,16])", R"("data_offsets":[0, 8])"), "overlap or leave a gap"},
+      {changed().erase_text("optimizer").text(), "its metadata has no \"optimizer\""},
+      {with_text("checksum." + rate, "checksum_" + rate), "no \"checksum."},
+  };
+  for (const auto& bad : cases) expect_error(error_of(bad.content), path_, bad.text);
+  expect_untouched();
+}
+
+TEST_F(bad_checkpoint, says_what_is_wrong_with_the_entries) {
+  const std::string reported = "optimizer.counters.reported";
+  const std::string reports = "optimizer.reports.";
+  const struct {
+    std::string content;
+    const char* text;
+  } cases[] = {
+      {changed().rename("segment 0", "segment 7").text(),
+       "another model: parameters of the file that the optimizer has not: \"segment 7\" (2 x 3); "
+       "of the optimizer that the file has not: \"segment 0\" (2 x 3)"},
+      {changed().erase("optimizer.momentum.segment 0").text(),
+       "no entry \"optimizer.momentum.segment 0\" (F32, 2 x 3); the file was written by natgrad"},
+      {changed().erase("optimizer.counters.steps").text(),
+       "no entry \"optimizer.counters.steps\" (F64, one number)"},
+      {changed().erase(reported).text(), "no entry \"optimizer.counters.reported\""},
+      {changed().add("optimizer.settings.speed", 1).set_text("version", "9.8.7").text(),
+       "does not know the entry \"optimizer.settings.speed\" (F64, one number); the file was "
+       "written by natgrad 9.8.7, this is "},
+      {changed().describe(reported, "F64", nlohmann::ordered_json::array()).text(),
+       "is F64, one number in the file, I64, one number in the optimizer"},
+      {changed().describe(reported, "I64", {1}).text(), "is I64, 1 in the file"},
+      {changed().set(reported, std::int64_t{-1}).text(),
+       "entry \"optimizer.counters.reported\" is damaged: it holds -1"},
+      {changed().set(reported, std::int64_t{1} << 60).text(), "is damaged: it holds 1.15292e+18"},
+      {changed().set("optimizer.counters.steps", 0.5).text(), "is damaged: it holds 0.5"},
+      {changed().set(reports + "form", 3.0).text(), "form\" is damaged: it holds 3"},
+      {changed().set(reports + "fisher_kind", -1.0).text(), "fisher_kind\" is damaged"},
+      {changed().set(reports + "outcome", 4.0, 5).text(), "outcome\" is damaged: it holds 4"},
+      {changed().set(reports + "outcome", std::numeric_limits<double>::quiet_NaN()).text(),
+       "outcome\" is damaged: it holds nan"},
+      {changed().set(reports + "failures_in_a_row", -1.0, 63).text(), "is damaged"},
+      {changed().set("optimizer.settings.rate", -1.0).text(),
+       "the rate or damping in the file does not go with the options"},
+      {changed().set("optimizer.settings.absolute_damping", -1.0).text(),
+       "the rate or damping in the file does not go with the options"},
   };
   for (const auto& bad : cases) expect_error(error_of(bad.content), path_, bad.text);
   expect_untouched();
@@ -144,32 +194,47 @@ TEST_F(bad_checkpoint, is_refused_at_every_length) {
   expect_untouched();
 }
 
-TEST_F(bad_checkpoint, is_refused_with_any_bit_of_its_frame_flipped) {
-  // The header, names and lengths, and the checksum.
-  for (std::size_t bit = 0; bit < 8 * content_.size(); bit += bit < 8 * 200 ? 1 : 97) {
-    std::string flipped = content_;
-    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
-    write_file(path_, flipped);
+TEST_F(bad_checkpoint, is_refused_with_any_byte_changed) {
+  // All bits of the beginning, then one of every byte. In place: to truncate a file and write it
+  // again may wait for the disk.
+  std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+  const auto put = [&](std::size_t at, char byte) {
+    file.seekp(static_cast<std::streamoff>(at)).put(byte).flush();
+  };
+  for (std::size_t bit = 0; bit < 8 * content_.size(); bit += bit < 8 * 90 ? 1 : 9) {
+    const std::size_t at = bit / 8;
+    put(at, static_cast<char>(content_[at] ^ (1 << bit % 8)));
     ASSERT_NE(file_error([&] { load(path_, run_.optimizer); }), "no FileError") << bit;
+    put(at, content_[at]);
   }
+  EXPECT_TRUE(read_file(path_) == content_);
   expect_untouched();
 }
 
-TEST_F(bad_checkpoint, never_crashes_where_the_checksum_fits) {
+/// With checksums that fit, as far as there is a header that tells where the entries are.
+std::string signed_again(const std::string& content) {
+  try {
+    return CheckpointBytes(content).text();
+  } catch (const std::exception&) {
+    return CheckpointBytes::with_header_checksum(content);
+  }
+}
+
+TEST_F(bad_checkpoint, never_crashes_where_the_checksums_fit) {
   Random random(5);
   const auto below = [&](std::size_t count) {
     return static_cast<std::size_t>((random() + 1) / 2 * static_cast<double>(count));
   };
   int refused = 0;
-  constexpr int tries = 1000;
+  constexpr int tries = 500;
   for (int i = 0; i < tries; ++i) {
     std::string flipped = content_;
-    const std::size_t at = below(content_.size() - 8);
+    const std::size_t at = below(content_.size());
     for (int flips = 0; flips < 3; ++flips) {
-      char& byte = flipped[std::min(at + below(20), content_.size() - 9)];
+      char& byte = flipped[std::min(at + below(20), content_.size() - 1)];
       byte = static_cast<char>(byte ^ (1 << below(8)));
     }
-    write_file(path_, with_checksum(flipped));
+    write_file(path_, signed_again(flipped));
     Training<float> run;
     if (file_error([&] { load(path_, run.optimizer); }) != "no FileError") {
       ++refused;
@@ -198,7 +263,7 @@ TEST_F(bad_checkpoint, of_another_run_names_both_sides) {
     return text;
   };
   expect_error(error_for(std::make_unique<Training<double>>()), path_,
-               "the parameters in the file are float32, those of the optimizer float64");
+               "the parameters in the file are F32, those of the optimizer F64");
   using Options = NaturalGradient::Options;
   expect_error(error_for(std::make_unique<Training<float>>(Options{.momentum = NoMomentum{}})),
                path_,
@@ -222,19 +287,24 @@ TEST_F(bad_checkpoint, of_another_run_names_both_sides) {
     return file_error([&] { load(path_, optimizer); });
   };
   const View first(a.data(), {2, 3}), second(b.data(), {2});
-  expect_error(model_error({{View(a.data(), {3, 2}), ""}}), path_,
-               "segment 0 is \"segment 0\" (2 x 3) in the file, \"segment 0\" (3 x 2) in the");
-  expect_error(model_error({{first, ""}, {second, "bias"}}), path_,
-               "segment 1 is \"segment 1\" (2 x 1) in the file, \"bias\" (2 x 1) in the");
-  expect_error(model_error({{first, ""}, {second, ""}}), path_,
-               "4 segments in the file, 2 in the optimizer");
+  expect_error(
+      model_error({{View(a.data(), {3, 2}), ""}}), path_,
+      "another model: parameter \"segment 0\" is 2 x 3 in the file, 3 x 2 in the optimizer");
+  expect_error(
+      model_error({{first, ""}, {second, "bias"}}), path_,
+      "another model: parameters of the file that the optimizer has not: \"segment 1\" (2), "
+      "\"segment 2\" (2 x 2), \"segment 3\" (2); of the optimizer that the file has not: "
+      "\"bias\" (2)");
+  expect_error(
+      model_error({{first, ""}, {second, ""}}), path_,
+      "\"segment 2\" (2 x 2), \"segment 3\" (2); of the optimizer that the file has not: none");
   std::vector<float> e(1);
   expect_error(model_error({{first, ""},
                             {second, ""},
                             {View(c.data(), {2, 2}), ""},
                             {View(d.data(), {2}), ""},
                             {View(e.data(), {1}), ""}}),
-               path_, "4 segments in the file, 5 in the optimizer");
+               path_, "has not: none; of the optimizer that the file has not: \"segment 4\" (1)");
   EXPECT_EQ(a, std::vector<float>(6));
 }
 
@@ -247,6 +317,18 @@ TEST_F(bad_checkpoint, is_a_file_that_cannot_be_read) {
   expect_error(error(directory_.path()), directory_.path(), "is not a regular file");
   expect_error(error("/dev/zero"), "/dev/zero", "is not a regular file");
   expect_error(error(path_ + "/under"), path_, "Not a directory");
+  expect_error(error(""), "", "cannot be read: the name of its file is empty");
+  expect_error(error(path_ + '\0' + "more"), path_, "goes on behind a null character");
+  expect_untouched();
+}
+
+TEST_F(bad_checkpoint, is_not_read_where_a_large_file_is_something_else) {
+  write_file(path_, "PK and a terabyte more");
+  ASSERT_EQ(truncate(path_.c_str(), off_t{1} << 40), 0);
+  expect_error(file_error([&] { load(path_, run_.optimizer); }), path_, "is not a checkpoint");
+  write_file(path_, content_);
+  ASSERT_EQ(truncate(path_.c_str(), off_t{1} << 40), 0);
+  expect_error(file_error([&] { load(path_, run_.optimizer); }), path_, "bytes too long");
   expect_untouched();
 }
 
@@ -315,6 +397,10 @@ TEST_F(bad_checkpoint, is_never_left_by_a_directory_that_is_not_writable) {
   expect_error(error(path_ + "/under"), path_, "Not a directory");
   expect_error(error(directory_.path()), directory_.path(), "is not a regular file");
   expect_error(error("/dev/null"), "/dev/null", "is not a regular file");
+  expect_error(error(""), "", "cannot be written: the name of its file is empty");
+  expect_error(error(path_ + '\0' + "more"), path_, "goes on behind a null character");
+  expect_error(file_error([] { require_writable(""); }), "", "the name of its file is empty");
+  require_writable(path_);
   expect_only(content_);
   expect_untouched();
 }

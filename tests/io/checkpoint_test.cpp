@@ -1,15 +1,12 @@
-#include "io/checkpoint_file.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/saved_training.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
-#include <span>
 #include <string>
 #include <sys/stat.h>
 #include <thread>
@@ -24,7 +21,7 @@ namespace {
 constexpr std::array forms{Form::primal, Form::dual};
 const std::array<Momentum, 3> momenta{NoMomentum{}, HeavyBall{0.7}, Spring{0.8}};
 
-using checkpoint = Checkpoint;
+using checkpoint = CheckpointTest;
 
 template <class T>
 void check_continuation(const std::string& path, const NaturalGradient::Options& options) {
@@ -143,19 +140,6 @@ TEST_F(checkpoint, is_whole_at_any_instant_and_for_two_writers) {
   writer.join();
   other.join();
   EXPECT_EQ(names(), std::vector<std::string>{"checkpoint"});
-}
-
-TEST_F(checkpoint, file_keeps_sections_of_any_bytes) {
-  const std::string bytes("\0\xff\n", 3);
-  const auto view = std::as_bytes(std::span(bytes));
-  io::write_checkpoint(path_, {{"", view}, {bytes, {}}, {"name", view}});
-  const io::CheckpointFile file(path_);
-  ASSERT_EQ(file.sections().size(), 3);
-  EXPECT_TRUE(file.section(bytes).empty());
-  EXPECT_TRUE(std::ranges::equal(file.section("name"), view));
-  EXPECT_TRUE(std::ranges::equal(file.section(""), view));
-  expect_error(file_error([&] { file.section("other"); }), path_, "no section \"other\"");
-  EXPECT_EQ(file.sections_after("na").begin()->first, "me");
 }
 
 }  // namespace

@@ -55,12 +55,16 @@ struct PartedTraining {
   Tensor<double> coefficients{Numbers(samples, 0)};
   Tensor<double> numbers{Numbers(23, 0)};
   Tensor<double> share{Numbers(23, 0)};
-  LayerScores scores{batch.parameters, {.kind = FisherKind::exact}};
+  LayerScores scores;
   LayerScores gradient{batch.parameters};
   NaturalGradient optimizer;
 
   explicit PartedTraining(const Parted& given)
-      : setup(given), optimizer(batch.parameters, given.options) {}
+      : setup(given),
+        scores(batch.parameters,
+               {.kind = given.centering == Centering::fisher_only ? FisherKind::empirical
+                                                                  : FisherKind::exact}),
+        optimizer(batch.parameters, given.options) {}
 
   /// New weights, coefficients and gradient for the next step.
   void draw() {
@@ -311,7 +315,10 @@ TEST(loop, what_does_not_belong_to_the_batch_is_refused_and_nothing_is_added) {
                    [&] { optimizer.accumulate(run.part(0, 12)); });
     expect_refused(".batch_samples differs", [&] {
       optimizer.accumulate(
-          run.batch.scores({.samples = 3, .batch_samples = 40}, {FisherKind::exact}));
+          run.batch.scores({.samples = 3,
+                            .batch_samples = 40,
+                            .coefficients = run.coefficients.view().row_range(0, 3)},
+                           {FisherKind::exact}));
     });
     expect_refused("the kind of the rows differs", [&] {
       optimizer.accumulate(run.batch.scores({.samples = 3, .batch_samples = 41}));

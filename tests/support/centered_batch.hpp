@@ -59,7 +59,9 @@ class CentredBatch {
                .batch_samples = static_cast<std::int64_t>(shape_.samples),
                .weights = weights.view().row_range(begin, n),
                .centering = centering};
-    if (centering != Centering::fisher_only)
+    if (centering == Centering::fisher_only)
+      kind = FisherKind::empirical;  // maximum likelihood, which goes with no other
+    else
       set.coefficients = coefficients.view().row_range(begin, n);
     // Parts with factors of their own, as gradients of mean losses have them.
     set.scale = first % 2 == 0 ? 1 : -4;

@@ -63,6 +63,21 @@ void ReferenceBackend::axpby(Scalar a, const ConstView& x, Scalar b, const View&
   });
 }
 
+void ReferenceBackend::multiply(const ConstView& x, const ConstView& y, const View& z) {
+  for_each(z, [&](auto i, auto j) { store(load(x, i, j) * load(y, i, j), z, i, j); });
+}
+
+void ReferenceBackend::divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
+                              const View& info) {
+  std::int64_t bad = 0;
+  for (std::int64_t i = 0; i < x.rows(); ++i) {
+    const Real divisor = load(f, i) + value_of(shift);
+    if (!(divisor > 0)) ++bad;
+    store(divisor > 0 ? load(b, i) / divisor : 0, x, i);
+  }
+  store(bad, info, 0);
+}
+
 void ReferenceBackend::dot(const ConstView& x, const ConstView& y, const View& result) {
   Real sum = 0;
   for_each(x, [&](auto i, auto j) { sum += load(x, i, j) * load(y, i, j); });
@@ -205,6 +220,22 @@ void ReferenceBackend::potrs(Triangle triangle, const ConstView& factor, const V
     x[i] = sum / L(i, i);
   }
   for (std::int64_t i = 0; i < n; ++i) store(x[i], b, i);
+}
+
+void ReferenceBackend::smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
+                                       const View& result) {
+  Real ratio = std::numeric_limits<Real>::infinity();
+  Real pivot = ratio;
+  const auto keep_smaller = [](Real value, Real& least) {
+    if (!(value >= least) && !std::isnan(least)) least = value;
+  };
+  for (std::int64_t i = 0; i < factor.rows(); ++i) {
+    const Real square = load(factor, i, i) * load(factor, i, i);
+    keep_smaller(square / (load(A, i, i) + value_of(shift)), ratio);
+    keep_smaller(square, pivot);
+  }
+  store(ratio, result, 0);
+  store(pivot, result, 1);
 }
 
 void ReferenceBackend::add_to_diagonal(Scalar value, const View& A) {

@@ -22,6 +22,9 @@ class ReferenceBackend final : public Backend {
   void commit(const ConstView& flag, const ConstView& from, const View& to) override;
 
   void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) override;
+  void multiply(const ConstView& x, const ConstView& y, const View& z) override;
+  void divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
+              const View& info) override;
   void dot(const ConstView& x, const ConstView& y, const View& result) override;
   void residual(const ConstView& b, const ConstView& product, Scalar shift, const ConstView& x,
                 const View& result, const View& square) override;
@@ -41,6 +44,8 @@ class ReferenceBackend final : public Backend {
   std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t leading_dimension,
                              ElementType type) const override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
+  void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
+                       const View& result) override;
   void add_to_diagonal(Scalar value, const View& A) override;
   void diagonal(const ConstView& A, const View& d) override;
   void mirror(const ConstView& lower, const View& upper) override;
@@ -54,7 +59,7 @@ class ReferenceBackend final : public Backend {
   void column_squares(const ConstView& A, bool add, const View& result) override;
 
   void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
-                   double factor, const View& scale, const View& rhs) override;
+                   Scalar reference, double factor, const View& scale, const View& rhs) override;
   void gram(const RowBatch& rows, const View& K, Scratch scratch) override;
   void apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) override;
   void adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
@@ -77,9 +82,8 @@ class ReferenceBackend final : public Backend {
   void categorical_evaluate(const ConstView& z, const ConstView& labels,
                             const View& result) override;
 
-  void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
-                      const View& scalars) override;
-  void publish(const ConstView& scalars, const View& slots) override;
+  void evaluate(const ScalarFormula& formula) override;
+  void publish(const ConstView& record, const View& slots) override;
 };
 
 }  // namespace natgrad::tests

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <variant>
 #include <vector>
 
 // Rows of S, models, and the scalars of a step.
@@ -103,44 +103,18 @@ Vector log_softmax(const ConstView& z, std::int64_t n) {
   return row;
 }
 
-Real mean_part(const StepScalars& s) {
-  return s.centre_square > 0 ? Real{s.centre_moment} / s.centre_square : 0;
-}
-
-Real bound_of(const StepScalars& s, const ScalarArguments& a) {
-  if (s.shift == 0) return std::numeric_limits<Real>::infinity();
-  const Real shift = s.shift;
-  const Real direction = std::sqrt(Real{s.direction_square});
-  Real norm = std::min(s.norm, s.trace);
-  if (a.mean == MeanRule::removed) norm += mean_part(s);
-  const Real rounding = a.epsilon * std::max(norm / shift, Real{1});
-  Real general = 0;
-  if (s.gradient_square > 0) {
-    general = rounding * std::sqrt(Real{s.gradient_square}) / shift / direction;
-  }
-  if (a.bound == BoundRule::push_through) return a.rounding + rounding;
-  if (a.bound == BoundRule::general) return a.rounding + general;
-  if (a.bound == BoundRule::primal) return a.rounding + 4 * rounding;
-  Real residual = 0;
-  if (s.residual_square > 0) {
-    residual = std::sqrt(Real{s.residual_square} / shift) / 2 / direction;
-  }
-  if (a.bound == BoundRule::refined_general) return a.rounding + residual / shift + general;
-  const Real scale_error = a.bound == BoundRule::refined_centre ? s.centre_error : 0;
-  return a.rounding + residual + rounding + scale_error;
-}
-
 bool is_class(std::int64_t label, const ConstView& z) { return label >= 0 && label < z.columns(); }
 
 }  // namespace
 
 void ReferenceBackend::row_scaling(const ConstView& weights, double uniform,
-                                   const ConstView& coefficients, double factor, const View& scale,
-                                   const View& rhs) {
+                                   const ConstView& coefficients, Scalar reference, double factor,
+                                   const View& scale, const View& rhs) {
   for (std::int64_t n = 0; n < scale.rows(); ++n) {
     const Real root = std::sqrt(weights.empty() ? Real{uniform} : load(weights, n));
     store(factor * root, scale, n);
-    store(root * (coefficients.empty() ? 1 : load(coefficients, n)), rhs, n);
+    const Real coefficient = coefficients.empty() ? 1 : load(coefficients, n);
+    store(root * (coefficient - value_of(reference)), rhs, n);
   }
 }
 
@@ -250,97 +224,15 @@ void ReferenceBackend::categorical_evaluate(const ConstView& z, const ConstView&
   store(correct, result, 1);
 }
 
-void ReferenceBackend::update_scalars(ScalarRule rule, const ScalarArguments& arguments,
-                                      const View& scalars) {
-  StepScalars s;
-  download(scalars, &s);
-  const auto decide = [&s](Outcome outcome) {
-    s.outcome = static_cast<double>(outcome);
-    s.accept = outcome == Outcome::accepted ? 1 : 0;
-  };
-  switch (rule) {
-    case ScalarRule::damp: {
-      Real trace = s.trace;
-      if (arguments.mean == MeanRule::kept) trace -= mean_part(s);
-      if (!(trace > 0)) trace = 0;
-      s.damping =
-          static_cast<double>(s.absolute_damping + s.relative_damping * (trace / arguments.rank));
-      s.shift = s.l2 + s.damping;
-      s.inverse_shift = 1 / s.shift;
-      s.l2_share = s.l2 == 0 ? 0 : s.l2 / s.shift * -1;
-      s.spring_shift = s.shift * s.spring;
-      s.matrix_finite = 1;
-      for (double number : {s.norm, s.trace, s.damping}) {
-        if (!std::isfinite(number)) s.matrix_finite = 0;
-      }
-      break;
-    }
-    case ScalarRule::centre: {
-      const Real length = std::sqrt(Real{s.centre_square});
-      s.centre_scale = static_cast<double>(length > 0 ? 1 / length : 0);
-      s.centre_shift = static_cast<double>(length > 0 ? -s.centre_product / length : 0);
-      break;
-    }
-    case ScalarRule::centre_fisher: {
-      Real scale = 1;
-      if (s.centre_square > 0) scale = Real{s.centre_square} / s.shift / s.centre_product;
-      s.centre_scale = static_cast<double>(scale);
-      s.centre_shift = static_cast<double>(-scale * s.shift);
-      s.centre_error = static_cast<double>(std::sqrt(Real{s.residual_square}) *
-                                           std::sqrt(Real{s.solution_square}) / s.centre_product);
-      break;
-    }
-    case ScalarRule::judge_solve: {
-      s.residual = std::sqrt(s.residual_square);
-      if (s.rhs_square > 0) s.residual /= std::sqrt(s.rhs_square);
-      if (s.quadratic_form < 0) s.quadratic_form = 0;
-      s.error_bound = static_cast<double>(bound_of(s, arguments));
-      const bool system_finite = s.matrix_finite != 0 && std::isfinite(s.rhs_square);
-      const bool solution_finite =
-          std::isfinite(s.residual_square) && std::isfinite(s.quadratic_form);
-      if (!system_finite)
-        decide(Outcome::not_finite);
-      else if (s.info != 0)
-        decide(Outcome::not_positive_definite);
-      else
-        decide(solution_finite ? Outcome::accepted : Outcome::not_finite);
-      break;
-    }
-    case ScalarRule::begin_step: {
-      s.form = arguments.form;
-      s.kind = arguments.kind;
-      s.step = s.step + 1;
-      const Real left = 1 - std::min(Real{1}, Real{s.taken} / s.schedule_steps);
-      const Real pi = 4 * std::atan(Real{1});
-      Real rate = s.rate;
-      if (s.schedule == 1) rate *= left;
-      if (s.schedule == 2) rate *= (1 - std::cos(pi * left)) / 2;
-      if (s.kl_radius > 0 && s.quadratic_form > 0) {
-        rate = std::min(rate, std::sqrt(2 * Real{s.kl_radius} / s.quadratic_form));
-      }
-      if (s.step_square > 0) rate = std::min(rate, s.max_norm / std::sqrt(Real{s.step_square}));
-      s.step_rate = static_cast<double>(rate);
-      s.shrink = static_cast<double>(s.weight_decay * rate);
-      s.update_finite = 1;
-      break;
-    }
-    case ScalarRule::judge_step: {
-      auto outcome = static_cast<Outcome>(static_cast<int>(s.outcome));
-      if (outcome == Outcome::accepted && s.update_finite == 0) outcome = Outcome::not_finite;
-      decide(outcome);
-      if (outcome == Outcome::accepted) s.taken = s.taken + 1;
-      s.failures = outcome == Outcome::accepted ? 0 : s.failures + 1;
-      break;
-    }
-  }
-  upload(&s, scalars);
+// The formulas are not written a second time here: what they must give stands, worked out by hand,
+// in operations_scalars.cpp.
+void ReferenceBackend::evaluate(const ScalarFormula& formula) {
+  std::visit([](const auto& run) { run(); }, formula);
 }
 
-void ReferenceBackend::publish(const ConstView& scalars, const View& slots) {
-  StepScalars s;
-  download(scalars, &s);
-  const std::int64_t slot = (static_cast<std::int64_t>(s.step) - 1) % slots.rows();
-  for (std::int64_t i = 0; i < scalars.size(); ++i) store(load(scalars, i), slots, slot, i);
+void ReferenceBackend::publish(const ConstView& record, const View& slots) {
+  const std::int64_t slot = (static_cast<std::int64_t>(load(record, 0)) - 1) % slots.rows();
+  for (std::int64_t i = 0; i < record.size(); ++i) store(load(record, i), slots, slot, i);
 }
 
 }  // namespace natgrad::tests

@@ -93,7 +93,7 @@ inline void expect_error(const std::string& text, const std::string& path,
   EXPECT_NE(text.find(part), std::string::npos) << text << " does not say " << part;
 }
 
-class Checkpoint : public testing::Test {
+class CheckpointTest : public testing::Test {
  protected:
   std::vector<std::string> names() const {
     std::vector<std::string> names;

@@ -66,6 +66,9 @@ void reduce_columns(const ConstView& A, const View& result, const Reduce& reduce
   });
 }
 
+/// NaN where one of them is, unlike std::min.
+double smaller(double a, double b) { return a < b || std::isnan(a) ? a : b; }
+
 }  // namespace
 
 void CpuBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
@@ -108,6 +111,23 @@ void CpuBackend::potrs(Triangle triangle, const ConstView& factor, const View& b
   with_float_type(factor.type(), [&]<class T>(T) {
     blas::potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>());
   });
+}
+
+void CpuBackend::smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
+                                 const View& result) {
+  double ratio = std::numeric_limits<double>::infinity();
+  double pivot = ratio;
+  with_float_type(factor.type(), [&]<class T>(T) {
+    const double added = value_of(shift);
+    for (std::int64_t i = 0; i < factor.rows(); ++i) {
+      const auto u = static_cast<double>(*at<T>(factor, i, i));
+      const double square = u * u;
+      ratio = smaller(ratio, square / (static_cast<double>(*at<T>(A, i, i)) + added));
+      pivot = smaller(pivot, square);
+    }
+  });
+  result.as<double>()[0] = ratio;
+  result.as<double>()[1] = pivot;
 }
 
 void CpuBackend::add_to_diagonal(Scalar value, const View& A) {

@@ -171,17 +171,18 @@ void materialize_block(const LayerUse& block, std::int64_t n, double scale, Resu
 }  // namespace
 
 void CpuBackend::row_scaling(const ConstView& weights, double uniform,
-                             const ConstView& coefficients, double factor, const View& scale,
-                             const View& rhs) {
+                             const ConstView& coefficients, Scalar reference, double factor,
+                             const View& scale, const View& rhs) {
   const auto element = [](const ConstView& view, std::int64_t n, double otherwise) {
     if (view.empty()) return otherwise;
-    return view.type() == ElementType::float64 ? view.as<double>()[n]
-                                               : static_cast<double>(view.as<float>()[n]);
+    return view.type() == ElementType::float64 ? *at<double>(view, n, 0)
+                                               : static_cast<double>(*at<float>(view, n, 0));
   };
+  const double origin = cpu::value_of(reference);
   for (std::int64_t n = 0; n < scale.rows(); ++n) {
     const double root = std::sqrt(element(weights, n, uniform));
     scale.as<double>()[n] = factor * root;
-    rhs.as<double>()[n] = root * element(coefficients, n, 1);
+    rhs.as<double>()[n] = root * (element(coefficients, n, 1) - origin);
   }
 }
 

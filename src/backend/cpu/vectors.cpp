@@ -3,8 +3,10 @@
 #include "backend/cpu/pieces.hpp"
 #include "backend/row_blocks.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <variant>
 
 namespace natgrad {
 
@@ -21,6 +23,25 @@ NATGRAD_MULTIVERSION void axpby_run(T a, const X* x, T b, T* y, std::int64_t cou
   } else {
     for (std::int64_t i = 0; i < count; ++i) y[i] = a * static_cast<T>(x[i]) + b * y[i];
   }
+}
+
+template <class X, class T>
+NATGRAD_MULTIVERSION void multiply_run(const X* x, const X* y, T* z, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) z[i] = static_cast<T>(x[i]) * static_cast<T>(y[i]);
+}
+
+/// Returns the number of divisors that are not positive.
+template <class T>
+NATGRAD_MULTIVERSION std::int64_t divide_run(const T* f, T shift, const T* b, T* x,
+                                             std::int64_t count) {
+  std::int64_t bad = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T divisor = f[i] + shift;
+    const bool positive = divisor > 0;
+    x[i] = positive ? b[i] / divisor : T{0};
+    bad += positive ? 0 : 1;
+  }
+  return bad;
 }
 
 /// Partial sums side by side, because a compiler may not reorder a floating-point sum.
@@ -89,6 +110,31 @@ void CpuBackend::axpby(Scalar a, const ConstView& x, Scalar b, const View& y) {
       });
     });
   });
+}
+
+void CpuBackend::multiply(const ConstView& x, const ConstView& y, const View& z) {
+  with_float_type(z.type(), [&]<class T>(T) {
+    with_float_type(x.type(), [&]<class X>(X) {
+      parallel_runs({x, y, z}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+        multiply_run(at<X>(x, row, column), at<X>(y, row, column), at<T>(z, row, column), count);
+      });
+    });
+  });
+}
+
+void CpuBackend::divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
+                        const View& info) {
+  std::int64_t bad = 0;
+  with_float_type(x.type(), [&]<class T>(T) {
+    const T added = static_cast<T>(value_of(shift));
+    parallel_runs({f, b, x}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      const std::int64_t own = divide_run(at<T>(f, row, column), added, at<T>(b, row, column),
+                                          at<T>(x, row, column), count);
+#pragma omp atomic
+      bad += own;
+    });
+  });
+  *info.as<double>() = static_cast<double>(bad);
 }
 
 void CpuBackend::dot(const ConstView& x, const ConstView& y, const View& result) {
@@ -178,29 +224,16 @@ void CpuBackend::adam(const ConstView& g, double rate, double beta1, double beta
   });
 }
 
-void CpuBackend::update_scalars(ScalarRule rule, const ScalarArguments& arguments,
-                                const View& scalars) {
-  StepScalars& s = *reinterpret_cast<StepScalars*>(scalars.as<double>());
-  switch (rule) {
-    case ScalarRule::damp:
-      return formulas::damp(s, arguments);
-    case ScalarRule::centre:
-      return formulas::centre(s);
-    case ScalarRule::centre_fisher:
-      return formulas::centre_fisher(s);
-    case ScalarRule::judge_solve:
-      return formulas::judge_solve(s, arguments);
-    case ScalarRule::begin_step:
-      return formulas::begin_step(s, arguments);
-    case ScalarRule::judge_step:
-      return formulas::judge_step(s);
-  }
+void CpuBackend::evaluate(const ScalarFormula& formula) {
+  std::visit([](const auto& run) { run(); }, formula);
 }
 
-void CpuBackend::publish(const ConstView& scalars, const View& slots) {
-  const auto& s = *reinterpret_cast<const StepScalars*>(scalars.as<double>());
-  const auto slot = static_cast<std::int64_t>(s.step - 1) % slots.rows();
-  copy(scalars, View(at<double>(slots, slot, 0), {scalars.size(), 1}));
+void CpuBackend::publish(const ConstView& record, const View& slots) {
+  const double* from = record.as<double>();
+  const std::int64_t slot = (static_cast<std::int64_t>(from[0]) - 1) % slots.rows();
+  double* to = at<double>(slots, slot, 0);
+  std::copy(from + 1, from + record.size(), to + 1);
+  to[0] = from[0];
 }
 
 }  // namespace natgrad

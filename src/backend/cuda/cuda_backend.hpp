@@ -41,6 +41,9 @@ class CudaBackend final : public Backend {
 
   // vectors.cpp
   void axpby(Scalar a, const ConstView& x, Scalar b, const View& y) override;
+  void multiply(const ConstView& x, const ConstView& y, const View& z) override;
+  void divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
+              const View& info) override;
   void dot(const ConstView& x, const ConstView& y, const View& result) override;
   void residual(const ConstView& b, const ConstView& product, Scalar shift, const ConstView& x,
                 const View& result, const View& square) override;
@@ -50,9 +53,8 @@ class CudaBackend final : public Backend {
               Scalar shrink) override;
   void adam(const ConstView& g, double rate, double beta1, double beta2, double epsilon,
             std::int64_t step, const View& mean, const View& square, const View& theta) override;
-  void update_scalars(ScalarRule rule, const ScalarArguments& arguments,
-                      const View& scalars) override;
-  void publish(const ConstView& scalars, const View& slots) override;
+  void evaluate(const ScalarFormula& formula) override;
+  void publish(const ConstView& record, const View& slots) override;
 
   // matrices.cpp
   void gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
@@ -64,6 +66,8 @@ class CudaBackend final : public Backend {
   std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t leading_dimension,
                              ElementType type) const override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b) override;
+  void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
+                       const View& result) override;
   void add_to_diagonal(Scalar value, const View& A) override;
   void diagonal(const ConstView& A, const View& d) override;
   void mirror(const ConstView& lower, const View& upper) override;
@@ -78,7 +82,7 @@ class CudaBackend final : public Backend {
 
   // gram.cpp, rows.cpp
   void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
-                   double factor, const View& scale, const View& rhs) override;
+                   Scalar reference, double factor, const View& scale, const View& rhs) override;
   void gram(const RowBatch& rows, const View& K, Scratch scratch) override;
   void apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) override;
   void adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,

@@ -59,6 +59,12 @@ void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& 
   });
 }
 
+void CudaBackend::smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
+                                  const View& result) {
+  const auto current = guard();
+  kernels::smallest_pivots(stream_->get(), A, scalar_of(shift), factor, result);
+}
+
 void CudaBackend::add_to_diagonal(Scalar value, const View& A) {
   const auto current = guard();
   kernels::add_to_diagonal(stream_->get(), scalar_of(value), A);

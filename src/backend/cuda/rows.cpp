@@ -66,10 +66,11 @@ void materialize_block(kernels::Stream stream, const LayerUse& block, Range rows
 }  // namespace
 
 void CudaBackend::row_scaling(const ConstView& weights, double uniform,
-                              const ConstView& coefficients, double factor, const View& scale,
-                              const View& rhs) {
+                              const ConstView& coefficients, Scalar reference, double factor,
+                              const View& scale, const View& rhs) {
   const auto current = guard();
-  kernels::row_scaling(stream_->get(), weights, uniform, coefficients, factor, scale, rhs);
+  kernels::row_scaling(stream_->get(), weights, uniform, coefficients, cuda::scalar_of(reference),
+                       factor, scale, rhs);
 }
 
 void CudaBackend::apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch scratch) {

@@ -1,6 +1,7 @@
 #include "kernels/cuda/vectors.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
+#include "kernels/cuda/formulas.hpp"
 
 namespace natgrad {
 
@@ -9,6 +10,17 @@ using cuda::scalar_of;
 void CudaBackend::axpby(Scalar a, const ConstView& x, Scalar b, const View& y) {
   const auto current = guard();
   kernels::axpby(stream_->get(), scalar_of(a), x, scalar_of(b), y);
+}
+
+void CudaBackend::multiply(const ConstView& x, const ConstView& y, const View& z) {
+  const auto current = guard();
+  kernels::multiply(stream_->get(), x, y, z);
+}
+
+void CudaBackend::divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
+                         const View& info) {
+  const auto current = guard();
+  kernels::divide(stream_->get(), f, scalar_of(shift), b, x, info, partials_);
 }
 
 void CudaBackend::dot(const ConstView& x, const ConstView& y, const View& result) {
@@ -40,15 +52,14 @@ void CudaBackend::adam(const ConstView& g, double rate, double beta1, double bet
   kernels::adam(stream_->get(), g, rate, beta1, beta2, epsilon, step, mean, square, theta);
 }
 
-void CudaBackend::update_scalars(ScalarRule rule, const ScalarArguments& arguments,
-                                 const View& scalars) {
+void CudaBackend::evaluate(const ScalarFormula& formula) {
   const auto current = guard();
-  kernels::update_scalars(stream_->get(), rule, arguments, scalars);
+  kernels::evaluate(stream_->get(), formula);
 }
 
-void CudaBackend::publish(const ConstView& scalars, const View& slots) {
+void CudaBackend::publish(const ConstView& record, const View& slots) {
   const auto current = guard();
-  kernels::publish(stream_->get(), scalars, slots);
+  kernels::publish(stream_->get(), record, slots);
 }
 
 }  // namespace natgrad

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "kernels/formulas/rules/kl_trust_region.hpp"
+#include "kernels/formulas/solve.hpp"
+#include "kernels/formulas/step.hpp"
+#include "natgrad/types.hpp"
+
+#include <iterator>
+#include <variant>
+
+namespace natgrad {
+
+// A file or a report writes these structs as numbers under their names.
+template <class Struct>
+inline constexpr bool every_number_has_a_name = std::size(Struct::names) * sizeof(double) ==
+                                                sizeof(Struct);
+static_assert(every_number_has_a_name<DampingState> && every_number_has_a_name<SolveScalars> &&
+              every_number_has_a_name<KlTrustRegionState> && every_number_has_a_name<Counters> &&
+              every_number_has_a_name<RateSettings> && every_number_has_a_name<StepRecord>);
+
+namespace formulas {
+
+constexpr bool is_value_of(double number, Outcome outcome) {
+  return number == static_cast<double>(outcome);
+}
+static_assert(is_value_of(outcome_accepted, Outcome::accepted) &&
+              is_value_of(outcome_rejected, Outcome::rejected) &&
+              is_value_of(outcome_not_finite, Outcome::not_finite) &&
+              is_value_of(outcome_not_positive_definite, Outcome::not_positive_definite));
+
+}  // namespace formulas
+
+/// Every formula that advances numbers on the device: a struct whose members are its constants and
+/// the addresses of what it reads and writes. A new one is a row here; both backends run it as it
+/// is (`StepOperations::evaluate`).
+using ScalarFormula =
+    std::variant<formulas::Damp, formulas::PullToZero, formulas::SpringShift,
+                 formulas::CenterFactors, formulas::CenterFisher, formulas::JudgeSolve,
+                 formulas::AddBlock, formulas::BeginStep, formulas::KlTrustRegionRate,
+                 formulas::LimitStep, formulas::JudgeStep, formulas::JudgeDirection>;
+
+}  // namespace natgrad

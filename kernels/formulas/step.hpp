@@ -1,0 +1,139 @@
+#pragma once
+
+#include "kernels/formulas/solve.hpp"
+
+#include <cmath>
+
+// Numbers of the update loop: how far along the direction, whether the step is taken, and what is
+// counted.
+
+namespace natgrad {
+
+/// Attempts and what became of them; exact up to 2^53.
+struct Counters {
+  double attempts;
+  double accepted;
+  double failures;  // in a row, up to now
+
+  static constexpr const char* names[] = {"attempts", "accepted", "failures"};
+};
+
+/// Settings of the rate, which setters change between steps.
+struct RateSettings {
+  double rate;          // before any decay: of a fixed rate, or the largest
+  double decay;         // a RateDecay
+  double decay_steps;   // accepted steps until the rate is 0
+  double max_norm;      // of the step, infinite without a limit
+  double weight_decay;  // theta shrinks by rate times this
+
+  static constexpr const char* names[] = {"rate", "decay", "decay_steps", "max_norm",
+                                          "weight_decay"};
+};
+
+/// One attempt.
+struct StepScalars {
+  double rate;         // as used
+  double shrink;       // rate * weight decay
+  double step_square;  // |v|^2 of the step before the rate, where it is limited
+  double finite;       // 1 or 0: the new parameters
+  double outcome;      // an Outcome
+  double accept;       // 1 or 0
+};
+
+/// What is published of an attempt. The number of the step comes first and is written last.
+struct StepRecord {
+  double step;
+  double outcome;
+  double form;
+  double predicts_kl;  // 1: d^T F d is of the Fisher matrix, and 1/2 rate^2 d^T F d a divergence
+  double rate;
+  double damping;
+  double quadratic_form;
+  double residual;
+  double error_bound;
+  double failures;
+
+  static constexpr const char* names[] = {"step",        "outcome", "form",           "predicts_kl",
+                                          "rate",        "damping", "quadratic_form", "residual",
+                                          "error_bound", "failures"};
+};
+
+namespace formulas {
+
+// Numeric values of RateDecay, which device code cannot name.
+inline constexpr double decay_linear = 1;
+inline constexpr double decay_cosine = 2;
+
+/// What is left of the rate after the accepted steps.
+NATGRAD_FORMULA double scheduled(const RateSettings& settings, const Counters& counters) {
+  if (settings.decay == 0) return 1;
+  const double done =
+      counters.accepted < settings.decay_steps ? counters.accepted / settings.decay_steps : 1;
+  constexpr double pi = 3.14159265358979323846;
+  return settings.decay == decay_linear ? 1 - done : (1 + cos(pi * done)) / 2;
+}
+
+/// Counts the attempt and gives it the scheduled rate, for the step rule to lower.
+struct BeginStep {
+  const RateSettings* settings;
+  Counters* counters;
+  StepScalars* step;
+
+  NATGRAD_FORMULA void operator()() const {
+    counters->attempts += 1;
+    step->rate = settings->rate * scheduled(*settings, *counters);
+  }
+};
+
+/// After the rule: no step is longer than allowed; the weight decay follows the rate.
+struct LimitStep {
+  const RateSettings* settings;
+  StepScalars* step;
+
+  NATGRAD_FORMULA void operator()() const {
+    if (step->step_square > 0) {
+      const double rate = settings->max_norm / sqrt(step->step_square);
+      if (rate < step->rate) step->rate = rate;
+    }
+    step->shrink = step->rate * settings->weight_decay;
+    step->finite = 1;
+  }
+};
+
+/// The verdict of an attempt, once the new parameters were looked at, and its record.
+struct JudgeStep {
+  const SolveScalars* solve;
+  StepScalars* step;
+  Counters* counters;
+  StepRecord* record;
+  double form;
+  double predicts_kl;
+
+  NATGRAD_FORMULA void operator()() const {
+    step->outcome = solve->outcome;
+    if (step->outcome == outcome_accepted && step->finite == 0) step->outcome = outcome_not_finite;
+    step->accept = step->outcome == outcome_accepted ? 1 : 0;
+    counters->accepted += step->accept;
+    counters->failures = step->accept != 0 ? 0 : counters->failures + 1;
+    *record = {counters->attempts,    step->outcome,   form,
+               predicts_kl,           step->rate,      solve->damping,
+               solve->quadratic_form, solve->residual, solve->error_bound,
+               counters->failures};
+  }
+};
+
+/// The verdict of a direction that is handed out instead of taken.
+struct JudgeDirection {
+  SolveScalars* solve;
+  StepScalars* step;
+
+  NATGRAD_FORMULA void operator()() const {
+    if (solve->outcome == outcome_accepted && step->finite == 0) {
+      solve->outcome = outcome_not_finite;
+    }
+    step->accept = solve->outcome == outcome_accepted ? 1 : 0;
+  }
+};
+
+}  // namespace formulas
+}  // namespace natgrad

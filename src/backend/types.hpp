@@ -1,0 +1,45 @@
+#pragma once
+
+#include "natgrad/array.hpp"
+
+#include <cstdint>
+
+// Operands that the groups of the backend interface share.
+
+namespace natgrad {
+
+/// A scalar operand: a constant, or a one-element float64 view that earlier work of the stream
+/// wrote.
+class Scalar {
+ public:
+  Scalar(double constant) : constant_(constant) {}         // NOLINT(google-explicit-constructor)
+  Scalar(const ConstView& element) : element_(element) {}  // NOLINT(google-explicit-constructor)
+  Scalar(const View& element) : element_(element) {}       // NOLINT(google-explicit-constructor)
+  bool is_constant() const { return element_.empty(); }
+  double constant() const { return constant_; }
+  const ConstView& element() const { return element_; }
+
+ private:
+  double constant_ = 0;
+  ConstView element_;
+};
+
+enum class Transpose : std::uint8_t { no, yes };
+enum class Triangle : std::uint8_t { lower, upper };
+
+/// How products of floats are computed; those of doubles are always strict.
+enum class MathMode : std::uint8_t {
+  strict,
+  tf32,  ///< allowed: of factors with eleven significant bits (NVIDIA's TF32), summed in float;
+         ///< strict where a device has no such units
+};
+/// What a factor loses at most, relative to it, whether it is rounded to TF32 or cut.
+inline constexpr double tf32_epsilon = 0x1p-10;
+
+/// Memory that an operation may use while it runs; its content is nobody's.
+struct Scratch {
+  void* data = nullptr;
+  std::int64_t bytes = 0;
+};
+
+}  // namespace natgrad

@@ -1,0 +1,70 @@
+#include "curvature/cholesky.hpp"
+
+#include "curvature/curvature.hpp"
+
+#include <cstddef>
+#include <limits>
+
+namespace natgrad::detail {
+
+void DampedCholesky::layout(Carver& carver, std::int64_t n, ElementType type) {
+  const std::int64_t work = backend_.potrf_scratch(Triangle::upper, n, leading_dimension(n), type);
+  size_ = n;
+  type_ = type;
+  const View both = carver.take({n, leading_dimension(n)}, type);
+  rhs_ = carver.take({n, 1}, type);
+  solution_ = carver.take({n, 1}, type);
+  product_ = carver.take({n, 1}, type);
+  residual_ = carver.take({n, 1}, type);
+  scalars_ = take_scalars<SolveScalars>(carver);
+  work_ = {.data = carver.take_bytes(work), .bytes = work};
+  matrix_ = factor_ = {};
+  if (both.empty()) return;
+  const Placement placement{.leading_dimension = leading_dimension(n), .device = both.device()};
+  matrix_ = View(both.data(), type, {n, n}, placement);
+  factor_ = View(static_cast<std::byte*>(both.data()) + factor_offset * size_of(type), type, {n, n},
+                 placement);
+}
+
+View DampedCholesky::field(double SolveScalars::*name) const { return scalar(scalars_, name); }
+
+double DampedCholesky::epsilon() const {
+  return type_ == ElementType::float64 ? std::numeric_limits<double>::epsilon()
+                                       : std::numeric_limits<float>::epsilon();
+}
+
+void DampedCholesky::factorize(const DampingState* damping, double rank, MeanRule mean,
+                               const CenteringScalars* centering) {
+  backend_.mirror(matrix_, factor_);
+  backend_.norm_and_trace(matrix_, factor_, field(&SolveScalars::norm),
+                          field(&SolveScalars::trace));
+  backend_.evaluate(formulas::Damp{.solve = address<SolveScalars>(scalars_),
+                                   .damping = damping,
+                                   .centering = centering,
+                                   .mean = mean,
+                                   .rank = rank,
+                                   .rounding = static_cast<double>(size_) * epsilon()});
+  const View shift = field(&SolveScalars::shift);
+  backend_.add_to_diagonal(shift, factor_);
+  backend_.identity_unless(field(&SolveScalars::matrix_finite), Triangle::upper, factor_);
+  backend_.potrf(Triangle::upper, factor_, field(&SolveScalars::info), work_);
+  // The struct keeps both results side by side.
+  auto* pivots = &address<SolveScalars>(scalars_)->pivot_ratio;
+  backend_.smallest_pivots(matrix_, shift, factor_,
+                           View(pivots, {2, 1}, {.device = scalars_.device()}));
+}
+
+void DampedCholesky::substitute() {
+  backend_.copy(rhs_, solution_);
+  backend_.potrs(Triangle::upper, factor_, solution_);
+}
+
+void DampedCholesky::solve() {
+  backend_.dot(rhs_, rhs_, field(&SolveScalars::rhs_square));
+  substitute();
+  backend_.symv(Triangle::lower, matrix_, solution_, product_);
+  backend_.residual(rhs_, product_, field(&SolveScalars::shift), solution_, residual_,
+                    field(&SolveScalars::residual_square));
+}
+
+}  // namespace natgrad::detail

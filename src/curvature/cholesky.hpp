@@ -1,0 +1,65 @@
+#pragma once
+
+#include "backend/backend.hpp"
+#include "core/arena.hpp"
+#include "kernels/formulas/solve.hpp"
+
+#include <cstdint>
+
+namespace natgrad::detail {
+
+/// Damps, factorizes and solves (A + shift I) x = b with n unknowns (Cholesky). A keeps its lower
+/// triangle and its factor the upper one of the same memory, shifted by some columns so that each
+/// has a diagonal: n (n + 16) numbers serve both, and A is there after the factorization to measure
+/// what it solved. Everything is enqueued; what became of it stands in the scalars.
+class DampedCholesky {
+ public:
+  explicit DampedCholesky(Backend& backend) : backend_(backend) {}
+
+  void layout(Carver& carver, std::int64_t n, ElementType type);
+  /// Of A and its factor.
+  static std::int64_t leading_dimension(std::int64_t n) { return n + factor_offset; }
+
+  /// From A in `matrix`: its norm and trace, lambda with `rank` = min(N, P) and what `mean` says of
+  /// A, the factor, and its smallest pivot. A matrix that is not finite is replaced by I, because
+  /// what a factorization of NaN does is unspecified. n^3 / 3 operations.
+  void factorize(const DampingState* damping, double rank, MeanRule mean,
+                 const CenteringScalars* centering);
+
+  /// From `rhs` to `solution`. 2 n^2 operations.
+  void substitute();
+
+  /// From `rhs`: `solution`, `product`, and |b|^2 and |b - (A + shift I) x|^2 in the scalars. 4 n^2
+  /// operations.
+  void solve();
+
+  /// Epsilon of the factorization.
+  double epsilon() const;
+
+  const View& matrix() const { return matrix_; }      // A (n, n), lower triangle
+  const View& rhs() const { return rhs_; }            // b (n)
+  const View& solution() const { return solution_; }  // x (n)
+  const View& product() const { return product_; }    // A x (n)
+  const View& residual() const { return residual_; }  // (n)
+  const View& scalars() const { return scalars_; }    // a SolveScalars
+  View field(double SolveScalars::*name) const;
+
+ private:
+  /// Columns that the factor begins later than A: both diagonals have room, and rows lie at
+  /// multiples of 64 bytes from each other's.
+  static constexpr std::int64_t factor_offset = 16;
+
+  Backend& backend_;
+  std::int64_t size_ = 0;
+  ElementType type_ = ElementType::float64;
+  View matrix_;
+  View factor_;  // U (n, n), upper triangle, U^T U = A + shift I
+  View rhs_;
+  View solution_;
+  View product_;
+  View residual_;
+  View scalars_;
+  Scratch work_;  // of the factorization
+};
+
+}  // namespace natgrad::detail

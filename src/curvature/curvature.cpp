@@ -1,0 +1,17 @@
+#include "curvature/curvature.hpp"
+
+#include <cstddef>
+
+namespace natgrad::detail {
+
+void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, Scalar a,
+                    const View& to) {
+  if (a.is_constant() && a.constant() == 0) return;
+  for (const ParameterTensor& tensor : tensors) {
+    auto* start = static_cast<std::byte*>(to.data()) + tensor.offset * size_of(to.type());
+    backend.axpby(a, tensor.theta, 1.0,
+                  View(start, to.type(), tensor.theta.shape(), {.device = to.device()}));
+  }
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,167 @@
+#pragma once
+
+#include "backend/backend.hpp"
+#include "core/arena.hpp"
+#include "kernels/formulas/solve.hpp"
+#include "natgrad/context.hpp"
+#include "natgrad/scores.hpp"
+#include "natgrad/structure.hpp"
+#include "natgrad/types.hpp"
+#include "scores/score_set.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace natgrad::detail {
+
+/// One tensor of the parameters, and where its numbers stand among the P of S, d and g.
+struct ParameterTensor {
+  View theta;
+  std::int64_t offset = 0;
+};
+
+/// How much of a batch one call sees.
+enum class Phase : std::uint8_t {
+  whole,   ///< all rows, which are only viewed, and their solve
+  part,    ///< adding some of the rows, of which something is kept
+  finish,  ///< the solve of what the parts have left
+};
+
+/// Everything that the memory and the work of a call follow from, known on the host.
+struct BatchShape {
+  std::span<const LayerUse> uses = {};
+  std::int64_t rows = 0;        // of this call
+  std::int64_t batch_rows = 0;  // N, of the whole batch
+  std::int64_t parameters = 0;  // P
+  Phase phase = Phase::whole;
+  Centering centering = Centering::none;
+  bool gradient_given = false;      // g is P numbers; else S^T r of these rows
+  bool coefficients_given = false;  // a solve brings coefficients of its own
+  bool has_previous = false;        // the solve starts from a previous direction (SPRING)
+  bool measures = false;            // `measure` will be asked for another vector than d
+  bool damped = true;               // lambda + eta > 0
+  double l2 = 0;                    // eta
+  std::span<const ParameterTensor> tensors = {};  // all of the P numbers
+};
+
+/// Where a curvature takes its memory from. Each is run without memory to count.
+struct CurvatureMemory {
+  Carver& kept;     // what parts add to
+  Carver& system;   // the matrix, its factor and the scalars of its solves
+  Carver& scratch;  // what one call needs while it runs
+};
+
+/// Rows to add: `set` knows scale, weights and r of its rows, `uses` are its layers, perhaps
+/// without those of frozen parameters.
+struct RowInput {
+  const ScoreSet& set;
+  std::span<const LayerUse> uses;
+};
+
+enum class Lifetime : std::uint8_t {
+  borrowed,  ///< the views stay valid until the solve's work has run
+  copied,    ///< what is needed of them must be copied
+};
+
+/// The right-hand side of (F + shift I) (d - m) = g - F m, m = decay `previous` - (eta / shift)
+/// theta. g is S^T r, or what `Curvature::gradient` holds where the shape says that it is given.
+struct RightHandSide {
+  ConstView coefficients = {};  // c (N) in place of the rows' own; sample space only
+  ConstView previous = {};      // (P) of the parameters' type
+  double decay = 0;
+};
+
+/// What is fixed when an optimizer or a Fisher matrix is built.
+struct CurvatureOptions {
+  Structure structure = Structure::full;
+  /// Block diagonal: the tensors of each block by their places in `BatchShape::tensors`; none:
+  /// those that one use of a layer names together, and each tensor that no use names alone.
+  std::vector<std::vector<std::size_t>> groups = {};
+  Form form = Form::automatic;
+  ElementType type = ElementType::float32;  // of the parameters and their rows
+  std::optional<ElementType> gram_type = {};
+  int refinement = 0;
+  bool allow_tf32 = false;
+  std::int64_t tile_rows = 256;  // rows materialized at a time
+};
+
+/// The damped matrix F + (lambda + eta) I of a batch in some structure, and its solves. Everything
+/// is enqueued and nothing reads back: what became of a solve stands in `scalars`. The calls of a
+/// step come in this order: `layout`, `accumulate`, `factorize`, `solve`, perhaps `measure`,
+/// `judge`. A batch in parts repeats `layout` (of the part) and `accumulate`, and begins the solve
+/// with a `layout` of the whole. After `factorize` any number of solves may follow.
+class Curvature {
+ public:
+  virtual ~Curvature() = default;
+
+  /// Takes the memory of one call. Run with carvers that only count it computes what a plan
+  /// reports, so that plan and use cannot differ.
+  virtual void layout(const CurvatureMemory& memory, const BatchShape& shape) = 0;
+  /// Allocates what parts of such a batch keep beside the `kept` memory.
+  virtual void reserve(const BatchShape& shape) = 0;
+  /// Bytes of that.
+  virtual std::int64_t reserved_bytes(const BatchShape& shape) const = 0;
+
+  /// Adds S^T S of the rows, and S^T r to the gradient of their own.
+  virtual void accumulate(const RowInput& rows, Lifetime lifetime) = 0;
+  /// Damps and factorizes; `damping` is an address of the device.
+  virtual void factorize(const DampingState* damping) = 0;
+  /// P numbers where the caller writes a gradient that is given, after `layout`; uphill in log p.
+  virtual View gradient() const = 0;
+  /// Solves for `direction`.
+  virtual void solve(const RightHandSide& rhs) = 0;
+  /// d (P) of the parameters' type. The caller may change it in place.
+  virtual View direction() const = 0;
+  /// Replaces d^T F d in the scalars by that of v (P) of the parameters' type, after a `layout`
+  /// with `measures`.
+  virtual void measure(const ConstView& v) = 0;
+  /// Residual, error bound and outcome of the solve, into the scalars.
+  virtual void judge() = 0;
+  /// A `SolveScalars`.
+  virtual View scalars() const = 0;
+  /// The system that is solved; `automatic` where blocks differ or nothing is decided.
+  virtual Form form() const = 0;
+  /// F v, both P contiguous numbers of the parameters' type, after a `layout` with `measures`.
+  virtual void apply(const ConstView& v, const View& product) = 0;
+  /// result = v^T F v, v (P) of the parameters' type, after a `layout` with `measures`.
+  virtual void quadratic_form(const ConstView& v, const View& result) = 0;
+  /// The diagonal (P) of F, and F as a full (P, P) array; both take the arena's scratch, so that a
+  /// `layout` comes before the next solve.
+  virtual void diagonal(const View& diagonal) = 0;
+  virtual void to_dense(const View& matrix) = 0;
+  /// Drops the rows that were accumulated; keeps their memory.
+  virtual void forget() = 0;
+};
+
+/// The curvature of the structure that the options ask for.
+std::unique_ptr<Curvature> make_curvature(const Context& context, const CurvatureOptions& options);
+
+/// One field of a struct of doubles on the device as an operand.
+template <class Struct>
+View scalar(const View& of, double Struct::*field) {
+  auto* s = reinterpret_cast<Struct*>(of.as<double>());
+  return {&(s->*field), {1, 1}, {.device = of.device()}};
+}
+
+/// The same struct as formulas take it.
+template <class Struct>
+Struct* address(const View& of) {
+  return of.empty() ? nullptr : reinterpret_cast<Struct*>(of.as<double>());
+}
+
+/// to += a theta, tensor by tensor; nothing where a is the constant 0. `to` (P).
+void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, Scalar a,
+                    const View& to);
+
+/// Room for one such struct.
+template <class Struct>
+View take_scalars(Carver& carver) {
+  return carver.take({static_cast<std::int64_t>(sizeof(Struct) / sizeof(double)), 1},
+                     ElementType::float64);
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "curvature/curvature.hpp"
+#include "curvature/parameter_space.hpp"
+#include "curvature/sample_space.hpp"
+
+#include <memory>
+
+namespace natgrad::detail {
+
+/// The whole matrix, in the space that is cheaper for the batch (see `choose_form`). A batch in
+/// parts stays in the space that its first part has chosen.
+class ExactCurvature final : public Curvature {
+ public:
+  ExactCurvature(const Context& context, const CurvatureOptions& options);
+
+  void layout(const CurvatureMemory& memory, const BatchShape& shape) override;
+  void reserve(const BatchShape& shape) override;
+  std::int64_t reserved_bytes(const BatchShape& shape) const override;
+  void accumulate(const RowInput& rows, Lifetime lifetime) override;
+  void factorize(const DampingState* damping) override { chosen().factorize(damping); }
+  View gradient() const override { return chosen().gradient(); }
+  void solve(const RightHandSide& rhs) override { chosen().solve(rhs); }
+  View direction() const override { return chosen().direction(); }
+  void measure(const ConstView& v) override { chosen().measure(v); }
+  void judge() override { chosen().judge(); }
+  View scalars() const override { return chosen().scalars(); }
+  Form form() const override { return form_; }
+  void forget() override;
+  void apply(const ConstView& v, const View& Fv) override { chosen().apply(v, Fv); }
+  void quadratic_form(const ConstView& v, const View& result) override {
+    chosen().quadratic_form(v, result);
+  }
+  void diagonal(const View& diagonal) override { chosen().diagonal(diagonal); }
+  void to_dense(const View& matrix) override { chosen().to_dense(matrix); }
+
+ private:
+  Form form_of(const BatchShape& shape) const;
+  Curvature& chosen() const;
+
+  const Backend& backend_;
+  CurvatureOptions options_;
+  // Behind a pointer, so that both are reached through one.
+  std::unique_ptr<ParameterSpace> parameter_space_;
+  std::unique_ptr<SampleSpace> sample_space_;
+  Form form_ = Form::automatic;
+  bool begun_ = false;  // a part was accumulated
+};
+
+}  // namespace natgrad::detail

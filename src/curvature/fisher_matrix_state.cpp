@@ -1,0 +1,230 @@
+#include "curvature/fisher_matrix_state.hpp"
+
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+#include "curvature/groups.hpp"
+#include "natgrad/error.hpp"
+#include "scores/score_checks.hpp"
+
+#include <utility>
+
+namespace natgrad {
+
+using detail::message;
+using detail::Phase;
+using detail::scalar;
+
+namespace {
+
+std::int64_t bytes_of(const Array& array) { return array.empty() ? 0 : array.view().size() * 8; }
+
+/// A carver of this array, grown to so many bytes if need be.
+detail::Carver grown(const Context& context, Array& array, std::int64_t bytes) {
+  if (bytes > bytes_of(array)) {
+    array = {};  // the old and the new together would be twice the memory
+    array = context.array({bytes / 8, 1}, ElementType::float64);
+  }
+  return array.empty() ? detail::Carver()
+                       : detail::Carver(array.view().data(), array.view().device());
+}
+
+}  // namespace
+
+FisherMatrix::State::Scalars::Scalars(detail::Carver& carver)
+    : damping(detail::take_scalars<DampingState>(carver)),
+      step(detail::take_scalars<StepScalars>(carver)),
+      solve(detail::take_scalars<SolveScalars>(carver)),
+      result(carver.take({1, 1}, ElementType::float64)) {}
+
+FisherMatrix::State::State(Parameters given, const Options& wanted)
+    : parameters(std::move(given)),
+      options(wanted),
+      backend(parameters.context().state().backend()) {
+  make_curvature();
+}
+
+void FisherMatrix::State::make_curvature() {
+  std::vector<Segment> segments;
+  tensors.clear();
+  for (int i = 0; i < parameters.segments(); ++i) {
+    segments.push_back({i});
+    tensors.push_back({.theta = parameters.tensor({i}), .offset = parameters.offset({i})});
+  }
+  curvature = detail::make_curvature(
+      parameters.context(), {.structure = options.structure,
+                             .groups = detail::active_groups("Fisher matrix", options.structure,
+                                                             options.groups, parameters, segments),
+                             .form = options.form,
+                             .type = parameters.type(),
+                             .gram_type = options.gram_type,
+                             .refinement = options.refinement,
+                             .allow_tf32 = options.allow_tf32,
+                             .tile_rows = options.tile_rows});
+  size = parameters.size();
+}
+
+const detail::DeviceMemory& FisherMatrix::State::memory() const {
+  return parameters.context().state().memory();
+}
+View FisherMatrix::State::result() const { return scalars_.result; }
+View FisherMatrix::State::solve_scalars() const { return scalars_.solve; }
+
+double FisherMatrix::State::value(const View& element) const {
+  double value = 0;
+  backend.download(element, &value);
+  return value;
+}
+
+detail::BatchShape FisherMatrix::State::shape(Phase phase, std::int64_t rows) const {
+  const Damping& damping = options.damping;
+  return {.rows = rows,
+          .batch_rows = phase == Phase::part ? capacity : samples,
+          .parameters = size,
+          .phase = phase,
+          .centering = centering,
+          .damped = damping.absolute > 0 || damping.relative > 0,
+          .tensors = tensors};
+}
+
+void FisherMatrix::State::take_memory(const detail::BatchShape& wanted) {
+  detail::Carver kept_count;
+  detail::Carver system_count;
+  detail::Carver scratch_count;
+  curvature->layout({kept_count, system_count, scratch_count}, wanted);
+  const Context& context = parameters.context();
+  detail::Carver kept = grown(context, kept_, kept_count.bytes());
+  detail::Carver system = grown(context, system_, system_count.bytes());
+  detail::Carver scratch = context.state().arena().carve(scratch_count.bytes());
+  curvature->layout({kept, system, scratch}, wanted);
+}
+
+void FisherMatrix::State::lay_out(const Call& call) {
+  detail::BatchShape wanted = shape(Phase::finish, samples);
+  wanted.gradient_given = call.gradient_given;
+  wanted.coefficients_given = call.coefficients_given;
+  wanted.measures = call.measures;
+  take_memory(wanted);
+}
+
+/// Before the first rows: the matrix is of the parameters as they stand.
+void FisherMatrix::State::begin(const detail::ScoreSet& rows) {
+  if (size != parameters.size()) make_curvature();
+  capacity = options.samples > 0 ? options.samples : rows.batch_samples();
+  centering = rows.centering();
+  no_gradient = nullptr;
+  if (!scalar_memory_.empty()) return;
+  detail::Carver count;
+  const Scalars counted(count);
+  Array memory = parameters.context().array({count.bytes() / 8, 1}, ElementType::float64);
+  backend.fill(0, memory);
+  detail::Carver carver(memory.view().data(), memory.view().device());
+  scalars_ = Scalars(carver);
+  scalar_memory_ = std::move(memory);
+  upload_damping();
+}
+
+void FisherMatrix::State::accumulate(const detail::ScoreSet& rows) {
+  rows.require_rows("accumulate", parameters);
+  if (samples == 0) {
+    begin(rows);
+  } else {
+    require_size("accumulate");
+    if (rows.centering() != centering) {
+      throw ArgumentError("accumulate: .centering of the set differs from that of the sets before");
+    }
+  }
+  detail::BatchShape part = shape(Phase::part, rows.size());
+  part.uses = rows.blocks().blocks;
+  try {
+    take_memory(part);
+    if (curvature->form() == Form::dual && samples + rows.size() > capacity) {
+      throw ShapeError(message("accumulate: ", samples, " rows kept and ", rows.size(),
+                               " more are beyond .samples = ", capacity, " of the dual form"));
+    }
+    curvature->accumulate({rows, part.uses}, detail::Lifetime::copied);
+  } catch (const ShapeError&) {
+    if (samples == 0) reset();
+    throw;  // refused before anything was added
+  } catch (...) {
+    reset();  // the sums may hold a part of this set
+    throw;
+  }
+  if (const char* reason = detail::missing_gradient(rows)) no_gradient = reason;
+  samples += rows.size();
+  factorized = false;
+}
+
+void FisherMatrix::State::reset() {
+  curvature->forget();
+  samples = 0;
+  factorized = solved = false;
+}
+
+void FisherMatrix::State::upload_damping() {
+  factorized = false;
+  if (scalar_memory_.empty()) return;
+  backend.fill(options.damping.absolute, scalar(scalars_.damping, &DampingState::absolute));
+  backend.fill(options.damping.relative, scalar(scalars_.damping, &DampingState::relative));
+}
+
+void FisherMatrix::State::factorize() {
+  if (factorized) return;
+  curvature->factorize(detail::address<DampingState>(scalars_.damping));
+  factorized = true;
+}
+
+void FisherMatrix::State::finish(const View& direction) {
+  curvature->judge();
+  // A direction that overflows its type is no direction: with nothing kept of theta, the new
+  // parameters that `check_update` looks at are the direction itself.
+  const View& d = curvature->direction();
+  const View finite = scalar(scalars_.step, &StepScalars::finite);
+  backend.fill(1, finite);
+  const UpdatedTensor itself{d, d};
+  backend.check_update({&itself, 1}, 1.0, 1.0, finite);
+  backend.copy(curvature->scalars(), scalars_.solve);
+  backend.evaluate(formulas::JudgeDirection{.solve = detail::address<SolveScalars>(scalars_.solve),
+                                            .step = detail::address<StepScalars>(scalars_.step)});
+  backend.commit(scalar(scalars_.step, &StepScalars::accept), d, direction);
+  solved = true;
+}
+
+void FisherMatrix::State::require_size(const char* caller) const {
+  if (size == parameters.size()) return;
+  throw ArgumentError(message(caller, ": the parameters have grown from ", size, " to ",
+                              parameters.size(), " since the first rows"));
+}
+
+void FisherMatrix::State::require_rows(const char* caller) const {
+  if (samples == 0) throw ArgumentError(message(caller, ": no rows were accumulated"));
+  require_size(caller);
+}
+
+void FisherMatrix::State::require_numbers(const char* name, const ConstView& view) const {
+  detail::require_operand(name, view, {parameters.size(), 1}, parameters.type(), memory());
+}
+
+void FisherMatrix::State::require_own_gradient(const Coefficients& coefficients) const {
+  const ConstView& c = coefficients.view;
+  if (!c.empty()) {
+    if (curvature->form() == Form::primal) {
+      throw ArgumentError(
+          "solve: the primal form keeps no rows; give the coefficients with the scores, or solve "
+          "for a gradient");
+    }
+    if (centering == Centering::fisher_only) {
+      throw ArgumentError(
+          "solve: .centering = Centering::fisher_only goes with maximum likelihood, without "
+          "coefficients");
+    }
+    detail::require_given("solve: coefficients", c, memory());
+    detail::require_shape("solve: coefficients", c, {samples, 1});
+    if (c.type() != ElementType::float64) {
+      detail::require_type("solve: coefficients", c, parameters.type());
+    }
+    return;
+  }
+  if (no_gradient != nullptr) throw ArgumentError(message("solve: ", no_gradient));
+}
+
+}  // namespace natgrad

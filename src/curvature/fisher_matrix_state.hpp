@@ -1,0 +1,78 @@
+#pragma once
+
+#include "core/operands.hpp"
+#include "curvature/curvature.hpp"
+#include "kernels/formulas/step.hpp"
+#include "natgrad/fisher_matrix.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace natgrad {
+
+/// What a Fisher matrix keeps between calls. The curvature lays out its memory anew before every
+/// call: what lasts in two arrays of its own, the rest in the context's scratch.
+struct FisherMatrix::State {
+  /// What a call does beside looking at the matrix.
+  struct Call {
+    bool gradient_given = false;
+    bool coefficients_given = false;
+    bool measures = false;
+  };
+
+  State(Parameters given, const Options& wanted);
+
+  void accumulate(const detail::ScoreSet& rows);
+  void reset();
+  void upload_damping();
+  void lay_out(const Call& call);
+  void factorize();
+  /// Judges, and hands out the direction where all went well.
+  void finish(const View& direction);
+
+  void require_rows(const char* caller) const;
+  void require_numbers(const char* name, const ConstView& view) const;
+  void require_own_gradient(const Coefficients& coefficients) const;
+
+  const detail::DeviceMemory& memory() const;
+  View result() const;         // one element
+  View solve_scalars() const;  // a SolveScalars: of the last solve
+  double value(const View& element) const;
+
+  Parameters parameters;
+  Options options;
+  Backend& backend;
+  std::vector<detail::ParameterTensor> tensors;
+  std::unique_ptr<detail::Curvature> curvature;
+  std::int64_t size = 0;      // P at the first accumulate
+  std::int64_t capacity = 0;  // rows in all
+  std::int64_t samples = 0;
+  Centering centering = Centering::none;
+  bool factorized = false;
+  const char* no_gradient = nullptr;  // why the rows' coefficients make none
+  bool solved = false;
+
+ private:
+  struct Scalars {
+    View damping;  // a DampingState
+    View step;     // a StepScalars, for the verdict of a direction
+    View solve;    // a SolveScalars, of the last solve
+    View result;   // one element
+    Scalars() = default;
+    explicit Scalars(detail::Carver& carver);
+  };
+
+  void require_size(const char* caller) const;
+  void begin(const detail::ScoreSet& rows);
+  void make_curvature();
+  void take_memory(const detail::BatchShape& shape);
+  detail::BatchShape shape(detail::Phase phase, std::int64_t rows) const;
+
+  Array scalar_memory_;
+  Scalars scalars_;
+  Array kept_;
+  Array system_;
+};
+
+}  // namespace natgrad

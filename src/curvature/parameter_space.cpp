@@ -1,0 +1,240 @@
+#include "curvature/parameter_space.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace natgrad::detail {
+
+namespace {
+
+constexpr ElementType real = ElementType::float64;
+
+}  // namespace
+
+void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& shape) {
+  shape_ = shape;
+  shape_.uses = {};  // of this call alone
+  const Shape p{shape.parameters, 1};
+  Carver& lasting = shape.phase == Phase::whole ? memory.system : memory.kept;
+  cholesky_.layout(lasting, shape.parameters, real);
+  sums_.gradient = lasting.take(p, real);
+  sums_.mean = centred() ? lasting.take(p, real) : View();
+  sums_.first_row = centred() ? lasting.take(p, real) : View();
+  sums_.centering = centred() ? take_scalars<CenteringScalars>(lasting) : View();
+  lasting.item("F (P, P) and its factor");
+
+  Carver& scratch = memory.scratch;
+  std::int64_t work = 0;
+  if (shape.phase != Phase::finish) {
+    tile_ = scratch.take({std::min(options_.tile_rows, shape.rows), shape.parameters}, real);
+    scalar_ = scratch.take({1, 1}, real);
+    scratch.item("rows materialized at a time");
+    roots_ = centred() ? scratch.take({shape.rows, 1}, real) : View();
+    rhs_rows_ = centred() ? scratch.take({shape.rows, 1}, real) : View();
+    work = backend_.rows_scratch(shape.uses, shape.rows, options_.type, real);
+  }
+  if (shape.phase != Phase::part) {
+    result_ = scratch.take(p, options_.type);
+    scratch_ = scratch.take(p, real);
+    const bool at_hand = shape.phase == Phase::whole && shape.gradient_given;
+    product_ = at_hand ? scratch.take({shape.rows, 1}, real) : View();
+  }
+  work_ = {.data = scratch.take_bytes(work), .bytes = work};
+  scratch.item("vectors of the solve, scratch of products with the rows");
+  if (shape.phase == Phase::whole) {
+    rows_ = 0;
+    mean_removed_ = false;
+  }
+}
+
+const CenteringScalars* ParameterSpace::centering() const {
+  return address<CenteringScalars>(sums_.centering);
+}
+
+MeanRule ParameterSpace::mean_rule() const {
+  return centred() ? MeanRule::removed : MeanRule::none;
+}
+
+void ParameterSpace::forget() {
+  rows_ = 0;
+  mean_removed_ = false;
+  viewed_ = {};
+}
+
+/// to += x . y
+void ParameterSpace::add_scalar(const ConstView& x, const ConstView& y,
+                                double CenteringScalars::*to) {
+  backend_.dot(x, y, scalar_);
+  backend_.axpby(1.0, scalar_, 1.0, scalar(sums_.centering, to));
+}
+
+/// u and r of a set that will be centred; with the first set also what all are taken relative to.
+void ParameterSpace::load_centred_rows(const RowInput& rows, const RowBatch& batch) {
+  const RowSet& set = rows.set.set();
+  const View reference = scalar(sums_.centering, &CenteringScalars::reference);
+  if (rows_ == 0) {
+    backend_.fill(0, sums_.centering);
+    if (!set.coefficients.empty()) backend_.copy(set.coefficients.row_range(0, 1), reference);
+    // The first row itself, without its weight.
+    backend_.fill(set.scale, scalar_);
+    const View row(sums_.first_row.as<double>(), {1, shape_.parameters},
+                   {.device = sums_.first_row.device()});
+    backend_.materialize({batch.blocks, scalar_}, 0, row);
+    backend_.dot(sums_.first_row, sums_.first_row,
+                 scalar(sums_.centering, &CenteringScalars::first_square));
+  }
+  backend_.row_scaling(set.weights, 1.0 / static_cast<double>(rows.set.batch_samples()),
+                       set.coefficients, reference, 1, roots_, rhs_rows_);
+  add_scalar(roots_, roots_, &CenteringScalars::weight);
+  add_scalar(roots_, rhs_rows_, &CenteringScalars::coefficients);
+}
+
+void ParameterSpace::accumulate_tile(const RowBatch& batch, std::int64_t first, double beta) {
+  const std::int64_t count = std::min(tile_.rows(), batch.rows() - first);
+  const View part = tile_.row_range(0, count);
+  backend_.materialize(batch, first, part);
+  if (centred()) {
+    const View u = roots_.row_range(first, count);
+    const ConstView row(sums_.first_row.as<double>(), {1, shape_.parameters},
+                        {.device = part.device()});
+    backend_.gemm(Transpose::no, Transpose::no, -1, u, row, 1, part);
+    backend_.gemm(Transpose::yes, Transpose::no, 1, part, u, beta, sums_.mean);
+    if (shape_.centering == Centering::rows) {
+      backend_.gemm(Transpose::yes, Transpose::no, 1, part, rhs_rows_.row_range(first, count), beta,
+                    sums_.gradient);
+    }
+  }
+  backend_.syrk(Triangle::lower, Transpose::yes, 1, part, beta, cholesky_.matrix());
+}
+
+void ParameterSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
+  if (mean_removed_) {
+    scale_mean(cholesky_.residual());
+    backend_.syrk(Triangle::lower, Transpose::no, 1, cholesky_.residual(), 1, cholesky_.matrix());
+    mean_removed_ = false;
+  }
+  const RowBatch batch{rows.uses, rows.set.scale()};
+  const double beta = rows_ == 0 ? 0 : 1;
+  if (shape_.centering != Centering::rows) {
+    backend_.adjoint(batch, rows.set.rhs(), beta, sums_.gradient, work_);
+  }
+  if (centred()) load_centred_rows(rows, batch);
+  for (std::int64_t first = 0; first < batch.rows(); first += tile_.rows()) {
+    accumulate_tile(batch, first, first == 0 ? beta : 1);
+  }
+  rows_ += batch.rows();
+  viewed_ = lifetime == Lifetime::borrowed ? rows.uses : std::span<const LayerUse>();
+  viewed_scale_ = rows.set.scale();
+}
+
+/// scratch = q / |u|.
+void ParameterSpace::scale_mean(const View& scratch) {
+  backend_.evaluate(
+      formulas::CenterFactors{.centering = address<CenteringScalars>(sums_.centering)});
+  backend_.axpby(scalar(sums_.centering, &CenteringScalars::scale), sums_.mean, 0.0, scratch);
+}
+
+/// F of the rows so far, centred, in the lower triangle. (P, P) float64.
+const View& ParameterSpace::fisher() {
+  if (centred() && !mean_removed_) {
+    const View& scratch = cholesky_.residual();
+    scale_mean(scratch);
+    backend_.dot(sums_.mean, sums_.mean, scalar(sums_.centering, &CenteringScalars::moment));
+    // Last: whoever fails before finds F as it was.
+    backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, cholesky_.matrix());
+    mean_removed_ = true;
+  }
+  return cholesky_.matrix();
+}
+
+void ParameterSpace::factorize(const DampingState* damping) {
+  fisher();
+  const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
+  cholesky_.factorize(damping, rank, mean_rule(), centering());
+}
+
+/// The rows' own g to the right-hand side, of centred rows where asked for.
+void ParameterSpace::finish_gradient() {
+  backend_.copy(sums_.gradient, cholesky_.rhs());
+  if (shape_.centering != Centering::rows) return;
+  scale_mean(scratch_);
+  backend_.axpby(scalar(sums_.centering, &CenteringScalars::shift), scratch_, 1.0, cholesky_.rhs());
+}
+
+void ParameterSpace::solve(const RightHandSide& rhs) {
+  if (!shape_.gradient_given) finish_gradient();
+  const View& b = cholesky_.rhs();
+  if (!rhs.previous.empty()) {
+    // (F + shift I) (d - m) = g - F m is (F + shift I) d = g + shift m.
+    const View factor = scratch_.row_range(0, 1);
+    backend_.evaluate(formulas::SpringShift{.solve = address<SolveScalars>(scalars()),
+                                            .decay = rhs.decay,
+                                            .factor = factor.as<double>()});
+    backend_.axpby(factor, rhs.previous, 1.0, b);
+  }
+  add_parameters(backend_, shape_.tensors, -shape_.l2, b);
+  cholesky_.solve();
+  backend_.copy(cholesky_.solution(), result_);
+  backend_.dot(cholesky_.solution(), cholesky_.product(),
+               cholesky_.field(&SolveScalars::quadratic_form));
+  backend_.dot(cholesky_.solution(), cholesky_.solution(),
+               cholesky_.field(&SolveScalars::direction_square));
+  if (shape_.gradient_given) measure_given_gradient();
+}
+
+/// d^T F d of a d that is mostly outside the rows' space cancels: |S d|^2 from rows at hand does
+/// not, and of rows that are gone the rounding is stated.
+void ParameterSpace::measure_given_gradient() {
+  if (viewed_.empty()) return;
+  backend_.apply({viewed_, viewed_scale_}, cholesky_.solution(), product_, work_);
+  if (centred()) backend_.project(roots_, product_);
+  backend_.dot(product_, product_, cholesky_.field(&SolveScalars::quadratic_form));
+  backend_.fill(0, cholesky_.field(&SolveScalars::direction_square));
+}
+
+void ParameterSpace::measure(const ConstView& v) {
+  quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));
+  backend_.dot(scratch_, scratch_, cholesky_.field(&SolveScalars::direction_square));
+}
+
+void ParameterSpace::apply(const ConstView& v, const View& product) {
+  const View& F = fisher();
+  backend_.copy(v, scratch_);
+  backend_.symv(Triangle::lower, F, scratch_, cholesky_.product());
+  backend_.copy(cholesky_.product(), product);
+}
+
+void ParameterSpace::quadratic_form(const ConstView& v, const View& result) {
+  const View& F = fisher();
+  backend_.copy(v, scratch_);
+  backend_.symv(Triangle::lower, F, scratch_, cholesky_.product());
+  backend_.dot(scratch_, cholesky_.product(), result);
+}
+
+void ParameterSpace::diagonal(const View& diagonal) {
+  const View& F = fisher();
+  // Every element of the diagonal is one row of a matrix with one column.
+  backend_.copy(ConstView(F.as<double>(), {F.rows(), 1},
+                          {.leading_dimension = F.leading_dimension() + 1, .device = F.device()}),
+                diagonal);
+}
+
+void ParameterSpace::to_dense(const View& matrix) {
+  backend_.copy(fisher(), matrix);
+  backend_.mirror(matrix, matrix);
+}
+
+void ParameterSpace::judge() {
+  const bool rounds = options_.type == ElementType::float32;
+  backend_.evaluate(
+      formulas::JudgeSolve{.solve = address<SolveScalars>(scalars()),
+                           .centering = centering(),
+                           .bound = BoundRule::parameter_space,
+                           .mean = mean_rule(),
+                           .size = static_cast<double>(shape_.parameters),
+                           .epsilon = std::numeric_limits<double>::epsilon(),
+                           .rounding = rounds ? std::numeric_limits<float>::epsilon() / 2.0 : 0,
+                           .scalar_epsilon = std::numeric_limits<double>::epsilon()});
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,339 @@
+#include "curvature/sample_space.hpp"
+
+#include "core/context_state.hpp"
+#include "curvature/row_tiles.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace natgrad::detail {
+
+SampleSpace::SampleSpace(const Context& context, const CurvatureOptions& options)
+    : context_(context),
+      backend_(context.state().backend()),
+      options_(options),
+      mode_(backend_.math_mode(options.allow_tf32)),
+      cholesky_(backend_) {}
+
+ElementType SampleSpace::gram_type() const {
+  if (shape_.centering != Centering::none) return ElementType::float64;
+  return options_.gram_type.value_or(options_.type);
+}
+
+ElementType SampleSpace::vector_type() const {
+  return refined() ? ElementType::float64 : gram_type();
+}
+
+MeanRule SampleSpace::mean_rule() const {
+  if (shape_.centering == Centering::none) return MeanRule::none;
+  return centred() ? MeanRule::removed : MeanRule::kept;
+}
+
+const CenteringScalars* SampleSpace::centering() const {
+  return address<CenteringScalars>(centering_);
+}
+
+RowBatch SampleSpace::rows() const {
+  RowBatch rows = shape_.phase == Phase::whole ? viewed_ : store_.blocks();
+  rows.mode = mode_;
+  return rows;
+}
+
+void SampleSpace::reserve(const BatchShape& shape) {
+  store_.reserve(context_, shape.uses, shape.batch_rows, options_.type);
+}
+
+std::int64_t SampleSpace::reserved_bytes(const BatchShape& shape) const {
+  Carver count;
+  const StoreBuffers counted(count, shape.uses, shape.batch_rows, options_.type);
+  return count.bytes();
+}
+
+void SampleSpace::layout(const CurvatureMemory& memory, const BatchShape& shape) {
+  shape_ = shape;
+  shape_.uses = {};  // of this call alone
+  roots_loaded_ = false;
+  if (shape.phase == Phase::part) return;
+  const bool centered = shape.centering != Centering::none;
+  const Shape n{shape.batch_rows, 1};
+  const Shape p{shape.parameters, 1};
+  cholesky_.layout(memory.system, n.rows, gram_type());
+  centering_ = centered ? take_scalars<CenteringScalars>(memory.system) : View();
+  memory.system.item("K (N, N) and its factor");
+
+  Carver& scratch = memory.scratch;
+  const ElementType type = vector_type();
+  const bool starts = !shape.gradient_given && (shape.has_previous || shape.l2 > 0);
+  const bool separate = type != gram_type() || refined();
+  result_ = scratch.take(p, options_.type);
+  direction_ = type == options_.type ? result_ : scratch.take(p, type);
+  rhs_ = separate ? scratch.take(n, type) : cholesky_.rhs();
+  solution_ = separate ? scratch.take(n, type) : cholesky_.solution();
+  product_ = separate ? scratch.take(n, type) : cholesky_.product();
+  residual_ = separate ? scratch.take(n, type) : cholesky_.residual();
+  gradient_ = shape.gradient_given ? scratch.take(p, type) : View();
+  start_product_ = starts ? scratch.take(n, type) : View();
+  start_ = starts && refined() ? scratch.take(p, type) : View();
+  roots_ = centered ? scratch.take(n, type) : View();
+  given_rhs_ = shape.coefficients_given ? scratch.take(n, ElementType::float64) : View();
+  unused_ = shape.coefficients_given ? scratch.take(n, ElementType::float64) : View();
+  scalar_ = scratch.take({1, 1}, ElementType::float64);
+  measured_ = shape.measures ? scratch.take(p, ElementType::float64) : View();
+  measured_product_ = shape.measures ? scratch.take(n, ElementType::float64) : View();
+  // Of the rows there are; a plan knows their shapes alone.
+  const bool stored = shape.phase == Phase::finish && store_.size() > 0;
+  const std::span<const LayerUse> uses = stored ? store_.blocks().blocks : shape.uses;
+  const auto work = [&](ElementType result) {
+    return backend_.rows_scratch(uses, shape.batch_rows, options_.type, result);
+  };
+  work_.bytes = std::max(work(gram_type()), work(type));
+  if (shape.measures) work_.bytes = std::max(work_.bytes, work(ElementType::float64));
+  work_.data = scratch.take_bytes(work_.bytes);
+  scratch.item("vectors of the solve, scratch of products with the rows");
+}
+
+void SampleSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
+  assembled_ = false;
+  if (lifetime == Lifetime::copied) {
+    store_.append(rows.set, rows.uses, shape_.batch_rows);
+    return;
+  }
+  viewed_ = {rows.uses, rows.set.scale()};
+  viewed_rhs_ = rows.set.rhs();
+}
+
+void SampleSpace::forget() {
+  store_.clear();
+  viewed_ = {};
+  assembled_ = false;
+}
+
+/// u. The rows' common factor does not matter: of one set sqrt(w_n) is its scale.
+void SampleSpace::load_roots() {
+  if (roots_.empty() || roots_loaded_) return;
+  roots_loaded_ = true;
+  if (shape_.phase == Phase::whole) return backend_.copy(viewed_.scale, roots_);
+  backend_.row_scaling(store_.weights(), 0, {}, 0.0, 1, roots_, solution_);
+}
+
+/// z = S v, of centred rows where asked for.
+void SampleSpace::multiply(const ConstView& v, const View& z) {
+  backend_.apply(rows(), v, z, work_);
+  if (centred()) backend_.project(roots_, z);
+}
+
+/// g = S^T y + beta g; centres y in place.
+void SampleSpace::adjoint(const View& y, double beta, const View& g) {
+  if (centred()) backend_.project(roots_, y);
+  backend_.adjoint(rows(), y, beta, g, work_);
+}
+
+/// K, of centred rows where asked for.
+void SampleSpace::assemble() {
+  load_roots();
+  if (assembled_) return;
+  const View& K = cholesky_.matrix();
+  backend_.gram(rows(), K, work_);
+  if (!roots_.empty()) {
+    backend_.fill(0, centering_);
+    backend_.symv(Triangle::lower, K, roots_, cholesky_.product());
+    backend_.dot(roots_, roots_, of_centering(&CenteringScalars::weight));
+    backend_.dot(roots_, cholesky_.product(), of_centering(&CenteringScalars::moment));
+    if (centred()) {
+      backend_.project_matrix(Triangle::lower, roots_, cholesky_.product(), K);
+    }
+  }
+  assembled_ = true;
+}
+
+void SampleSpace::factorize(const DampingState* damping) {
+  assemble();
+  damping_ = damping;
+  const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
+  cholesky_.factorize(damping, rank, mean_rule(), centering());
+}
+
+/// From `rhs_` to `solution_` and `product_` = S S^T y; refined, also `direction_` = S^T y.
+void SampleSpace::solve_system() {
+  if (!refined()) return cholesky_.solve();
+  backend_.dot(rhs_, rhs_, field(&SolveScalars::rhs_square));
+  backend_.copy(rhs_, cholesky_.rhs());
+  cholesky_.substitute();
+  backend_.copy(cholesky_.solution(), solution_);
+  refine();
+}
+
+/// y += (K + shift I)^-1 (r - S (S^T y) - shift y), the bracket from the rows in double. The last
+/// bracket is the residual of what is returned.
+void SampleSpace::refine() {
+  for (int repeat = 0;; ++repeat) {
+    adjoint(solution_, 0, direction_);
+    multiply(direction_, product_);
+    backend_.residual(rhs_, product_, field(&SolveScalars::shift), solution_, residual_,
+                      field(&SolveScalars::residual_square));
+    if (repeat == options_.refinement) break;
+    // The residual is minus the bracket, and so is the correction.
+    backend_.copy(residual_, cholesky_.rhs());
+    cholesky_.substitute();
+    backend_.copy(cholesky_.solution(), residual_);
+    backend_.axpby(-1.0, residual_, 1.0, solution_);
+  }
+}
+
+/// m = decay previous - (eta / shift) theta, to `direction_`.
+void SampleSpace::load_start(const RightHandSide& rhs) {
+  if (rhs.previous.empty()) {
+    backend_.fill(0, direction_);
+  } else {
+    backend_.axpby(rhs.decay, rhs.previous, 0.0, direction_);
+  }
+  if (shape_.l2 == 0) return;
+  backend_.evaluate(formulas::PullToZero{.solve = address<SolveScalars>(scalars()),
+                                         .damping = damping_,
+                                         .factor = scalar_.as<double>()});
+  add_parameters(backend_, shape_.tensors, scalar_, direction_);
+}
+
+void SampleSpace::push_through(const RightHandSide& rhs) {
+  const bool starts = !start_product_.empty();
+  ConstView r = shape_.phase == Phase::whole ? viewed_rhs_ : store_.rhs();
+  if (!rhs.coefficients.empty()) {
+    backend_.row_scaling(store_.weights(), 0, rhs.coefficients, 0.0, 1, unused_, given_rhs_);
+    r = given_rhs_;
+  }
+  if (starts) load_start(rhs);
+  backend_.copy(r, rhs_);
+  if (starts) {
+    multiply(direction_, start_product_);
+    backend_.axpby(-1.0, start_product_, 1.0, rhs_);
+    if (refined()) backend_.copy(direction_, start_);
+  }
+  if (centred()) backend_.project(roots_, rhs_);
+  solve_system();
+  if (!refined()) {
+    adjoint(solution_, starts ? 1 : 0, direction_);
+  } else {
+    backend_.dot(direction_, direction_, field(&SolveScalars::direction_square));
+    if (starts) backend_.axpby(1.0, start_, 1.0, direction_);
+  }
+  // S d: S m and S S^T y, which the system knows as K y.
+  if (starts) backend_.axpby(1.0, start_product_, 1.0, product_);
+  backend_.dot(product_, product_, field(&SolveScalars::quadratic_form));
+  if (shape_.centering == Centering::fisher_only) center_fisher(r);
+}
+
+void SampleSpace::solve_gradient(const RightHandSide& rhs) {
+  if (!rhs.previous.empty()) {
+    // (F + shift I) (d - m) = g - F m is (F + shift I) d = g + shift m.
+    backend_.evaluate(formulas::SpringShift{.solve = address<SolveScalars>(scalars()),
+                                            .decay = rhs.decay,
+                                            .factor = scalar_.as<double>()});
+    backend_.axpby(scalar_, rhs.previous, 1.0, gradient_);
+  }
+  add_parameters(backend_, shape_.tensors, -shape_.l2, gradient_);
+  backend_.dot(gradient_, gradient_, field(&SolveScalars::gradient_square));
+  multiply(gradient_, rhs_);
+  solve_system();
+  if (!refined()) adjoint(solution_, 0, direction_);
+  backend_.axpby(1.0, gradient_, -1.0, direction_);
+  backend_.axpby(0.0, gradient_, field(&SolveScalars::inverse_shift), direction_);
+  backend_.dot(direction_, direction_, field(&SolveScalars::direction_square));
+  // S d = t.
+  backend_.copy(solution_, product_);
+  backend_.dot(solution_, solution_, field(&SolveScalars::quadratic_form));
+}
+
+/// Turns d of maximum likelihood, r = u, into that of the centred Fisher matrix.
+void SampleSpace::center_fisher(const ConstView& r) {
+  backend_.dot(r, r, of_centering(&CenteringScalars::weight));
+  backend_.dot(r, solution_, of_centering(&CenteringScalars::coefficients));
+  backend_.dot(solution_, solution_, field(&SolveScalars::solution_square));
+  backend_.evaluate(formulas::CenterFisher{.solve = address<SolveScalars>(scalars()),
+                                           .centering = address<CenteringScalars>(centering_)});
+  backend_.axpby(0.0, direction_, of_centering(&CenteringScalars::scale), direction_);
+  backend_.axpby(of_centering(&CenteringScalars::shift), solution_, 0.0, product_);
+  backend_.project(roots_, product_);
+  backend_.dot(product_, product_, field(&SolveScalars::quadratic_form));
+}
+
+void SampleSpace::solve(const RightHandSide& rhs) {
+  load_roots();
+  if (shape_.gradient_given) {
+    solve_gradient(rhs);
+  } else {
+    push_through(rhs);
+  }
+  if (direction_.data() != result_.data()) backend_.copy(direction_, result_);
+}
+
+void SampleSpace::measure(const ConstView& v) {
+  quadratic_form(v, field(&SolveScalars::quadratic_form));
+}
+
+/// In double, because v may be long where the rows do not see it.
+void SampleSpace::quadratic_form(const ConstView& v, const View& result) {
+  load_roots();
+  backend_.copy(v, measured_);
+  RowBatch strict = rows();
+  strict.mode = MathMode::strict;
+  backend_.apply(strict, measured_, measured_product_, work_);
+  if (shape_.centering != Centering::none) {
+    // The projection takes both vectors of one type; u is double where anything is centred.
+    backend_.project(roots_, measured_product_);
+  }
+  backend_.dot(measured_product_, measured_product_, result);
+}
+
+void SampleSpace::apply(const ConstView& v, const View& product) {
+  load_roots();
+  backend_.copy(v, measured_);
+  backend_.apply(rows(), measured_, measured_product_, work_);
+  if (shape_.centering != Centering::none) backend_.project(roots_, measured_product_);
+  backend_.adjoint(rows(), measured_product_, 0, measured_, work_);
+  backend_.copy(measured_, product);
+}
+
+void SampleSpace::diagonal(const View& diagonal) {
+  bool add = false;
+  const RowTiles tiles(context_, store_, shape_, options_, diagonal.type());
+  tiles.for_each([&](const View& tile) {
+    backend_.column_squares(tile, add, diagonal);
+    add = true;
+  });
+}
+
+void SampleSpace::to_dense(const View& matrix) {
+  double beta = 0;
+  const RowTiles tiles(context_, store_, shape_, options_, matrix.type());
+  tiles.for_each([&](const View& tile) {
+    backend_.syrk(Triangle::lower, Transpose::yes, 1, tile, beta, matrix);
+    beta = 1;
+  });
+  backend_.mirror(matrix, matrix);
+}
+
+BoundRule SampleSpace::bound() const {
+  if (!refined()) {
+    return shape_.gradient_given ? BoundRule::any_gradient : BoundRule::push_through;
+  }
+  if (shape_.gradient_given) return BoundRule::refined_any_gradient;
+  return mean_rule() == MeanRule::kept ? BoundRule::refined_fisher_only : BoundRule::refined;
+}
+
+void SampleSpace::judge() {
+  constexpr double single = std::numeric_limits<float>::epsilon();
+  const bool in_double = vector_type() == ElementType::float64;
+  // An entry of K is a sum of products of up to four factors.
+  const double rounded = mode_ == MathMode::tf32 ? 4 * tf32_epsilon : single;
+  backend_.evaluate(formulas::JudgeSolve{
+      .solve = address<SolveScalars>(scalars()),
+      .centering = centering(),
+      .bound = bound(),
+      .mean = mean_rule(),
+      .size = static_cast<double>(shape_.batch_rows),
+      .epsilon = in_double ? std::numeric_limits<double>::epsilon() : rounded,
+      .rounding = in_double && options_.type == ElementType::float32 ? single / 2 : 0,
+      .scalar_epsilon = cholesky_.epsilon()});
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,169 @@
+#include "optimizer/active_parameters.hpp"
+
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+#include "scores/gram_way.hpp"
+
+namespace natgrad::detail {
+
+namespace {
+
+double factor_of(const std::vector<SegmentFactor>& factors, Segment segment) {
+  double factor = 1;
+  for (const SegmentFactor& f : factors) {
+    if (f.segment == segment) factor = f.factor;
+  }
+  return factor;
+}
+
+void check_segments(const std::vector<SegmentFactor>& factors, int segments, const char* name) {
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    const Segment segment = factors[i].segment;
+    if (segment.index < 0 || segment.index >= segments) {
+      throw ArgumentError(message("optimizer: ", name, " names segment ", segment.index, " of ",
+                                  segments, ", which does not exist"));
+    }
+    for (std::size_t j = 0; j < i; ++j) {
+      if (!(factors[j].segment == segment)) continue;
+      throw ArgumentError(message("optimizer: ", name, " names segment ", segment.index, " twice"));
+    }
+  }
+}
+
+}  // namespace
+
+ActiveParameters::ActiveParameters(const Parameters& parameters,
+                                   const NaturalGradient::Options& options)
+    : parameters_(parameters), total_(parameters.size()) {
+  check_segments(options.rate_factors, parameters.segments(), ".rate_factors");
+  check_segments(options.weight_decay_factors, parameters.segments(), ".weight_decay_factors");
+  for (int i = 0; i < parameters.segments(); ++i) {
+    const Segment segment{i};
+    const double rate = factor_of(options.rate_factors, segment);
+    if (rate == 0) {
+      offsets_.push_back(-1);
+      continue;
+    }
+    offsets_.push_back(size_);
+    tensors_.push_back({.segment = segment, .offset = size_, .rate = rate});
+    places_.push_back({.theta = parameters.tensor(segment), .offset = size_});
+    updates_.push_back({.theta = parameters.tensor(segment),
+                        .d = {},
+                        .decay = factor_of(options.weight_decay_factors, segment)});
+    size_ += parameters.tensor(segment).size();
+    scaled_ = scaled_ || rate != 1;
+  }
+  if (size_ == 0) throw ArgumentError("optimizer: .rate_factors freeze every parameter");
+}
+
+View ActiveParameters::part(const Tensor& tensor, const View& array) const {
+  auto* start = static_cast<std::byte*>(array.data()) + tensor.offset * size_of(array.type());
+  return {
+      start, array.type(), parameters_.tensor(tensor.segment).shape(), {.device = array.device()}};
+}
+
+std::int64_t ActiveParameters::moved(std::int64_t offset) const {
+  if (offset < 0) return -1;
+  for (int i = 0; i < parameters_.segments(); ++i) {
+    if (parameters_.offset({i}) == offset) return offsets_[static_cast<std::size_t>(i)];
+  }
+  return -1;
+}
+
+/// A dense block is one block for every run of tensors that are not frozen.
+void ActiveParameters::add_dense(const LayerUse& block, std::vector<LayerUse>& own) const {
+  const ConstView& rows = block.output_score;
+  std::int64_t first = 0;  // of the run, among all numbers
+  std::int64_t offset = 0;
+  std::int64_t count = 0;
+  const auto flush = [&] {
+    if (count == 0) return;
+    LayerUse run = block;
+    run.outputs = count;
+    run.bias_offset = offset;
+    const auto* start = static_cast<const std::byte*>(rows.data()) + first * size_of(rows.type());
+    run.output_score =
+        ConstView(start, rows.type(), {rows.rows(), count},
+                  {.leading_dimension = rows.leading_dimension(), .device = rows.device()});
+    own.push_back(run);
+    count = 0;
+  };
+  for (int i = 0; i < parameters_.segments(); ++i) {
+    const std::int64_t active = offsets_[static_cast<std::size_t>(i)];
+    if (active < 0) {
+      flush();
+      continue;
+    }
+    if (count == 0) {
+      first = parameters_.offset({i});
+      offset = active;
+    }
+    count += parameters_.tensor({i}).size();
+  }
+  flush();
+}
+
+std::span<const UpdatedTensor> ActiveParameters::updates(const View& step) {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) updates_[i].d = part(tensors_[i], step);
+  return updates_;
+}
+
+std::span<const LayerUse> ActiveParameters::uses(const ScoreSet& rows,
+                                                 std::vector<LayerUse>& active_uses) const {
+  const auto all = rows.blocks().blocks;
+  if (!frozen()) return all;
+  active_uses.clear();
+  for (const LayerUse& block : all) {
+    if (rows.dense()) {
+      add_dense(block, active_uses);
+      continue;
+    }
+    LayerUse moving = block;
+    moving.weight_offset = moved(block.weight_offset);
+    moving.bias_offset = moved(block.bias_offset);
+    if (moving.weight_offset < 0) {
+      moving.inputs = 0;
+      moving.rows_per_input = 1;
+      moving.input = {};
+    }
+    if (moving.weight_offset < 0 && moving.bias_offset < 0) continue;
+    active_uses.push_back(moving);
+    choose_gram_way(active_uses, rows.size());
+  }
+  return active_uses;
+}
+
+void ActiveParameters::axpby(Backend& backend, double a, const ConstView& from, double b,
+                             const View& to) const {
+  if (!frozen()) return backend.axpby(a, from, b, to);
+  for (const Tensor& tensor : tensors_) {
+    backend.axpby(a, parameters_.part(tensor.segment, from), b, part(tensor, to));
+  }
+}
+
+View ActiveParameters::scale(Backend& backend, const View& direction, const View& scaled) const {
+  if (!scaled_) return direction;
+  backend.copy(direction, scaled);
+  for (const Tensor& tensor : tensors_) {
+    if (tensor.rate == 1) continue;
+    const View part = this->part(tensor, scaled);
+    backend.axpby(0.0, part, tensor.rate, part);
+  }
+  return scaled;
+}
+
+std::vector<Segment> ActiveParameters::segments() const {
+  std::vector<Segment> segments;
+  for (const Tensor& tensor : tensors_) segments.push_back(tensor.segment);
+  return segments;
+}
+
+void ActiveParameters::scatter(Backend& backend, const View& from, const View& to) const {
+  if (!frozen()) return backend.copy(from, to);
+  backend.fill(0, to);
+  for (const Tensor& tensor : tensors_) {
+    backend.copy(part(tensor, from), parameters_.part(tensor.segment, to));
+  }
+}
+
+}  // namespace natgrad::detail

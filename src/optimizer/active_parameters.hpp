@@ -1,0 +1,70 @@
+#pragma once
+
+#include "backend/backend.hpp"
+#include "curvature/curvature.hpp"
+#include "natgrad/natural_gradient.hpp"
+#include "natgrad/parameters.hpp"
+#include "scores/score_set.hpp"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace natgrad::detail {
+
+/// The tensors that an optimizer moves, and their places among the P numbers of S, d, g and
+/// momentum, in which frozen tensors have none.
+class ActiveParameters {
+ public:
+  struct Tensor {
+    Segment segment;
+    std::int64_t offset = 0;  // among the active numbers
+    double rate = 1;          // factor of the step
+  };
+
+  /// Throws `ArgumentError` for a factor of a segment that does not exist, or when all are frozen.
+  ActiveParameters(const Parameters& parameters, const NaturalGradient::Options& options);
+
+  const std::vector<Tensor>& tensors() const { return tensors_; }
+  std::int64_t size() const { return size_; }      // P
+  bool frozen() const { return size_ != total_; }  // some are
+  bool scaled() const { return scaled_; }          // some factor is not 1
+  std::int64_t total() const { return total_; }    // with frozen ones
+
+  /// One tensor's numbers within an array of P.
+  View part(const Tensor& tensor, const View& array) const;
+
+  /// Each tensor with its part of `step`. Valid until the next call.
+  std::span<const UpdatedTensor> updates(const View& step);
+
+  /// The rows' blocks without the frozen parameters, in `own` where there are some. Valid until the
+  /// rows' next `begin`, and while `own` is.
+  std::span<const LayerUse> uses(const ScoreSet& rows, std::vector<LayerUse>& active_uses) const;
+
+  /// Every tensor with its place.
+  std::span<const ParameterTensor> places() const { return places_; }
+
+  /// to = a from + b to; `from` are the numbers of all tensors, frozen ones too.
+  void axpby(Backend& backend, double a, const ConstView& from, double b, const View& to) const;
+  /// `direction` itself, or `scaled` = direction with the tensors' rate factors.
+  View scale(Backend& backend, const View& direction, const View& scaled) const;
+  /// The segments of the tensors, in their order.
+  std::vector<Segment> segments() const;
+  /// The active numbers into an array of all, with 0 for what is frozen.
+  void scatter(Backend& backend, const View& from, const View& to) const;
+
+ private:
+  std::int64_t moved(std::int64_t offset) const;
+  void add_dense(const LayerUse& block, std::vector<LayerUse>& own) const;
+
+  Parameters parameters_;
+  std::vector<Tensor> tensors_;
+  std::vector<UpdatedTensor> updates_;   // one a tensor
+  std::vector<ParameterTensor> places_;  // likewise
+  std::vector<std::int64_t> offsets_;    // of every segment, -1 where frozen
+  std::int64_t size_ = 0;
+  std::int64_t total_ = 0;
+  bool scaled_ = false;
+};
+
+}  // namespace natgrad::detail

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "curvature/curvature.hpp"
+#include "kernels/formulas/step.hpp"
+
+namespace natgrad::detail {
+
+/// The numbers of the update loop that live on the device from step to step. Strategies take their
+/// own beside these (`StepRule::layout`, `DampingStrategy::layout`).
+struct LoopScalars {
+  View settings;   // a RateSettings
+  View counters;   // Counters
+  View step;       // a StepScalars
+  View record;     // a StepRecord, of the last attempt
+  View direction;  // a SolveScalars, of the last `direction`
+
+  LoopScalars() = default;
+  explicit LoopScalars(Carver& carver)
+      : settings(take_scalars<RateSettings>(carver)),
+        counters(take_scalars<Counters>(carver)),
+        step(take_scalars<StepScalars>(carver)),
+        record(take_scalars<StepRecord>(carver)),
+        direction(take_scalars<SolveScalars>(carver)) {}
+};
+
+}  // namespace natgrad::detail

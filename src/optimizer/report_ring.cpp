@@ -1,0 +1,99 @@
+#include "optimizer/report_ring.hpp"
+
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+namespace natgrad::detail {
+
+namespace {
+
+constexpr std::int64_t most_failures = 10;
+
+/// The number of the step in a slot, 0 for none: the device writes it last, and the host may look
+/// at any time.
+std::int64_t step_in(const StepRecord& slot) {
+  double step = 0;
+  __atomic_load(&slot.step, &step, __ATOMIC_ACQUIRE);
+  return static_cast<std::int64_t>(step);
+}
+
+const char* advice(Outcome outcome) {
+  return outcome == Outcome::not_finite
+             ? "look for NaN or Inf in the rows, weights, coefficients, gradient and parameters "
+               "(Scores::check and check_scores name the operand), or lower the rate"
+             : "raise .damping, take .gram_type = float64, or another .form";
+}
+
+}  // namespace
+
+void ReportRing::allocate(const Context& context) {
+  constexpr auto width = static_cast<std::int64_t>(sizeof(StepRecord) / sizeof(double));
+  Array ring = context.state().visible_array({slots, width}, ElementType::float64);
+  context.state().backend().fill(0, ring);
+  ring_ = std::move(ring);
+}
+
+const StepRecord& ReportRing::slot(std::int64_t step) const {
+  return reinterpret_cast<const StepRecord*>(ring_.view().as<double>())[(step - 1) % slots];
+}
+
+std::int64_t ReportRing::newest() const {
+  std::int64_t newest = 0;
+  for (std::int64_t i = 1; !ring_.empty() && i <= slots; ++i) {
+    newest = std::max(newest, step_in(slot(i)));
+  }
+  return newest;
+}
+
+std::optional<StepReport> ReportRing::report(std::int64_t step) const {
+  if (step_in(slot(step)) != step) return std::nullopt;
+  const StepRecord record = slot(step);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (step_in(slot(step)) != step) return std::nullopt;
+  StepReport report{.step = step,
+                    .outcome = static_cast<Outcome>(static_cast<int>(record.outcome)),
+                    .structure = structure_,
+                    .form = static_cast<Form>(static_cast<int>(record.form)),
+                    .rate = record.rate,
+                    .damping = record.damping,
+                    .quadratic_form = record.quadratic_form,
+                    .predicted_kl = std::nullopt,
+                    .residual = record.residual,
+                    .error_bound = record.error_bound,
+                    .failures_in_a_row = static_cast<std::int64_t>(record.failures)};
+  if (record.predicts_kl > 0) {
+    report.predicted_kl = 0.5 * record.rate * record.rate * record.quadratic_form;
+  }
+  return report;
+}
+
+std::vector<StepReport> ReportRing::take() {
+  std::vector<StepReport> reports;
+  const std::int64_t last = newest();
+  for (std::int64_t step = std::max(reported, last - slots); step < last;) {
+    if (const std::optional<StepReport> found = report(++step)) reports.push_back(*found);
+  }
+  reported = std::max(reported, last);
+  return reports;
+}
+
+void ReportRing::throw_after_failures() {
+  const std::int64_t last = newest();
+  if (last == 0) return;
+  const std::optional<StepReport> newest_report = report(last);
+  if (!newest_report) return;
+  const std::int64_t failures = newest_report->failures_in_a_row;
+  failures_thrown = std::min(failures_thrown, failures);
+  if (failures - failures_thrown < most_failures) return;
+  failures_thrown = failures;
+  throw StepFailed(
+      message("step ", last, ": ", failures, " attempts in a row have failed, the last ", "as ",
+              to_string(newest_report->outcome), " at damping ", newest_report->damping,
+              "; the parameters are those of before them: ", advice(newest_report->outcome)));
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "curvature/curvature.hpp"
+#include "kernels/formulas/rules/kl_trust_region.hpp"
+#include "optimizer/rules/step_rule.hpp"
+
+namespace natgrad::detail {
+
+/// The rate at which the predicted KL divergence is the radius, at most the scheduled one.
+class KlTrustRegionStrategy final : public StepRuleStrategy {
+ public:
+  explicit KlTrustRegionStrategy(const KlTrustRegion& options) : options_(options) {}
+
+  void layout(Carver& carver) override { state_ = take_scalars<KlTrustRegionState>(carver); }
+  void upload(Backend& backend) override {
+    backend.fill(options_.radius, scalar(state_, &KlTrustRegionState::radius));
+  }
+  Needs needs() const override {
+    return {.name = "KlTrustRegion", .fisher = !options_.allow_empirical};
+  }
+  void choose_rate(Backend& backend, const View& solve, const View& step) override {
+    backend.evaluate(formulas::KlTrustRegionRate{.state = address<KlTrustRegionState>(state_),
+                                                 .solve = address<SolveScalars>(solve),
+                                                 .step = address<StepScalars>(step)});
+  }
+
+ private:
+  KlTrustRegion options_;
+  View state_;  // a KlTrustRegionState
+};
+
+}  // namespace natgrad::detail

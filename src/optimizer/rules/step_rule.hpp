@@ -1,0 +1,36 @@
+#pragma once
+
+#include "natgrad/natural_gradient.hpp"
+#include "optimizer/saved_state.hpp"
+#include "optimizer/strategy.hpp"
+
+#include <memory>
+
+namespace natgrad::detail {
+
+/// Chooses how far a step goes along its direction.
+class StepRuleStrategy : public Strategy {
+ public:
+  /// What it cannot work without; the checks of options and batches refuse from this alone.
+  struct Needs {
+    const char* name = "";  // of the rule, in messages
+    /// d^T F d must be that of the Fisher matrix: sampled or exact rows, and the full matrix.
+    bool fisher = false;
+  };
+  virtual Needs needs() const = 0;
+
+  /// Enqueues: lowers the scheduled rate in `step`, a StepScalars, by what `solve`, a SolveScalars,
+  /// says of the direction.
+  virtual void choose_rate(Backend&, const View& solve, const View& step) {
+    static_cast<void>(solve);
+    static_cast<void>(step);
+  }
+
+  /// Its state as a checkpoint keeps it.
+  virtual void save(SavedState&) const {}
+};
+
+/// The rule of the options. A new one is a class in a file of its own, and a row here.
+std::unique_ptr<StepRuleStrategy> make_step_rule(const StepRule& rule);
+
+}  // namespace natgrad::detail

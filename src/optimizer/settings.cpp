@@ -1,0 +1,121 @@
+#include "optimizer/settings.hpp"
+
+#include "core/option_errors.hpp"
+#include "curvature/damping_options.hpp"
+#include "curvature/groups.hpp"
+#include "optimizer/rules/step_rule.hpp"
+
+#include <algorithm>
+
+namespace natgrad::detail {
+
+template <>
+constexpr RateDecay last_enumerator() {
+  return RateDecay::cosine;
+}
+
+// Formulas name these by their numbers.
+static_assert(static_cast<double>(RateDecay::linear) == formulas::decay_linear);
+static_assert(static_cast<double>(RateDecay::cosine) == formulas::decay_cosine);
+static_assert(static_cast<double>(Outcome::accepted) == formulas::outcome_accepted);
+static_assert(static_cast<double>(Outcome::rejected) == formulas::outcome_rejected);
+static_assert(static_cast<double>(Outcome::not_finite) == formulas::outcome_not_finite);
+static_assert(static_cast<double>(Outcome::not_positive_definite) ==
+              formulas::outcome_not_positive_definite);
+
+namespace {
+
+void check_momentum(const Momentum& momentum, OptionErrors& errors) {
+  const auto check = [&](double decay) {
+    errors.check(".momentum decay", decay, decay >= 0 && decay < 1, ">= 0 and < 1");
+  };
+  if (const auto* rule = std::get_if<HeavyBall>(&momentum)) check(rule->decay);
+  if (const auto* rule = std::get_if<Spring>(&momentum)) check(rule->decay);
+}
+
+void check_rule(const StepRule& rule, OptionErrors& errors) {
+  if (const auto* region = std::get_if<KlTrustRegion>(&rule)) {
+    errors.check(".step radius", region->radius, region->radius > 0, "finite and > 0");
+    errors.check(".step max_rate", region->max_rate, region->max_rate > 0, "finite and > 0");
+    return;
+  }
+  const double rate = std::get<FixedRate>(rule).rate;
+  errors.check(".step rate", rate, rate > 0, "finite and > 0");
+}
+
+double check_factors(const char* name, const std::vector<SegmentFactor>& factors,
+                     OptionErrors& errors) {
+  double largest = 1;
+  for (const SegmentFactor& f : factors) {
+    errors.check(name, f.factor, f.factor >= 0, "finite and >= 0");
+    largest = std::max(largest, f.factor);
+  }
+  return largest;
+}
+
+void check_schedule(const RateSchedule& schedule, OptionErrors& errors) {
+  errors.check_enumerator(".schedule decay", schedule.decay);
+  errors.check(".schedule steps", static_cast<double>(schedule.steps),
+               schedule.decay == RateDecay::none || schedule.steps > 0, "> 0");
+}
+
+}  // namespace
+
+double rate_of(const StepRule& rule) {
+  if (const auto* region = std::get_if<KlTrustRegion>(&rule)) return region->max_rate;
+  return std::get<FixedRate>(rule).rate;
+}
+
+StepRule with_rate(StepRule rule, double rate) {
+  if (auto* region = std::get_if<KlTrustRegion>(&rule)) {
+    region->max_rate = rate;
+  } else {
+    rule = FixedRate{rate};
+  }
+  return rule;
+}
+
+void check_options(const NaturalGradient::Options& options, ElementType parameters) {
+  OptionErrors errors("optimizer");
+  check_damping(options.damping, errors);
+  check_rule(options.step, errors);
+  check_schedule(options.schedule, errors);
+  errors.check_bound(".max_norm", options.max_norm);
+  check_momentum(options.momentum, errors);
+  check_factors(".rate_factors", options.rate_factors, errors);
+  const double most = check_factors(".weight_decay_factors", options.weight_decay_factors, errors);
+  const double decay = options.weight_decay;
+  errors.check(".weight_decay", decay, decay >= 0 && !(decay * most * rate_of(options.step) > 1),
+               "finite, >= 0 and <= 1 / rate, with the largest decay factor");
+  errors.check(".l2", options.l2, options.l2 >= 0, "finite and >= 0");
+  errors.check_enumerator(".structure", options.structure);
+  errors.check_enumerator(".form", options.form);
+  errors.check(".refinement", options.refinement,
+               options.refinement >= 0 && options.refinement <= 1000, "0 to 1000");
+  if (options.memory_budget) {
+    errors.check(".memory_budget", static_cast<double>(*options.memory_budget),
+                 *options.memory_budget > 0, "> 0 bytes, or left out for no limit");
+  }
+  errors.throw_if_any();
+  check_gram_type("optimizer", options.gram_type, parameters);
+  const StepRuleStrategy::Needs needs = make_step_rule(options.step)->needs();
+  if (std::holds_alternative<KlTrustRegion>(options.step) && options.structure != Structure::full) {
+    throw OptionError(message(
+        "optimizer: .step = ", needs.name, " goes with .structure = full: ", "d^T F d of a ",
+        to_string(options.structure), " matrix is not that of the Fisher matrix; take FixedRate"));
+  }
+}
+
+void upload_rate(Backend& backend, const NaturalGradient::Options& options,
+                 const LoopScalars& scalars) {
+  const auto put = [&](double RateSettings::*name, double value) {
+    backend.fill(value, scalar(scalars.settings, name));
+  };
+  put(&RateSettings::rate, rate_of(options.step));
+  put(&RateSettings::decay, static_cast<double>(options.schedule.decay));
+  put(&RateSettings::decay_steps, static_cast<double>(options.schedule.steps));
+  put(&RateSettings::max_norm, options.max_norm);
+  put(&RateSettings::weight_decay, options.weight_decay);
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,125 @@
+#include "optimizer/step_memory.hpp"
+
+#include "core/context_state.hpp"
+
+#include <algorithm>
+
+namespace natgrad::detail {
+
+namespace {
+
+bool same_shape(const LayerUse& a, const LayerUse& b) {
+  return a.first == b.first && a.rows == b.rows && a.inputs == b.inputs && a.outputs == b.outputs &&
+         a.terms == b.terms && a.rows_per_input == b.rows_per_input &&
+         a.bias_first_term == b.bias_first_term && a.weight_offset == b.weight_offset &&
+         a.bias_offset == b.bias_offset;
+}
+
+bool same_shapes(std::span<const LayerUse> a, std::span<const LayerUse> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_shape);
+}
+
+/// All but the uses and the tensors.
+bool same_numbers(const BatchShape& a, const BatchShape& b) {
+  return a.rows == b.rows && a.batch_rows == b.batch_rows && a.parameters == b.parameters &&
+         a.phase == b.phase && a.centering == b.centering && a.gradient_given == b.gradient_given &&
+         a.has_previous == b.has_previous && a.measures == b.measures && a.damped == b.damped &&
+         a.l2 == b.l2;
+}
+
+std::vector<LayerUse> without_views(std::span<const LayerUse> uses) {
+  std::vector<LayerUse> shapes(uses.begin(), uses.end());
+  for (LayerUse& use : shapes) {
+    use.input = {};
+    use.output_score = {};
+  }
+  return shapes;
+}
+
+}  // namespace
+
+StepMemory::StepMemory(const Context& context, ElementType type) : context_(context), type_(type) {}
+
+StepBuffers StepMemory::carve(Curvature& curvature, const StepShape& shape, Carver& kept,
+                              Carver& scratch) const {
+  const bool parts = shape.batch.phase != Phase::whole;
+  StepBuffers b;
+  curvature.layout({.kept = kept, .system = scratch, .scratch = scratch}, shape.batch);
+  if (parts && shape.batch.gradient_given) {
+    b.gradient_sum = kept.take({shape.batch.parameters, 1}, ElementType::float64);
+  }
+  if (shape.scaled > 0) b.scaled = scratch.take({shape.scaled, 1}, type_);
+  if (shape.gradient_rows > 0) {
+    const Backend& backend = context_.state().backend();
+    b.gradient_rhs = scratch.take({shape.gradient_rows, 1}, ElementType::float32);
+    b.gradient_work.bytes =
+        std::max(backend.rows_scratch(shape.gradient_uses, shape.gradient_rows, type_, type_),
+                 backend.rows_scratch(shape.gradient_uses, shape.gradient_rows, type_,
+                                      ElementType::float64));
+    b.gradient_work.data = scratch.take_bytes(b.gradient_work.bytes);
+  }
+  scratch.item("step with its rate factors, scratch of the gradient's rows");
+  return b;
+}
+
+std::vector<CarvedItem> StepMemory::scratch_items(Curvature& curvature,
+                                                  const StepShape& shape) const {
+  std::vector<CarvedItem> items;
+  Carver kept;
+  Carver scratch(items);
+  carve(curvature, shape, kept, scratch);
+  return items;
+}
+
+std::int64_t StepMemory::kept_bytes(Curvature& curvature, const StepShape& shape) const {
+  Carver kept;
+  Carver scratch;
+  carve(curvature, shape, kept, scratch);
+  return kept.bytes();
+}
+
+const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepShape& shape) {
+  // The solve of parts depends on the rows that the curvature has kept.
+  const bool may_know = shape.batch.phase != Phase::finish;
+  if (may_know && counted_.scratch > 0 && same_numbers(counted_.batch, shape.batch) &&
+      counted_.scaled == shape.scaled && counted_.gradient_rows == shape.gradient_rows &&
+      same_shapes(counted_.uses, shape.batch.uses) &&
+      same_shapes(counted_.gradient_uses, shape.gradient_uses)) {
+    return counted_;
+  }
+  Carver kept;
+  Carver scratch;
+  counted_.scratch = 0;  // nothing is known while what follows may throw
+  carve(curvature, shape, kept, scratch);
+  counted_.uses = without_views(shape.batch.uses);
+  counted_.gradient_uses = without_views(shape.gradient_uses);
+  counted_.batch = shape.batch;
+  counted_.batch.uses = {};
+  counted_.batch.tensors = {};
+  counted_.scaled = shape.scaled;
+  counted_.gradient_rows = shape.gradient_rows;
+  counted_.kept = kept.bytes();
+  counted_.scratch = scratch.bytes();
+  return counted_;
+}
+
+void StepMemory::reserve(Curvature& curvature, const StepShape& shape) {
+  const Counted& sizes = counted(curvature, shape);
+  const std::int64_t held = kept_.empty() ? 0 : kept_.view().size() * 8;
+  if (sizes.kept > held) {
+    kept_ = {};  // the old and the new together would be twice the memory
+    kept_ = context_.array({sizes.kept / 8, 1}, ElementType::float64);
+  }
+  context_.state().arena().carve(sizes.scratch);
+}
+
+const StepBuffers& StepMemory::lay_out(Curvature& curvature, const StepShape& shape) {
+  reserve(curvature, shape);
+  Carver kept;
+  if (!kept_.empty()) kept = Carver(kept_.view().data(), kept_.view().device());
+  Carver scratch = context_.state().arena().carve(counted_.scratch);
+  buffers_ = carve(curvature, shape, kept, scratch);
+  return buffers_;
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,73 @@
+#pragma once
+
+#include "core/arena.hpp"
+#include "curvature/curvature.hpp"
+#include "natgrad/context.hpp"
+#include "natgrad/memory_plan.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace natgrad::detail {
+
+/// One call as memory knows it: its batch, and what the loop itself needs beside the curvature.
+struct StepShape {
+  BatchShape batch;
+  std::int64_t scaled = 0;  // numbers of a step that is neither the direction nor in its place
+  std::span<const LayerUse> gradient_uses = {};  // of other rows, whose S^T r is the gradient
+  std::int64_t gradient_rows = 0;
+};
+
+/// Memory of the loop within one call.
+struct StepBuffers {
+  View scaled;        // the step before the rate, of the parameters' type
+  View gradient_rhs;  // r of the gradient's rows in float, where g is computed so
+  View gradient_sum;  // g (P) float64 of a batch in parts
+  Scratch gradient_work;
+};
+
+/// Takes the memory of a call for a curvature: scratch from the context's arena, and for batches in
+/// parts an array that lasts. What a shape needs is counted once and kept while it does not change.
+class StepMemory {
+ public:
+  StepMemory(const Context& context, ElementType type);
+
+  /// Lays out curvature and buffers for one call. Throws `MemoryError`.
+  const StepBuffers& lay_out(Curvature& curvature, const StepShape& shape);
+
+  /// Allocates what a call of this shape needs. Throws `MemoryError`.
+  void reserve(Curvature& curvature, const StepShape& shape);
+
+  const StepBuffers& buffers() const { return buffers_; }
+
+  /// Bytes of a call in scratch, and what they are for.
+  std::vector<CarvedItem> scratch_items(Curvature& curvature, const StepShape& shape) const;
+  /// Bytes that parts of a batch keep beside what the curvature reserves.
+  std::int64_t kept_bytes(Curvature& curvature, const StepShape& shape) const;
+
+ private:
+  /// All of a shape but the views of its uses, to know it again.
+  struct Counted {
+    BatchShape batch;
+    std::vector<LayerUse> uses;
+    std::vector<LayerUse> gradient_uses;
+    std::int64_t scaled = 0;
+    std::int64_t gradient_rows = 0;
+    std::int64_t scratch = 0;
+    std::int64_t kept = 0;
+  };
+
+  StepBuffers carve(Curvature& curvature, const StepShape& shape, Carver& kept,
+                    Carver& scratch) const;
+  const Counted& counted(Curvature& curvature, const StepShape& shape);
+
+  Context context_;
+  ElementType type_;
+  Array kept_;
+  Counted counted_;
+  StepBuffers buffers_;
+};
+
+}  // namespace natgrad::detail

@@ -1,0 +1,118 @@
+#include "scores/not_finite.hpp"
+
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+namespace natgrad::detail {
+
+namespace {
+
+struct Element {
+  std::int64_t row;
+  std::int64_t column;
+  double value;
+};
+
+/// The first element of an array for which bad(value) holds.
+template <class Bad>
+std::optional<Element> find(const Context& context, const ConstView& array, const Bad& bad) {
+  if (array.empty() || array.size() == 0) return std::nullopt;
+  constexpr std::int64_t most = 1 << 20;  // numbers on the host at once
+  Backend& backend = context.state().backend();
+  const std::int64_t step =
+      std::min(array.rows(), std::max<std::int64_t>(1, most / array.columns()));
+  const Array piece = context.array({step, array.columns()}, ElementType::float64);
+  std::vector<double> host(static_cast<std::size_t>(piece.view().size()));
+  for (std::int64_t first = 0; first < array.rows(); first += step) {
+    const std::int64_t count = std::min(step, array.rows() - first);
+    const View part = piece.view().row_range(0, count);
+    backend.copy(array.row_range(first, count), part);
+    backend.download(part, host.data());
+    const auto end = host.begin() + static_cast<std::ptrdiff_t>(part.size());
+    const auto found = std::find_if(host.begin(), end, bad);
+    if (found == end) continue;
+    const std::int64_t i = found - host.begin();
+    return Element{first + i / array.columns(), i % array.columns(), *found};
+  }
+  return std::nullopt;
+}
+
+bool is_not_finite(double value) { return !std::isfinite(value); }
+
+/// Of the segment that holds number `i` of P.
+const std::string& segment_name(const Parameters& parameters, std::int64_t i) {
+  int index = parameters.segments() - 1;
+  while (index > 0 && parameters.offset({index}) > i) --index;
+  return parameters.name({index});
+}
+
+const std::string& layer_name(const Parameters& parameters, const LayerUse& use) {
+  return segment_name(parameters, use.weight_offset >= 0 ? use.weight_offset : use.bias_offset);
+}
+
+/// One factor of a layer, of which `rows_each` rows of the set share a row.
+std::string describe_factor(const ScoreSet& rows, const LayerUse& use, const char* name,
+                            const ConstView& factor, std::int64_t rows_each) {
+  const Parameters& parameters = rows.parameters();
+  const auto found = find(parameters.context(), factor, is_not_finite);
+  if (!found) return {};
+  const std::int64_t row = use.first + found->row / use.terms * rows_each;
+  if (rows.dense()) {
+    return message("the dense rows: row ", row, " is ", found->value, " at column ", found->column,
+                   " (of ", segment_name(parameters, found->column), ")");
+  }
+  return message(layer_name(parameters, use), ": ", name, " is ", found->value, " at row ", row,
+                 " (term ", found->row % use.terms, ", column ", found->column, ")");
+}
+
+}  // namespace
+
+std::string describe_bad_columns(const ScoreSet& rows) {
+  const Context& context = rows.parameters().context();
+  const auto weight = find(context, rows.set().weights,
+                           [](double value) { return !(std::isfinite(value) && value >= 0); });
+  if (weight) {
+    return message(".weights is ", weight->value, " at row ", weight->row,
+                   weight->value < 0 ? ": negative, must be >= 0" : "");
+  }
+  const auto coefficient = find(context, rows.set().coefficients, is_not_finite);
+  if (!coefficient) return {};
+  return message(".coefficients is ", coefficient->value, " at row ", coefficient->row);
+}
+
+std::string describe_bad_factors(const ScoreSet& rows) {
+  for (const LayerUse& use : rows.blocks().blocks) {
+    std::string text = describe_factor(rows, use, ".output_score", use.output_score, 1);
+    if (text.empty()) text = describe_factor(rows, use, ".input", use.input, use.rows_per_input);
+    if (!text.empty()) return text;
+  }
+  return {};
+}
+
+std::string describe_bad_parameters(const Parameters& parameters) {
+  for (int i = 0; i < parameters.segments(); ++i) {
+    const View& tensor = parameters.tensor({i});
+    const auto found = find(parameters.context(), tensor, is_not_finite);
+    if (!found) continue;
+    return message("parameter ", parameters.name({i}), " is ", found->value, " at number ",
+                   found->row * tensor.columns() + found->column);
+  }
+  return {};
+}
+
+std::string describe_bad_numbers(const std::string& name, const Parameters& parameters,
+                                 const ConstView& numbers) {
+  const auto found = find(parameters.context(), numbers, is_not_finite);
+  if (!found) return {};
+  const std::int64_t i = found->row * numbers.columns() + found->column;
+  return message(name, " is ", found->value, " at number ", i, " (of ", segment_name(parameters, i),
+                 ")");
+}
+
+}  // namespace natgrad::detail
