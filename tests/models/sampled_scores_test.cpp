@@ -191,7 +191,7 @@ TEST(sampled_scores, are_the_scores_at_the_labels_drawn) {
   }
 }
 
-/// Row 1 of the design's table: E[s] = 0, for every input by itself.
+/// Row 1 of the table in docs/architecture.md: E[s] = 0, for every input by itself.
 TEST(sampled_scores, have_mean_zero) {
   constexpr std::int64_t draws = 2000;
   SoftmaxNet model({3, 4, 3}, 10);
