@@ -2,8 +2,10 @@
 
 #include "core/context_state.hpp"
 #include "core/message.hpp"
+#include "io/atomic_file.hpp"
 #include "io/bytes.hpp"
 #include "natgrad/error.hpp"
+#include "optimizer/first_order_access.hpp"
 #include "optimizer/optimizer_state.hpp"
 
 #include <algorithm>
@@ -161,10 +163,6 @@ void save_state(const std::string& path, const OptimizerState& state, const Blob
 
 }  // namespace
 
-void save(const std::string& path, FirstOrder& optimizer, const Blobs& blobs) {
-  save_state(path, optimizer.state(), blobs);
-}
-
 Blobs blobs_of(const CheckpointFile& file) {
   Blobs blobs;
   for (const auto& [name, content] : file.sections_after(blob_prefix)) {
@@ -187,7 +185,7 @@ void restore(const CheckpointFile& file, NaturalGradient& optimizer) {
 }
 
 void restore(const CheckpointFile& file, FirstOrder& optimizer) {
-  const OptimizerState state = optimizer.state();
+  const OptimizerState state = detail::FirstOrderAccess::state(optimizer);
   require_fits(file, state);
   put(state, file);
 }
@@ -200,11 +198,42 @@ void save(const std::string& path, const NaturalGradient& optimizer, const Blobs
   io::save_state(path, detail::OptimizerAccess::state(optimizer), blobs);
 }
 
-Blobs load(const std::string& path, NaturalGradient& optimizer) {
-  const io::CheckpointFile file(path);
-  Blobs blobs = io::blobs_of(file);
-  io::restore(file, optimizer);
-  return blobs;
+void save(const std::string& path, const FirstOrder& optimizer, const Blobs& blobs) {
+  io::save_state(path, detail::FirstOrderAccess::state(optimizer), blobs);
 }
+
+Blobs load(const std::string& path, NaturalGradient& optimizer) {
+  const Checkpoint checkpoint(path);
+  checkpoint.restore(optimizer);
+  return checkpoint.blobs();
+}
+
+Blobs load(const std::string& path, FirstOrder& optimizer) {
+  const Checkpoint checkpoint(path);
+  checkpoint.restore(optimizer);
+  return checkpoint.blobs();
+}
+
+struct Checkpoint::State {
+  io::CheckpointFile file;
+  Blobs blobs;
+};
+
+Checkpoint::Checkpoint(const std::string& path) {
+  io::CheckpointFile file(path);
+  Blobs blobs = io::blobs_of(file);
+  state_ = std::make_unique<State>(State{std::move(file), std::move(blobs)});
+}
+
+Checkpoint::~Checkpoint() = default;
+Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
+Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
+
+const std::string& Checkpoint::path() const { return state_->file.path(); }
+const Blobs& Checkpoint::blobs() const { return state_->blobs; }
+void Checkpoint::restore(NaturalGradient& optimizer) const { io::restore(state_->file, optimizer); }
+void Checkpoint::restore(FirstOrder& optimizer) const { io::restore(state_->file, optimizer); }
+
+void require_writable(const std::string& path) { io::AtomicFile{path}; }
 
 }  // namespace natgrad

@@ -2,16 +2,10 @@
 
 #include "io/checkpoint_file.hpp"
 #include "natgrad/checkpoint.hpp"
-#include "optimizer/first_order.hpp"
 
-#include <string>
-
-// `save` and `load` for programs that look into a checkpoint before they load it, and for the
-// optimizers that have no public name.
+// The two halves of `load`: looking into a file that was read, and taking an optimizer from it.
 
 namespace natgrad::io {
-
-void save(const std::string& path, FirstOrder& optimizer, const Blobs& blobs);
 
 /// The caller's part of a checkpoint.
 Blobs blobs_of(const CheckpointFile& file);
