@@ -52,7 +52,9 @@ const TaskRow& find_task(const CommandLine& line) {
 
 }  // namespace
 
-Settings::Settings(const CommandLine& line) : line_(line), task_(&find_task(line)) {
+Settings::Settings(const CommandLine& line) : Settings(line, find_task(line)) {}
+
+Settings::Settings(const CommandLine& line, const TaskRow& task) : line_(line), task_(&task) {
   for (const auto& [name, text] : line_.given) {
     const auto is_named = [&](const OptionRow* row) { return row->name == name; };
     if (std::ranges::none_of(rows(), is_named)) {

@@ -32,6 +32,8 @@ class Settings {
   /// an option without a meaning for the task or beside the other options, and values that exclude
   /// each other.
   explicit Settings(const CommandLine& line);
+  /// Interprets it for a task that need not be in the table; `task` must outlive the settings.
+  Settings(const CommandLine& line, const TaskRow& task);
 
   const TaskRow& task() const { return *task_; }
   const std::string& operand() const { return line_.operand; }  ///< as the directory of mnist

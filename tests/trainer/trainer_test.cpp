@@ -154,12 +154,34 @@ TEST_F(trainer, gives_up_after_ten_failed_steps) {
                         "step 10: 10 attempts in a row have failed");
 }
 
+// Fewer failures at the end are no divergence: the parameters are good, and the user is told.
+TEST_F(trainer, warns_of_a_run_that_ends_in_fewer_than_ten_failed_steps) {
+  const std::string arguments =
+      "digits --hidden none --form dual --damping 0 --batch 1437 --steps 9 --metrics " +
+      metrics_file();
+  const Result result = run(arguments);
+  EXPECT_EQ(result.code, 0) << result.errors;
+  EXPECT_EQ(
+      result.errors,
+      "natgrad-train: the run ended in 9 failed steps, the last as not_positive_definite: the "
+      "parameters are those of step 0\n");
+  EXPECT_EQ(read_metrics(metrics_file()).back()["outcome"], "not_positive_definite");
+  const Result quiet = run(arguments + " --quiet");
+  EXPECT_EQ(quiet.code, 0);
+  EXPECT_EQ(quiet.errors, "");
+}
+
 TEST_F(trainer, prints_help_and_version) {
   const Result help = run("--help");
   EXPECT_EQ(help.code, 0);
-  for (const char* option :
-       {"--optimizer", "--damping", "--spring", "--hidden", "--metrics", "--resume"}) {
-    EXPECT_NE(help.output.find(option), std::string::npos) << option;
+  for (const char* text :
+       {"--optimizer natural|sgd|adam", "--damping X|relative:X", "--spring X",
+        "--hidden LIST|none", "--metrics FILE", "--resume FILE", "--split N", "(default natural)",
+        "digits   --hidden 128 --batch 479 --epochs 30 --weight-decay 0.1",
+        "mnist    --hidden 512,512 --batch 4000 --epochs 5 --weight-decay 0",
+        "natural  --fisher sampled: --momentum 0.9 --rate 0.3:linear --damping 0.03",
+        "adam     --rate 0.003", "null", "ten steps in a row"}) {
+    EXPECT_NE(help.output.find(text), std::string::npos) << text;
   }
   const Result version = run("--version");
   EXPECT_EQ(version.code, 0);

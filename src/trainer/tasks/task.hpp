@@ -86,11 +86,13 @@ struct TaskMemory {
 struct TaskRow {
   std::string name;
   std::string help;
-  std::string operand = {};          ///< what follows TASK, "DIR"; empty: nothing does
-  std::string operand_help = {};     ///< "directory of ..."
-  std::vector<std::string> takes;    ///< options of the program's table with `of_tasks` that it has
-  std::vector<OptionRow> options;    ///< options that no other task has
-  std::vector<NamedValue> defaults;  ///< options, also of the program, and their values
+  std::string operand = {};        ///< what follows TASK, "DIR"; empty: nothing does
+  std::string operand_help = {};   ///< "directory of ..."
+  std::vector<std::string> takes;  ///< options of the program's table with `of_tasks` that it has
+  std::vector<OptionRow> options;  ///< options that no other task has
+  /// Options, also of the program, and their values as the command line takes them. A task without
+  /// epochs needs --steps and --evaluate-every here.
+  std::vector<NamedValue> defaults;
   /// Reads data, builds the model and stages both. Throws `FileError` and `OptionError`.
   std::function<std::unique_ptr<Task>(const Settings&, const Context&)> make;
   /// Throws as `make`, and `MemoryError` for more bytes than an address can count.
