@@ -38,7 +38,7 @@ void add_row(CLI::App& app, const OptionRow& row) {
     option = app.add_option(row.name, CLI::callback_t(), help)
                  ->type_name(row.type.argument)
                  ->expected(1)
-                 // So that the rows' own check sees an option that is given twice.
+                 // `take_row` says that an option is given twice; CLI11 would keep the last.
                  ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
                  ->allow_extra_args(false);
   }

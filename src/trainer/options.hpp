@@ -12,9 +12,12 @@ namespace natgrad::trainer {
 enum class OptimizerName : std::uint8_t { natural, sgd, adam };
 enum class StepRuleName : std::uint8_t { fixed, kl };
 
-/// The options of the program; a task may have more of its own (`TaskRow::options`). Each row
+/// The options of the program; a task may add more (`TaskRow::options`). Each row
 /// stands behind those that it depends on.
 const std::vector<OptionRow>& option_table();
+
+/// The part of it that is about optimizers.
+std::vector<OptionRow> optimizer_rows();
 
 /// What the optimizers take unless the command line or the task says otherwise.
 struct OptimizerDefaults {
