@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <vector>
 
 namespace natgrad::trainer {
 
@@ -122,7 +123,8 @@ BatchPosition Training::take_step(std::int64_t step) {
 /// may find, a loss that is not finite or a tenth failure: the lines end and the error names the
 /// step as if it had been seen at once.
 void Training::collect() {
-  for (const StepQueue::Step& step : queue_.take()) {
+  const std::vector<StepQueue::Step> steps = queue_.take();
+  for (const StepQueue::Step& step : steps) {
     Record record = {.step = step.step, .epoch = step.batch.epoch};
     record.batch = task_.figures(step.numbers, step.batch);
     require_finite(record.batch, record);
@@ -131,7 +133,7 @@ void Training::collect() {
     outputs_.metrics.write(record);
     last_ = record;
   }
-  outputs_.progress.step(last_);
+  if (!steps.empty()) outputs_.progress.step(last_);
 }
 
 void Training::evaluate() {
