@@ -21,6 +21,7 @@ struct FirstOrder::State {
   std::vector<UpdatedTensor> updates;  // one a tensor
   std::int64_t steps = 0;
 
+  void require_same_size() const;
   void sgd_step(const Sgd& sgd, const ConstView& gradient);
   void adam_step(const Adam& adam, const ConstView& gradient);
 };
@@ -79,10 +80,7 @@ const Parameters& FirstOrder::parameters() const { return state_->parameters; }
 
 void FirstOrder::step(const ConstView& gradient) {
   State& s = *state_;
-  if (s.parameters.size() != s.size) {
-    throw ArgumentError(detail::message("first-order optimizer: the parameters have grown from ",
-                                        s.size, " to ", s.parameters.size(), " numbers"));
-  }
+  s.require_same_size();
   detail::require_operand("gradient", gradient, {s.size, 1}, s.parameters.type(),
                           s.parameters.context().state().memory());
   ++s.steps;
@@ -91,6 +89,12 @@ void FirstOrder::step(const ConstView& gradient) {
   } else {
     s.adam_step(std::get<Adam>(s.options.rule), gradient);
   }
+}
+
+void FirstOrder::State::require_same_size() const {
+  if (parameters.size() == size) return;
+  throw ArgumentError(detail::message("first-order optimizer: the parameters have grown from ",
+                                      size, " to ", parameters.size(), " since it was made"));
 }
 
 void FirstOrder::State::sgd_step(const Sgd& sgd, const ConstView& gradient) {
@@ -118,6 +122,7 @@ void FirstOrder::State::adam_step(const Adam& adam, const ConstView& gradient) {
 
 detail::OptimizerState detail::FirstOrderAccess::state(const FirstOrder& optimizer) {
   FirstOrder::State& s = *optimizer.state_;
+  s.require_same_size();
   OptimizerState state{s.parameters, "sgd", {}};
   if (std::holds_alternative<Adam>(s.options.rule)) {
     state.kind = "adam";

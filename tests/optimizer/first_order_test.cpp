@@ -118,6 +118,7 @@ TEST(first_order, refuses_options_and_gradients_that_do_not_fit) {
   Parameters grown = model.parameters;
   grown.add(shared_view(more, {1, 1}), "more");
   EXPECT_THROW(optimizer.step(model.context.array({6, 1}, ElementType::float64)), ArgumentError);
+  EXPECT_THROW(save(TemporaryDirectory().file("checkpoint"), optimizer), ArgumentError);
   EXPECT_EQ(model.theta(), before);
 }
 
