@@ -133,6 +133,9 @@ natgrad_tests(backend
     trial
   OBJECTS
     operation_cases)
+natgrad_tests(core
+  DEVICE
+    gather)
 natgrad_tests(curvature
   DEVICE
     accuracy
@@ -156,6 +159,7 @@ natgrad_tests(models
 natgrad_tests(optimizer
   DEVICE
     failed_steps
+    first_order
     golden
     gradients
     kl_trust_region
