@@ -55,8 +55,9 @@ const TaskRow& find_task(const CommandLine& line) {
 Settings::Settings(const CommandLine& line) : Settings(line, find_task(line)) {}
 
 Settings::Settings(const CommandLine& line, const TaskRow& task) : line_(line), task_(&task) {
-  for (const auto& [name, text] : line_.given) {
-    const auto is_named = [&](const OptionRow* row) { return row->name == name; };
+  for (const auto& option : line_.given) {
+    const std::string& name = option.first;
+    const auto is_named = [&name](const OptionRow* row) { return row->name == name; };
     if (std::ranges::none_of(rows(), is_named)) {
       throw OptionError(fmt::format("{}: has no meaning with {}", name, task_->name));
     }
@@ -92,9 +93,9 @@ void Settings::fill_in(const OptionRow& row) {
 
 std::string Settings::default_of(const OptionRow& row) const {
   if (!row.unless.empty() && given(row.unless)) return {};
-  if (const std::string text = value_of(row.name, task_->defaults); !text.empty()) return text;
+  if (std::string text = value_of(row.name, task_->defaults); !text.empty()) return text;
   for (const OptimizerDefaults& defaults : optimizer_defaults()) {
-    const std::string text = value_of(row.name, defaults.values);
+    std::string text = value_of(row.name, defaults.values);
     if (!text.empty() && defaults.holds(*this)) return text;
   }
   return row.otherwise;

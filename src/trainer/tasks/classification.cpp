@@ -207,7 +207,7 @@ TaskMemory memory_of(const Settings& settings, const Context& context, const Dat
 
 }  // namespace
 
-TaskRow classification_task(std::function<Dataset(const Settings&)> load) {
+TaskRow classification_task(const std::function<Dataset(const Settings&)>& load) {
   TaskRow row;
   row.takes = {"--batch", "--epochs", "--hidden", "--activation"};
   row.make = [load](const Settings& settings, const Context& context) {
