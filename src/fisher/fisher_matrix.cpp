@@ -183,9 +183,7 @@ void FisherMatrix::diagonal(const View& diagonal) const {
   s.require_direction("diagonal", diagonal);
   if (s.primal()) {
     s.assemble();
-    const View wide = s.buffers(false).wide;
-    s.backend.diagonal(s.storage.system.matrix, wide);
-    s.backend.copy(wide, diagonal);
+    s.backend.copy(diagonal_of(s.storage.system.matrix), diagonal);
     return;
   }
   s.for_each_tile(s.parameters.type(), [&](const View& tile, bool first) {
@@ -208,7 +206,7 @@ double FisherMatrix::trace() const {
     s.assemble();
     const View wide = s.buffers(false).wide;
     const View& ones = s.storage.system.residual;
-    s.backend.diagonal(s.storage.system.matrix, wide);
+    s.backend.copy(diagonal_of(s.storage.system.matrix), wide);
     s.backend.fill(1, ones);
     add_dot(wide, ones);
     return trace;

@@ -78,15 +78,15 @@ void FisherMatrix::State::begin(const detail::ScoreSet& rows) {
       rows.centering() != Centering::none ? ElementType::float64 : options.gram_type.value_or(type);
   const Damping& damping = options.damping;
   const auto blocks = rows.blocks().blocks;
-  const Form form =
-      detail::choose_form({.form = options.form,
-                           .damped = damping.absolute > 0 || damping.relative > 0,
-                           .rows = all,
-                           .parameters = parameters.size(),
-                           .gram_operations = detail::gram_operations(blocks, rows.size()),
-                           .tile_rows = options.tile_rows,
-                           .type = type,
-                           .gram = gram});
+  const Form form = detail::choose_form(
+      {.form = options.form,
+       .damped = damping.absolute > 0 || damping.relative > 0,
+       .rows = all,
+       .parameters = parameters.size(),
+       .gram_operations = detail::gram_operations(blocks, rows.size(), backend.row_costs()),
+       .tile_rows = options.tile_rows,
+       .type = type,
+       .gram = gram});
   if (form == Form::dual && rows.size() > all) {
     throw ShapeError(message("accumulate: ", rows.size(), " rows are beyond .samples = ", all,
                              " of the dual form"));

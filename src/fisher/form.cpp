@@ -4,9 +4,9 @@
 
 namespace natgrad::detail {
 
-double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows) {
+double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows, const RowCosts& costs) {
   double sum = 0;
-  for (const LayerUse& block : blocks) sum += gram_operations(block, rows);
+  for (const LayerUse& block : blocks) sum += gram_operations(block, rows, costs);
   return sum;
 }
 

@@ -21,8 +21,8 @@ struct FormRequest {
   ElementType gram = ElementType::float32;  // of K and its factor
 };
 
-/// The sum of what the blocks' Gram costs for every entry of K.
-double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows);
+/// The sum of what the blocks' Gram costs for every entry of K, on a backend with these costs.
+double gram_operations(std::span<const LayerUse> blocks, std::int64_t rows, const RowCosts& costs);
 
 /// The form of a damped solve: as asked for; at damping 0 primal when P <= N; else the one with
 /// fewer operations,

@@ -97,7 +97,7 @@ void RowStore::append_block(Backend& backend, std::size_t layer, const LayerUse&
     own.input = to.input.row_range(input_rows(own, start), input_rows(own, own.rows));
   }
   blocks_.push_back(own);
-  choose_gram_way(blocks_, own.first + own.rows);
+  choose_gram_way(blocks_, own.first + own.rows, backend.row_costs());
 }
 
 void RowStore::append(const ScoreSet& rows, std::span<const LayerUse> blocks,

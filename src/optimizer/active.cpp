@@ -1,5 +1,6 @@
 #include "optimizer/active.hpp"
 
+#include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
 #include "scores/gram_way.hpp"
@@ -110,6 +111,7 @@ std::span<const LayerUse> Active::blocks(const ScoreSet& rows, std::vector<Layer
   const auto all = rows.blocks().blocks;
   if (!frozen()) return all;
   own.clear();
+  const RowCosts costs = parameters_.context().state().backend().row_costs();
   for (const LayerUse& block : all) {
     if (rows.dense()) {
       add_dense(block, own);
@@ -125,7 +127,7 @@ std::span<const LayerUse> Active::blocks(const ScoreSet& rows, std::vector<Layer
     }
     if (moving.weight_offset < 0 && moving.bias_offset < 0) continue;
     own.push_back(moving);
-    choose_gram_way(own, rows.size());
+    choose_gram_way(own, rows.size(), costs);
   }
   return own;
 }

@@ -210,16 +210,16 @@ detail::BatchShape NaturalGradient::State::gathered_shape() const {
 Form NaturalGradient::State::form_of(const detail::BatchShape& batch) const {
   if (batch.form != Form::automatic) return batch.form;
   const ElementType type = parameters.type();
-  return detail::choose_form({.form = options.form,
-                              .damped = damped(),
-                              .rows = batch.batch_rows,
-                              .parameters = active.size(),
-                              .gram_operations = detail::gram_operations(batch.blocks, batch.rows),
-                              .tile_rows = detail::primal_tile_rows,
-                              .type = type,
-                              .gram = batch.centering != Centering::none
-                                          ? ElementType::float64
-                                          : options.gram_type.value_or(type)});
+  return detail::choose_form(
+      {.form = options.form,
+       .damped = damped(),
+       .rows = batch.batch_rows,
+       .parameters = active.size(),
+       .gram_operations = detail::gram_operations(batch.blocks, batch.rows, backend.row_costs()),
+       .tile_rows = detail::primal_tile_rows,
+       .type = type,
+       .gram = batch.centering != Centering::none ? ElementType::float64
+                                                  : options.gram_type.value_or(type)});
 }
 
 detail::StepShape NaturalGradient::State::step_shape(const detail::BatchShape& batch,

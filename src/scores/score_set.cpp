@@ -212,7 +212,7 @@ LayerUse ScoreSet::checked(const LayerScores::Layer& layer) const {
 
 void ScoreSet::add(const LayerScores::Layer& layer) {
   blocks_.push_back(checked(layer));
-  choose_gram_way(blocks_, size());
+  choose_gram_way(blocks_, size(), parameters_.context().state().backend().row_costs());
   for (Segment segment : {layer.weight, layer.bias}) {
     if (segment) covered_[static_cast<std::size_t>(segment.index)] = 1;
   }
@@ -221,7 +221,7 @@ void ScoreSet::add(const LayerScores::Layer& layer) {
 void ScoreSet::add_dense(const ConstView& rows) {
   blocks_.push_back({.rows = rows.rows(),
                      .outputs = rows.columns(),
-                     .formed = true,
+                     .materialized = true,
                      .bias_offset = 0,
                      .output_score = rows});
   covered_.assign(covered_.size(), 1);

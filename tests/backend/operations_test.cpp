@@ -1,4 +1,5 @@
 #include "backend/cpu/cpu_backend.hpp"
+#include "scores/gram_way.hpp"
 #include "support/operation_table.hpp"
 
 #include <gtest/gtest.h>
@@ -53,11 +54,40 @@ TEST(operations, every_operation_has_a_case) {
   // fenced.
   without_case.erase("rows_scratch");
   without_case.erase("potrf_scratch");
+  // Numbers of a device, not of operands; tests of their own say which.
+  without_case.erase("double_cost");
+  without_case.erase("row_costs");
   const OperationTable table = operation_table();
   for (const OperationCase& c : table.cases()) without_case.erase(c.operation);
   for (const std::string& name : without_case) {
     ADD_FAILURE() << name << " has no case in the operation table (tests/backend/operations_*.cpp)";
   }
+}
+
+TEST(operations, the_cpu_takes_twice_as_long_in_double) {
+  EXPECT_EQ(CpuBackend().double_cost(), 2);
+}
+
+/// A layer (2, 3) with one term in 4 rows. In multiply-adds the products of its pairs come to
+/// 16 / 2 (3 + 2 + `pair_overhead`), that of its columns to 16 / 2 (6 + `passes`) and, to write
+/// them, 4 x 6 (1 + `materializing_overhead`).
+bool is_materialized(const RowCosts& costs) {
+  LayerUse use{.rows = 4, .inputs = 3, .outputs = 2, .weight_offset = 0};
+  detail::choose_gram_way({&use, 1}, 4, costs);
+  return use.materialized;
+}
+
+TEST(operations, costs_of_the_backend_choose_the_way_to_the_gram) {
+  EXPECT_FALSE(is_materialized({.pair_overhead = 0, .materializing_overhead = 0, .passes = 0}));
+  EXPECT_FALSE(is_materialized({.pair_overhead = 3.9, .materializing_overhead = 0, .passes = 0}));
+  EXPECT_TRUE(is_materialized({.pair_overhead = 4.1, .materializing_overhead = 0, .passes = 0}));
+  EXPECT_FALSE(is_materialized({.pair_overhead = 5.9, .materializing_overhead = 0, .passes = 2}));
+  EXPECT_TRUE(is_materialized({.pair_overhead = 6.1, .materializing_overhead = 0, .passes = 2}));
+  EXPECT_FALSE(is_materialized({.pair_overhead = 6.9, .materializing_overhead = 1, .passes = 0}));
+  EXPECT_TRUE(is_materialized({.pair_overhead = 7.1, .materializing_overhead = 1, .passes = 0}));
+  const LayerUse alone{.rows = 4, .inputs = 3, .outputs = 2};
+  EXPECT_EQ(detail::gram_operations(alone, 4, {1, 0, 0}), 6);
+  EXPECT_EQ(detail::gram_operations(alone, 4, {9, 0, 0}), 6 + 3);
 }
 
 TEST(operations, every_case_names_an_operation) {

@@ -2,7 +2,7 @@
 
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
-#include "backend/row_blocks.hpp"
+#include "backend/row_uses.hpp"
 
 #include <algorithm>
 #include <cstdint>

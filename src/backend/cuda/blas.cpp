@@ -1,6 +1,6 @@
 #include "backend/cuda/blas.hpp"
 
-#include "kernels/cuda/matrices.hpp"
+#include "kernels/cuda/arrays.hpp"
 
 #include <algorithm>
 #include <type_traits>
