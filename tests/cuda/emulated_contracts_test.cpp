@@ -1,4 +1,3 @@
-#include "core/context_state.hpp"
 #include "natgrad/cuda.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/device.hpp"
@@ -133,18 +132,6 @@ TEST_F(device_contracts, tf32_is_taken_where_it_is_allowed_and_nowhere_else) {
   emulated_cuda::set_compute_capability(7);
   const LayeredBatch<float> older(net);
   EXPECT_EQ(change_by_tf32(older.scores(), {.form = Form::dual}), 0);
-}
-
-TEST_F(device_contracts, a_double_costs_what_the_data_sheets_say) {
-  const auto cost = [](int generation) {
-    emulated_cuda::set_compute_capability(generation);
-    return test_context().state().backend().double_cost();
-  };
-  EXPECT_EQ(cost(7), 2) << "V100";
-  EXPECT_EQ(cost(8), 1) << "A100: tensor cores for double";
-  EXPECT_EQ(cost(9), 1) << "H100";
-  EXPECT_EQ(cost(10), 2) << "B200";
-  EXPECT_EQ(cost(12), 64) << "of a workstation";
 }
 
 TEST_F(device_contracts, arrays_lie_where_their_views_say) {
