@@ -243,7 +243,7 @@ void project_matrix(Stream stream, bool lower, const ConstView& u, const ConstVi
 
 namespace {
 
-// Many rows of threads, because a block sums its columns alone: narrow matrices have few blocks.
+// Many rows of threads, because one block sums a column: a matrix with few columns has few blocks.
 constexpr unsigned sum_columns = 16;
 constexpr unsigned sum_rows = 64;
 

@@ -13,10 +13,11 @@ namespace {
 struct Numbers {
   const double* doubles;
   const float* floats;
+  std::int64_t stride;
   double otherwise;
 
   Numbers(const ConstView& view, double constant)
-      : doubles(nullptr), floats(nullptr), otherwise(constant) {
+      : doubles(nullptr), floats(nullptr), stride(view.leading_dimension()), otherwise(constant) {
     if (view.empty()) return;
     if (view.type() == ElementType::float64)
       doubles = view.as<double>();
@@ -25,8 +26,8 @@ struct Numbers {
   }
 
   NATGRAD_DEVICE double operator()(std::int64_t n) const {
-    if (doubles != nullptr) return doubles[n];
-    return floats != nullptr ? static_cast<double>(floats[n]) : otherwise;
+    if (doubles != nullptr) return doubles[n * stride];
+    return floats != nullptr ? static_cast<double>(floats[n * stride]) : otherwise;
   }
 };
 
@@ -54,7 +55,7 @@ void row_scaling(Stream stream, const ConstView& weights, double uniform,
 
 namespace {
 
-/// Neighbours that are read or written by one instruction.
+/// Adjacent elements that one instruction reads or writes.
 template <class T, int width>
 struct alignas(sizeof(T) * width) Pack {
   T elements[width];
@@ -66,7 +67,7 @@ bool packs(const T* data, std::int64_t leading_dimension, std::int64_t columns) 
          leading_dimension % width == 0 && columns % width == 0;
 }
 
-/// Of a thread the same numbers in several rows, so that it divides once.
+/// A thread writes the same columns of several rows, so that it divides once.
 template <class Row, class Result, int width>
 struct MaterializeWeight {
   static constexpr bool synchronizes = false;
@@ -167,7 +168,7 @@ void materialize_bias(Stream stream, const KhatriRaoFactors<Row>& factors,
 
 namespace {
 
-/// `width` neighbouring threads a row.
+/// `width` adjacent threads share a row.
 template <class Row, class Result, unsigned width>
 struct AddProducts {
   static constexpr bool synchronizes = true;

@@ -71,7 +71,8 @@ class RowOperations {
   virtual ~RowOperations() = default;
 
   /// Weights of rows: scale_n = factor sqrt(w_n) and rhs_n = sqrt(w_n) c_n, both (N) float64.
-  /// `weights` w and `coefficients` c (N), each float or double; without `weights` w_n = uniform,
+  /// `weights` w and `coefficients` c (N), each float or
+  /// double and each with a stride; without `weights` w_n = uniform,
   /// without `coefficients` c_n = 1.
   virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                            double factor, const View& scale, const View& rhs) = 0;

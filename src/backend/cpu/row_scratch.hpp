@@ -78,8 +78,8 @@ struct MaterializedScratch {
   }
 };
 
-/// How apply and adjoint go through one use: so many of its rows at once, a multiple of the rows
-/// of an input.
+/// How apply and adjoint go through one use of a layer: so many of its rows at once, a multiple of
+/// the rows of an input.
 struct ProductPieces {
   std::int64_t rows;
   std::int64_t product;  // numbers of each buffer

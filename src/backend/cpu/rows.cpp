@@ -175,8 +175,8 @@ void CpuBackend::row_scaling(const ConstView& weights, double uniform,
                              const View& rhs) {
   const auto element = [](const ConstView& view, std::int64_t n, double otherwise) {
     if (view.empty()) return otherwise;
-    return view.type() == ElementType::float64 ? view.as<double>()[n]
-                                               : static_cast<double>(view.as<float>()[n]);
+    return view.type() == ElementType::float64 ? *at<double>(view, n, 0)
+                                               : static_cast<double>(*at<float>(view, n, 0));
   };
   for (std::int64_t n = 0; n < scale.rows(); ++n) {
     const double root = std::sqrt(element(weights, n, uniform));

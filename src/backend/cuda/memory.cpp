@@ -19,13 +19,13 @@ std::shared_ptr<const Allocator> pinned_memory(
         const cuda::DeviceGuard current(stream->device());
         void* memory = nullptr;
         check(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable), "pinned memory of reports");
-        // The host looks before queued work has run.
+        // The host may read before enqueued work has written.
         std::memset(memory, 0, bytes);
         return memory;
       },
       .deallocate =
           [stream](void* memory, std::size_t, void*) {
-            // Queued work may still write to it.
+            // Enqueued work may still write to it.
             const cuda::DeviceGuard current(stream->device(), std::nothrow);
             cuda::disregard(cudaStreamSynchronize(stream->get()));
             cuda::disregard(cudaFreeHost(memory));
@@ -44,8 +44,8 @@ int capability(cudaDeviceAttr part, int device) {
 
 int generation(int device) { return capability(cudaDevAttrComputeCapabilityMajor, device); }
 
-/// Bytes that cuBLAS is to have on this device by its documentation: with less it takes slower
-/// ways.
+/// Bytes of workspace that cuBLAS's documentation recommends for this device; with less it is
+/// slower.
 std::int64_t blas_workspace_bytes(int device) {
   return (generation(device) >= hopper ? std::int64_t{32} : std::int64_t{4}) << 20;
 }

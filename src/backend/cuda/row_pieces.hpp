@@ -16,7 +16,7 @@
 
 namespace natgrad::cuda {
 
-/// Where the pieces of one call are multiplied, and how.
+/// Where the products of one call are enqueued, and their arithmetic.
 struct Work {
   kernels::Stream stream;
   const Blas& blas;
@@ -85,7 +85,7 @@ kernels::Matrix<const Result> converted(kernels::Stream stream, const ConstView&
   }
 }
 
-/// What starts at a multiple of so many numbers is aligned for wide accesses.
+/// Rounds up to a multiple of 16 numbers, at which accesses of 16 bytes are aligned.
 inline std::int64_t aligned_numbers(std::int64_t count) { return (count + 15) / 16 * 16; }
 
 /// Buffers of two pieces of uses in the Gram.
