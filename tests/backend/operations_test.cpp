@@ -137,28 +137,30 @@ TEST(operations, rows_without_anything_raise_no_floating_point_error_on_the_cpu)
   const Traps traps;
   for (std::int64_t n : {0, 3}) {
     for (bool materialized : {false, true}) {
-      std::vector<double> scale(n, 1);
-      std::vector<double> factor(1);
+      std::vector<double> numbers(1);  // a view of none has an address too
       const LayerUse use{.inputs = 2,
                          .outputs = 1,
                          .materialized = materialized,
                          .weight_offset = 0,
-                         .input = View(factor.data(), {0, 2}),
-                         .output_score = View(factor.data(), {0, 1})};
-      const RowBatch rows{{&use, 1}, column(scale)};
+                         .input = View(numbers.data(), {0, 2}),
+                         .output_score = View(numbers.data(), {0, 1})};
+      std::vector<double> scale(n + 1, 1);
+      const RowBatch rows{{&use, 1}, View(scale.data(), {n, 1})};
       std::vector<std::byte> memory(static_cast<std::size_t>(
           backend.rows_scratch(rows.blocks, n, ElementType::float64, ElementType::float64)));
       const Scratch scratch{memory.data(), static_cast<std::int64_t>(memory.size())};
-      std::vector<double> K(n * n, 7);
+      std::vector<double> K(n * n + 1, 7);
       std::vector<double> v = {1, 1};
-      std::vector<double> z(n, 7);
+      std::vector<double> z(n + 1, 7);
       std::vector<double> g = {4, 6};
       backend.gram(rows, View(K.data(), {n, n}), scratch);
-      backend.apply(rows, column(v), column(z), scratch);
-      backend.adjoint(rows, column(z), 0.5, column(g), scratch);
-      EXPECT_EQ(z, std::vector<double>(n));
+      backend.apply(rows, column(v), View(z.data(), {n, 1}), scratch);
+      backend.adjoint(rows, View(z.data(), {n, 1}), 0.5, column(g), scratch);
       EXPECT_EQ(g, (std::vector<double>{2, 3}));
-      for (std::int64_t i = 0; i < n; ++i) EXPECT_EQ(K[i * n], 0);
+      for (std::int64_t i = 0; i < n; ++i) {
+        EXPECT_EQ(z[i], 0);
+        EXPECT_EQ(K[i * n], 0);
+      }
     }
   }
 }
