@@ -86,6 +86,7 @@ enum class BoundRule : std::uint8_t {
   push_through,
   any_gradient,
   parameter_space,
+  diagonal,
   refined,
   refined_any_gradient,
   refined_fisher_only
@@ -141,7 +142,9 @@ struct PullToZero {
   const DampingState* damping;
   double* factor;
 
-  NATGRAD_FORMULA void operator()() const { *factor = solve->shift > 0 ? -damping->l2 / solve->shift : 0; }
+  NATGRAD_FORMULA void operator()() const {
+    *factor = solve->shift > 0 ? -damping->l2 / solve->shift : 0;
+  }
 };
 
 /// factor = decay times the shift: SPRING's part of a right-hand side of P numbers.
@@ -191,7 +194,8 @@ struct CenterFisher {
 /// The bound, with |A| the smaller of trace and infinity norm and a = min(|A| / shift, n / the
 /// smallest scaled pivot) the amplification of rounding: unrefined an estimate, a eps by
 /// push-through; a eps |g| / (shift |d|) for a gradient that was given, because the difference
-/// g - S^T t cancels; 4 a eps in parameter space. A refined solve knows its residual rho in double:
+/// g - S^T t cancels; 4 a eps in parameter space; a eps of a diagonal, whose elements are sums of n
+/// rows and have no other pivots. A refined solve knows its residual rho in double:
 /// |S^T (K + shift)^-1 rho| <= |rho| / (2 sqrt(shift)), a bound that no estimate enters but the
 /// rounding of rho.
 ///
@@ -230,6 +234,7 @@ struct JudgeSolve {
         s.gradient_square > 0 ? amplified * sqrt(s.gradient_square) / (s.shift * d) : 0;
     switch (bound) {
       case BoundRule::push_through:
+      case BoundRule::diagonal:
         return amplified;
       case BoundRule::any_gradient:
         return cancelled;
