@@ -6,16 +6,20 @@ caller=$PWD
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
 root=$PWD
 
-packages=(g++ cmake ninja-build ccache libopenblas-openmp-dev libcli11-dev nlohmann-json3-dev
+# make: what cmake takes for a project that names no generator.
+packages=(g++ cmake make ninja-build ccache libopenblas-openmp-dev libcli11-dev nlohmann-json3-dev
   libfmt-dev zlib1g-dev libgtest-dev libbenchmark-dev librandom123-dev pkgconf)
 # libomp-dev holds the omp.h that clang's tools read; nothing is linked with it.
+# For tests/requirements.txt: what tests in Python import.
+test_packages=(python3 python3-venv)
 ci_packages=(git clang clang-tidy clang-format libomp-dev)
 
 usage() {
   cat <<'END'
 usage: ./build.sh VERB [arguments]
 
-  setup            install the packages that are missing (apt-get, as root or through sudo)
+  setup            install the packages that are missing (apt-get, as root or through sudo, which
+                   may ask for a password where there is a terminal; else: sudo -v before)
   build [args]     setup, configure and build into build/; args go to cmake, as -DNATGRAD_CUDA=OFF
   train [args]     build, train the digits on ten splits, print the mean test accuracy;
                    args go to natgrad-train
@@ -30,7 +34,8 @@ usage: ./build.sh VERB [arguments]
 END
 }
 
-say() { printf '== %s\n' "$*"; }
+# A line before everything that takes long, with the seconds since the start.
+say() { printf '== %3d s: %s\n' "$SECONDS" "$*"; }
 die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
 
 installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
@@ -45,23 +50,30 @@ install_missing() {
     installed "$package" || missing+=("$package")
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0
-  if [[ $(id -u) -ne 0 ]]; then
-    sudo -n true 2>/dev/null || die "please install as root: apt-get install ${missing[*]}"
-    as_root=(sudo -n)
+  [[ $(id -u) -eq 0 ]] || as_root=(sudo)
+  # Without the option apt-get takes a repository that it cannot reach for none.
+  local update=("${as_root[@]}" apt-get -q -y -o APT::Update::Error-Mode=any update)
+  local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y install
+    --no-install-recommends "${missing[@]}")
+  local line="${update[*]} && ${install[*]}"
+  if [[ ${#as_root[@]} -gt 0 ]]; then
+    command -v sudo >/dev/null || die "there is no sudo here; please run as root: ${line//sudo /}"
+    if ! sudo -n true 2>/dev/null; then
+      [[ -t 0 ]] || die "sudo asks for a password and there is no terminal: run sudo -v first, or $line"
+      say "sudo asks for your password, to install: ${missing[*]}"
+      sudo -v || die "without sudo, please run as root: ${line//sudo /}"
+    fi
   fi
-  say "installing: ${missing[*]}"
-  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
-  "${apt[@]}" update </dev/null || say "the package lists could not be updated; trying with the old ones"
-  "${apt[@]}" install --no-install-recommends "${missing[@]}" </dev/null ||
-    die "could not install, please do: apt-get install ${missing[*]}"
+  say "installing: $line"
+  "${update[@]}" </dev/null ||
+    die "the package lists could not be updated (no network?), so nothing was installed; this was run: $line"
+  "${install[@]}" </dev/null || die "the packages could not be installed; this was run: $line"
 }
 
 setup() {
   install_missing "${packages[@]}"
 }
 
-# What programs are run with; ci may fill it.
-runner=()
 # What is built, as cmake --build takes it; empty: all.
 targets=()
 
@@ -73,9 +85,12 @@ compile() {
     export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
     export CMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CUDA_COMPILER_LAUNCHER-ccache}
   fi
+  # What ccache asks for where headers are precompiled.
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS-pch_defines,time_macros}
+  say "configuring the preset $preset"
   cmake --preset "$preset" "$@"
-  # Listing the tests of a sanitizer build runs them.
-  "${runner[@]}" cmake --build --preset "$preset" "${targets[@]}"
+  say "building the preset $preset"
+  cmake --build --preset "$preset" "${targets[@]}"
 }
 
 build() {
@@ -95,6 +110,7 @@ train() {
   compile default
   cd "$caller"
   local split accuracy quiet=()
+  say "training on ten splits of the digits, the first one with its progress"
   metrics=$(mktemp -d)
   trap 'rm -rf "$metrics"' EXIT
   for split in {0..9}; do
@@ -110,8 +126,26 @@ train() {
     "$metrics/accuracies"
 }
 
+# What tests in Python import, in build/python/: without it, as without network, they are skipped.
+set_up_python() {
+  local folder=$root/build/python
+  python=()
+  if [[ ! -f $folder/complete || tests/requirements.txt -nt $folder/complete ]]; then
+    say "Python packages for the tests, into build/python/"
+    if ! { python3 -m venv "$folder" && "$folder/bin/pip" install -q -r tests/requirements.txt &&
+      touch "$folder/complete"; }; then
+      say "they could not be installed, so that tests in Python are skipped"
+      return
+    fi
+  fi
+  python=(-DNATGRAD_PYTHON="$folder/bin/python")
+}
+
 run_tests() {
-  build
+  install_missing "${packages[@]}" "${test_packages[@]}"
+  set_up_python
+  compile default "${python[@]}"
+  say "testing"
   ctest --preset default "$@"
 }
 
@@ -177,7 +211,9 @@ check_headers() {
   done
 }
 
+# The stages, what each finds and what it costs: docs/ci.md.
 ci() {
+  local runner=()
   install_missing "${packages[@]}" "${ci_packages[@]}"
   check_format
   say "warnings as errors, shared library"
@@ -186,13 +222,15 @@ ci() {
   check_tidy
   say "AddressSanitizer, UndefinedBehaviorSanitizer"
   compile asan
+  say "testing with them"
   ctest --preset asan
   say "ThreadSanitizer"
+  compile tsan
   # Some kernels randomize addresses further than it can follow.
   if setarch -R true 2>/dev/null; then runner=(setarch -R); fi
-  compile tsan
+  say "testing with it"
   "${runner[@]}" ctest --preset tsan
-  say "the tests with the shared library"
+  say "testing the shared library"
   ctest --preset ci
 }
 
@@ -217,9 +255,9 @@ gpu_build() {
     cmake --build build-gpu --parallel "$(nproc)" --target gpu_tests natgrad-train natgrad-bench
 }
 
-# A test that is skipped has shown nothing.
+# A test that is skipped has shown nothing. An entry is an executable: it may take a while.
 gpu_tests() {
-  ctest --test-dir build-gpu -L gpu --parallel 8 --timeout 300 --no-tests=error --output-on-failure |
+  ctest --test-dir build-gpu -L gpu --parallel 8 --timeout 600 --no-tests=error --output-on-failure |
     tee "$out/tests.txt" && ! grep -F '***Skipped' "$out/tests.txt"
 }
 
@@ -241,7 +279,7 @@ compare_training() {
 # sanitize TOOL [arguments of compute-sanitizer]: a tool that runs no test has found nothing.
 sanitize() {
   compute-sanitizer --tool "$@" --target-processes all \
-    build-gpu/tests/gpu_operations_test --gtest_brief=1 2>&1 | tee "$out/$1.txt" &&
+    build-gpu/tests/gpu_backend_tests --gtest_brief=1 2>&1 | tee "$out/$1.txt" &&
     grep -qE '^\[  PASSED  \] [1-9]' "$out/$1.txt" && ! grep -F 'SKIPPED without' "$out/$1.txt"
 }
 
@@ -337,7 +375,12 @@ case $verb in
     "$verb"
     ;;
   help | -h | --help) usage ;;
+  "")
+    usage >&2
+    exit 2
+    ;;
   *)
+    printf 'build.sh: unknown verb: %s\n\n' "$verb" >&2
     usage >&2
     exit 2
     ;;

@@ -3,7 +3,7 @@
 #include "backend/backend.hpp"
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
-#include "fisher/damped_system.hpp"
+#include "curvature/cholesky.hpp"
 
 #include <cstdint>
 
@@ -17,7 +17,7 @@ class Factorization {
       : triangle_(triangle),
         backend_(context_.state().backend()),
         matrix_(context_.array({n, n}, type)),
-        memory_(context_.array({n, detail::SystemBuffers::leading_dimension(n)}, type)),
+        memory_(context_.array({n, detail::DampedCholesky::leading_dimension(n)}, type)),
         factor_(memory_.view().data(), type, {n, n},
                 {.leading_dimension = memory_.view().columns(), .device = context_.device()}),
         solution_(context_.array({n, 1}, type)),

@@ -14,8 +14,19 @@ elseif(NATGRAD_SANITIZE)
   message(FATAL_ERROR "NATGRAD_SANITIZE=${NATGRAD_SANITIZE}: expected address or thread")
 endif()
 if(sanitizers)
+  # What a sanitizer adds hides from g++ that a variable is always set.
+  target_compile_options(natgrad_flags INTERFACE -Wno-maybe-uninitialized)
   target_compile_options(natgrad_flags INTERFACE ${sanitizers})
   target_link_options(natgrad_flags INTERFACE ${sanitizers})
+  if(NATGRAD_SANITIZE STREQUAL "thread")
+    # Those of OpenMP, which is left out.
+    target_compile_options(natgrad_flags INTERFACE -Wno-unknown-pragmas)
+  endif()
   # Resolvers of multiversioned functions run before a sanitizer's runtime is up.
   target_compile_definitions(natgrad_flags INTERFACE NATGRAD_NO_MULTIVERSIONING)
+endif()
+
+# ccache looks up what was compiled with a precompiled header only where g++ names it so.
+if(NATGRAD_PRECOMPILED_HEADERS AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(natgrad_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
 endif()

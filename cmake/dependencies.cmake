@@ -1,10 +1,9 @@
-# BLAS with its C interface, LAPACK, OpenMP; Random123 and nlohmann-json, of which there are headers
-# only, so that a program that links the library needs neither. What belongs to the binaries alone is
-# found where they are built.
+# BLAS with its C interface, LAPACK, OpenMP; Random123 and nlohmann-json, which are headers only, so
+# that a program that links the library needs neither. What belongs to the binaries alone is found
+# where they are built.
 find_package(Threads REQUIRED)
 find_package(BLAS REQUIRED)
 find_package(LAPACK REQUIRED)
-find_package(nlohmann_json 3.9 REQUIRED GLOBAL)
 
 # Thread Sanitizer does not see libgomp's synchronization: every parallel loop would be a report.
 if(NOT NATGRAD_SANITIZE STREQUAL "thread")
@@ -13,9 +12,12 @@ endif()
 
 find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas openblas-openmp cblas)
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h)
-foreach(header CBLAS_INCLUDE_DIR RANDOM123_INCLUDE_DIR)
+# 3.9 or later.
+find_path(NLOHMANN_JSON_INCLUDE_DIR nlohmann/json.hpp)
+foreach(header CBLAS_INCLUDE_DIR RANDOM123_INCLUDE_DIR NLOHMANN_JSON_INCLUDE_DIR)
   if(NOT ${header})
-    message(FATAL_ERROR "${header} not found; Debian: libopenblas-openmp-dev librandom123-dev")
+    message(FATAL_ERROR "${header} not found; Debian: libopenblas-openmp-dev librandom123-dev "
+      "nlohmann-json3-dev")
   endif()
 endforeach()
 

@@ -2,6 +2,15 @@
 # names a path of this machine's build: the installed tree may be moved.
 include(CMakePackageConfigHelpers)
 
+# Installed into the source tree the headers of today would lie among the sources of tomorrow.
+install(CODE "
+  file(REAL_PATH \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\" prefix)
+  file(REAL_PATH [[${PROJECT_SOURCE_DIR}]] source)
+  if(prefix STREQUAL source)
+    message(FATAL_ERROR \"the prefix \${prefix} is natgrad's source tree: install into another folder, \"
+      \"as --prefix ~/opt/natgrad\")
+  endif()")
+
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/natgrad)
 install(TARGETS natgrad EXPORT natgradTargets
   RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}

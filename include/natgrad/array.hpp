@@ -42,9 +42,9 @@ struct Placement {
 /// dimension and device, all at run time. Copying a view copies no data, and a view never keeps
 /// its memory alive. A default view is empty and stands for "not given".
 ///
-/// Construction throws `ArgumentError` for null or misaligned data and `ShapeError` for a negative
-/// size, for a leading dimension below the number of columns, and for more bytes than an address
-/// can count.
+/// Construction throws `ArgumentError` for null or misaligned data, `TypeError` for a type that is
+/// no enumerator, and `ShapeError` for a negative size, for a leading dimension below the number of
+/// columns, and for more bytes than an address can count.
 class NATGRAD_EXPORT ConstView {
  public:
   ConstView() = default;
@@ -114,7 +114,8 @@ class NATGRAD_EXPORT View : public ConstView {
 
 /// Memory for the library: two functions, called with sizes in bytes. `stream` is the CUDA stream
 /// on which the memory is used, null on the CPU. `allocate` returns memory aligned to at least 64
-/// bytes, on a CUDA device 256, or null or an exception where there is none.
+/// bytes, on a CUDA device 256; where there is none it returns null or throws, whatever it likes:
+/// the library makes `MemoryError` of either. `deallocate` does not throw.
 struct Allocator {
   std::function<void*(std::size_t bytes, void* stream)> allocate;
   std::function<void(void* memory, std::size_t bytes, void* stream)> deallocate;

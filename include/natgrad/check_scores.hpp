@@ -13,7 +13,8 @@ namespace natgrad {
 
 /// Writes log p of every row, or what else the row is the derivative of (a residual for
 /// `FisherKind::residual`, log psi), at the parameters as they stand when it is called: `log_p` is
-/// float64 (N) on the context's device, in the order of the rows.
+/// float64 (N) on the context's device, in the order of the rows. Two calls at the same parameters
+/// must give the same: leave dropout and other noise out, or draw the same numbers in every call.
 using LogLikelihood = std::function<void(const View& log_p)>;
 
 /// How the rows themselves compare with differences of log p. Along a random direction v of the
@@ -38,16 +39,20 @@ struct LikelihoodCheck {
   /// Where log p bends within the step, as at the kink of relu, and the two one-sided differences
   /// are more than the tolerance apart, a row counts with what lies beyond three times the half of
   /// that. (Of a deep, wide relu net in float one row in some hundreds may still be a little off.)
+  /// NaN where nothing can be compared. Beyond 0.1 `text` never says that they agree.
   double distance = 0;
-  double factor = 0;            ///< the f that makes |S v - f difference| smallest
-  double distance_scaled = 0;   ///< the same distance from f difference
-  std::int64_t rows_off = 0;    ///< rows that are off; the rows not finite where there are any
+  double factor = 0;           ///< the f that makes |S v - f difference| smallest
+  double distance_scaled = 0;  ///< the same distance from f difference
+  /// Rows that are off; the rows not finite where there are any, or those of which two calls at the
+  /// same parameters differ.
+  std::int64_t rows_off = 0;
   std::int64_t worst_row = 0;   ///< the row that is off the most, or the first not finite one
   double worst_product = 0;     ///< s_n . v of the worst row
   double worst_difference = 0;  ///< and the difference that it should be
   std::vector<std::string> uncovered;  ///< names of parameters that no row touches
-  /// One sentence: whether they agree, what a factor such as -1, 1/N or -1/N usually means, and
-  /// the worst row where they do not.
+  /// Whether they agree, what a factor such as -1, 1/N or -1/N usually means, and the worst row
+  /// where they do not; that log p is not reproducible; which operand (a layer's input or output
+  /// score, a weight, a coefficient, a parameter) is not finite, or which weight is negative.
   std::string text;
 };
 
@@ -56,15 +61,16 @@ struct LikelihoodCheck {
 /// and factors of a layer that make a wrong row but the right sum. Meant for the first batch of a
 /// new program.
 ///
-/// Moves the parameters and calls `log_likelihood` at each of the 2 `directions` + 1 points, the
-/// last of them the parameters as they were; they are restored bit for bit, also when it throws,
-/// and the exception passes on. The rows are read before the first call, which may overwrite them
-/// as `FullyConnected::forward` does; after the last call a net's arrays are again what they were.
-/// What it gives is compared in double on the host. Costs 2 P operations a row and direction, and
-/// four random numbers a parameter and direction, made on the host. Waits. Throws `OptionError` for
-/// options out of range, `ArgumentError` for an empty function or scores without rows,
-/// `MemoryError`; nothing has changed then. NaN or Inf is no exception but said in `text`, with
-/// `distance` NaN.
+/// Calls `log_likelihood` at the parameters as they are, moves them and calls it at the 2
+/// `directions` points, and once more at the parameters as they were: 2 `directions` + 2 calls. The
+/// parameters are restored bit for bit, also when it throws, and the exception passes on
+/// (`std::bad_alloc` as `MemoryError`). The rows are read before the first call, which may
+/// overwrite them as `FullyConnected::forward` does; after the last call a net's arrays are again
+/// what they were. What it gives is compared in double on the host. Costs 2 P operations a row and
+/// direction, and four random numbers a parameter and direction, made on the host. Waits. Throws
+/// `OptionError` for options out of range, `ArgumentError` for an empty function or scores without
+/// rows, `MemoryError`; nothing has changed then. NaN or Inf is no exception but said in `text`,
+/// with `distance` NaN.
 NATGRAD_EXPORT LikelihoodCheck check_scores(const Scores& scores,
                                             const LogLikelihood& log_likelihood,
                                             const LikelihoodCheck::Options& options = {});

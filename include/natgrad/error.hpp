@@ -28,7 +28,8 @@ class NATGRAD_EXPORT ShapeError : public Error {
   using Error::Error;
 };
 
-/// An element type that the operation does not take; nothing is ever converted silently.
+/// An element type that the operation does not take. Operands are not converted silently; where
+/// float64 is taken beside float rows (weights and coefficients), the operand's docstring says so.
 class NATGRAD_EXPORT TypeError : public Error {
  public:
   using Error::Error;
@@ -52,7 +53,7 @@ class NATGRAD_EXPORT FileError : public Error {
   using Error::Error;
 };
 
-/// An allocation that failed.
+/// An allocation that failed, of the context's allocator or of the host.
 class NATGRAD_EXPORT MemoryError : public Error {
  public:
   using Error::Error;

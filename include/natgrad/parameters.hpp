@@ -10,31 +10,34 @@
 
 namespace natgrad {
 
-/// One tensor of a `Parameters`, as `Parameters::add` returned it. A default one is none.
+/// One tensor of a `Parameters`, as `Parameters::add` returned it. A default one stands for none.
 struct Segment {
   int index = -1;
   explicit operator bool() const { return index >= 0; }
   friend bool operator==(const Segment&, const Segment&) = default;
 };
 
-/// The parameters theta of a model, as views of the caller's own tensors. Everything of P numbers
+/// The parameters theta of a model, as views of the caller's tensors. Everything of P numbers
 /// (directions, gradients, columns of dense rows) follows the order of `add`, each tensor
 /// row-major. A copyable handle; copies speak of the same parameters. The tensors must outlive
 /// every step taken on them.
 class NATGRAD_EXPORT Parameters {
  public:
+  /// Throws `MemoryError`.
   explicit Parameters(Context context);
 
-  /// Adds a weight (d_out, d_in) or a vector (n). Throws `ArgumentError` when it is empty or
-  /// overlaps a tensor added before, `TypeError` when it is not float or double or differs from
-  /// the first one's type, `DeviceError` when it lives elsewhere than the context.
+  /// Adds a weight (d_out, d_in) or a vector (n), of any leading dimension; `name` is what errors
+  /// and checks call it ("segment 3" where none is given). Throws `ArgumentError` when it is empty
+  /// or overlaps a tensor added before, `TypeError` when it is not float or double or differs from
+  /// the first one's type, `DeviceError` when it lies elsewhere than the context, `MemoryError`.
+  /// Nothing is added then.
   Segment add(const View& tensor, std::string name = {});
 
   const Context& context() const;
   ElementType type() const;   ///< of every tensor; float32 while there is none
   std::int64_t size() const;  ///< P, the number of all parameters
   int segments() const;       ///< how many tensors
-  // Of one segment; `ArgumentError` where there is no such segment.
+  // Of one segment; these throw `ArgumentError` where there is no such segment.
   const View& tensor(Segment segment) const;
   const std::string& name(Segment segment) const;
   std::int64_t offset(Segment segment) const;  ///< of the tensor's first number among the P
@@ -44,8 +47,9 @@ class NATGRAD_EXPORT Parameters {
   View part(Segment segment, const View& array) const;
   ConstView part(Segment segment, const ConstView& array) const;
 
-  /// Copies the parameters to or from a contiguous array of P numbers of their type, elsewhere
-  /// (`ArgumentError` where it overlaps a tensor). Does not wait.
+  /// Copies the parameters to (`gather`) or from (`scatter`) a contiguous array of P numbers of
+  /// their type. Does not wait. Throws `ArgumentError` where the array overlaps a tensor,
+  /// `ShapeError`, `TypeError` or `DeviceError` where it does not fit.
   void gather(const View& array) const;
   void scatter(const ConstView& array) const;
 

@@ -17,49 +17,61 @@ namespace detail {
 class ScoreSet;
 }
 
-/// Centred rows are sqrt(w_n) (s_n - mean), the mean weighted and over the whole batch. They serve
-/// coefficients that sum to zero (advantages, local energies). All that is centred is computed in
-/// double, so that a mean 1000 times the spread takes no digits from float rows.
+/// Whether the mean of the rows is subtracted: centred rows are sqrt(w_n) (s_n - mean), the mean
+/// weighted and over the whole batch. They serve coefficients that sum to zero (advantages, local
+/// energies). All that is centred is computed in double, so that a mean 1000 times the spread takes
+/// no digits from float rows.
 enum class Centering : std::uint8_t {
   none,
   rows,  ///< F and g are of centred rows; coefficients act as c_n - mean c
-  /// F is of centred rows, g of the rows as they are, c_n = 1: maximum likelihood, for which
-  /// centred rows would give g = 0. No coefficients, no other gradient, no SPRING and no penalty.
+  /// F is of centred rows, g of the rows as they are with c_n = 1: maximum likelihood, for which
+  /// centred rows would give g = 0. For empirical rows without coefficients; goes with no other
+  /// gradient, no SPRING and no L2.
   fisher_only,
 };
 
-/// What the N rows of one set are. Row n of S is sqrt(w_n) s_n and r_n = sqrt(w_n) c_n, so that
-/// F = S^T S = sum_n w_n s_n s_n^T and g = S^T r = sum_n w_n c_n s_n. The library alone multiplies
-/// by sqrt(w_n), and never in the caller's arrays.
+/// Numbers, weights and coefficients of the N rows of one set. Row n of S is sqrt(w_n) s_n and
+/// r_n = sqrt(w_n) c_n, so that F = S^T S = sum_n w_n s_n s_n^T and g = S^T r = sum_n w_n c_n s_n.
+/// The library alone multiplies by sqrt(w_n), and never in the caller's arrays.
 struct RowSet {
   std::int64_t samples = 0;  ///< N > 0, the rows of this set
   /// M >= N, the samples of the whole batch that this set is a part of (a micro-batch, a device's
   /// share): w_n = 1/M unless weights are given. 0: this set is the whole batch.
   std::int64_t batch_samples = 0;
-  /// w_n >= 0, (N) of the parameters' type; they need not sum to 1. A negative one makes its row,
-  /// and the outcome, not finite.
+  /// w_n >= 0, (N, 1) of any leading dimension, float64 or of the parameters' type; they need not
+  /// sum to 1. Not given: 1/M. A negative one makes its row, and the outcome, not finite
+  /// (`Scores::check` names it). The row of a weight of 0 adds nothing, but must be finite, for
+  /// 0 times NaN is NaN: pad with zeros.
   ConstView weights = {};
-  ConstView coefficients = {};  ///< c_n, (N) of the parameters' type; default 1: maximum likelihood
-  /// Every row is multiplied by this. Who holds the gradient of a *mean loss* with respect to each
-  /// layer's output passes -N: scores are derivatives of log p of one sample. Not 0.
+  /// c_n, (N, 1) of any leading dimension, float64 or of the parameters' type. Not given: 1, which
+  /// is maximum likelihood for empirical rows, and for rows of another kind the gradient of
+  /// nothing: those need coefficients, or a gradient from elsewhere. Double is for coefficients
+  /// whose mean is large beside their spread, such as local energies.
+  ConstView coefficients = {};
+  /// Every row is multiplied by this, not 0. If you hold the gradient of a *mean loss* with respect
+  /// to each layer's output, pass -N: scores are derivatives of log p of one sample.
   double scale = 1;
   Centering centering = Centering::none;
 };
 
-/// A gradient as P contiguous numbers of the parameters' type that point uphill once multiplied by
-/// `scale` (the gradient of a loss passes -1).
+/// A gradient as P contiguous numbers of the parameters' type that point uphill in log-likelihood
+/// once multiplied by `scale`: for the gradient of a loss pass -1.
 struct Gradient {
   ConstView view;
   double scale = 1;
 };
 
-/// How the gradient of somebody else's code compares with S^T r of these rows.
+/// How a gradient that the caller's own code computed compares with S^T r of the rows. The sums
+/// cannot tell on which side a factor or a sign is off, nor whether both are: `check_scores` can,
+/// from log p.
 struct ScoresCheck {
   double distance = 0;                 ///< |gradient - S^T r| / |S^T r|
   double factor = 0;                   ///< the f that makes |f gradient - S^T r| smallest
   double distance_scaled = 0;          ///< |f gradient - S^T r| / |S^T r|
   std::vector<std::string> uncovered;  ///< names of parameters that no row touches
-  /// One sentence: whether they agree, and what a factor such as -N, N, -1 or 2 usually means.
+  /// Whether they agree, and what a factor such as -N, N, -1 or 2 may mean on either side; where
+  /// nothing can be compared, which operand (the gradient, weights, coefficients, a layer's input
+  /// or output score) is zero or not finite, at which row.
   std::string text;
 };
 
@@ -79,18 +91,21 @@ class NATGRAD_EXPORT Scores {
   std::int64_t batch_samples() const;  ///< M of the current set
 
   /// Writes g = S^T r, P contiguous numbers of the parameters' type, uphill in log-likelihood.
-  /// Costs one matrix product a layer; does not wait. Throws `ArgumentError` without rows, where
-  /// `gradient` overlaps them, or for centred rows that are a part of the batch or have no
-  /// coefficients, `ShapeError`, `TypeError`, `DeviceError` where it does not fit.
+  /// Costs one matrix product a layer. Does not wait. Throws `ArgumentError` without rows, where
+  /// `gradient` overlaps them, for centred rows that are a part of the batch, and for rows without
+  /// coefficients that are centred or not empirical; `ShapeError`, `TypeError`, `DeviceError` where
+  /// `gradient` does not fit; `MemoryError`.
   void gradient(const View& gradient) const;
 
   /// Compares S^T r with the gradient that the caller's own code computed, P contiguous numbers, or
-  /// one view a segment in the order of `Parameters::add`. Waits. Meant for the first batch of a
-  /// new program: it finds a wrong sign, a forgotten 1/N and layers that were left out.
+  /// one view a segment in the order of `Parameters::add`. Meant for the first batch of a new
+  /// program: it finds a sign or a factor that differs between the two, and layers that were left
+  /// out. Costs one `gradient` and a few vectors of P numbers. Waits. Throws what `gradient`
+  /// throws.
   ScoresCheck check(const ConstView& gradient) const;
   ScoresCheck check(std::span<const ConstView> gradient) const;
 
-  /// The library's own side of the rows.
+  /// For the library itself.
   const detail::ScoreSet& rows() const { return *rows_; }
 
  protected:
@@ -101,17 +116,19 @@ class NATGRAD_EXPORT Scores {
   std::unique_ptr<detail::ScoreSet> rows_;
 };
 
-/// Rows that the caller has formed: an (N, P) array, columns in the order of `Parameters::add`.
+/// Rows that the caller has as an (N, P) array, columns in the order of `Parameters::add`.
 class NATGRAD_EXPORT DenseScores : public Scores {
  public:
   struct Options {
-    FisherKind kind = FisherKind::empirical;
+    FisherKind kind = FisherKind::empirical;  ///< what the rows are
   };
+  /// Throws `OptionError` for a kind that is no enumerator.
   explicit DenseScores(Parameters parameters);
   DenseScores(Parameters parameters, Options options);
 
-  /// Takes `rows` (N, P), leading dimension >= P, as the current set; `set.samples` may stay 0.
-  /// Throws `ShapeError`, `TypeError`, `DeviceError` or `OptionError` and keeps the set as it was.
+  /// Takes `rows` (N, P), leading dimension >= P, of the parameters' type, as the current set;
+  /// `set.samples` may stay 0. Copies none of them. Does not wait. Throws `ShapeError`,
+  /// `TypeError`, `DeviceError`, `OptionError` or `MemoryError` and keeps the set as it was.
   void begin(const ConstView& rows, RowSet set = {});
 };
 
@@ -127,14 +144,14 @@ struct RowRange {
   std::int64_t count = 0;
 };
 
-/// Rows of a layered model, never formed. For a layer z = W a + b the score of W is the outer
-/// product of the derivative of log p with respect to z and the input a; where one weight is used T
-/// times a row, it is the sum of T such products. Gram matrix, S v and S^T y follow from the two
-/// factors at the cost of ordinary matrix products.
+/// Rows of a layered model, of which only the factors exist. For a layer z = W a + b the score of W
+/// is the outer product of the derivative of log p with respect to z and the input a; where one
+/// weight is used T times a row, it is the sum of T such products. Gram matrix, S v and S^T y
+/// follow from the two factors at the cost of ordinary matrix products.
 class NATGRAD_EXPORT LayerScores : public Scores {
  public:
   struct Options {
-    FisherKind kind = FisherKind::empirical;
+    FisherKind kind = FisherKind::empirical;  ///< what the rows are
   };
   /// One use of a weight in n rows of the set: all N, or those of `rows`.
   struct Layer {
@@ -145,27 +162,29 @@ class NATGRAD_EXPORT LayerScores : public Scores {
     /// the rest is 0 (and their input finite).
     ConstView output_score = {};
     /// T > 0: positions of a convolution, steps of a recurrent net, a value and its derivatives.
-    /// The terms of a row are adjacent.
+    /// The terms of a row are adjacent. Sets that are parts of one batch may have other T.
     std::int64_t terms = 1;
     Bias bias_terms = Bias::every_term;
-    RowRange rows = {};
+    RowRange rows = {};  ///< the rows of the set that have this use
     /// > 0, divides n: so many adjacent rows share an input (labels drawn for one sample).
     std::int64_t rows_per_input = 1;
   };
+  /// Throws `OptionError` for a kind that is no enumerator.
   explicit LayerScores(Parameters parameters);
   LayerScores(Parameters parameters, Options options);
 
-  /// Starts a new set without layers. Throws `OptionError` for numbers out of range, `ShapeError`,
-  /// `TypeError` or `DeviceError` for weights or coefficients that do not fit, `MemoryError`; the
-  /// set stays as it was then.
+  /// Starts a new set without layers. Does not wait. Throws `OptionError` for numbers out of range,
+  /// `ShapeError`, `TypeError` or `DeviceError` for weights or coefficients that do not fit,
+  /// `MemoryError`; the set stays as it was then.
   void begin(const RowSet& set);
 
   /// Adds one use of a layer to the set. Adds that name the same weight, or the same bias, share
   /// it: their uses are summed, products between them included. Their rows are the same or apart.
   /// Parameters that no add names have a score of zero; a row that no add covers is an error of the
-  /// step (`ArgumentError`). Throws `ArgumentError` when nothing has begun, a segment is missing or
-  /// unknown, or shared rows overlap in part; `OptionError` for numbers out of range; `ShapeError`,
-  /// `TypeError`, `DeviceError` when a view does not fit. Nothing is added then.
+  /// step (`ArgumentError`). Copies no factor and does not wait. Throws `ArgumentError` when
+  /// nothing has begun, a segment is missing or unknown, or shared rows overlap in part;
+  /// `OptionError` for numbers and enumerators out of range; `ShapeError`, `TypeError`,
+  /// `DeviceError` when a view does not fit; `MemoryError`. Nothing is added then.
   void add(const Layer& layer);
 };
 

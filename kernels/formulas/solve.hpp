@@ -72,6 +72,7 @@ struct CenteringScalars {
   double shift;         // -u^T r / |u|; there: what y is multiplied by to become S d
   double error;         // there, refined: bound on the relative error of `scale`
   double reference;     // coefficient that all others are taken relative to
+  double first_square;  // |s_0|^2 of the row that all others are taken relative to
 };
 
 /// What became of the rows' mean in the matrix A of a system.
@@ -216,17 +217,22 @@ struct JudgeSolve {
     return mean == MeanRule::removed ? mean_part(centering) : 0;
   }
 
+  /// |A|_2 <= trace for a positive semidefinite A, and <= the infinity norm for any. Taking out the
+  /// mean leaves the rounding of the matrix that held it, and rows less the first one that of the
+  /// rows.
   NATGRAD_FORMULA double matrix_norm() const {
-    // |A|_2 <= trace for a positive semidefinite A, and <= the infinity norm for any. Taking out
-    // the mean leaves the rounding of the matrix that held it.
-    return (solve->trace < solve->norm ? solve->trace : solve->norm) + removed();
+    const double smaller = solve->trace < solve->norm ? solve->trace : solve->norm;
+    if (mean != MeanRule::removed) return smaller;
+    const double of_rows = 2 * sqrt(centering->first_square * centering->weight * smaller);
+    return smaller + removed() + of_rows;
   }
 
   NATGRAD_FORMULA double solve_bound() const {
     const SolveScalars& s = *solve;
     const double d = sqrt(s.direction_square);
     const double by_shift = s.shift > 0 ? matrix_norm() / s.shift : INFINITY;
-    const double by_pivot = s.pivot_ratio > 0 && removed() == 0 ? size / s.pivot_ratio : INFINITY;
+    const double by_pivot =
+        s.pivot_ratio > 0 && mean != MeanRule::removed ? size / s.pivot_ratio : INFINITY;
     const double smaller = by_shift < by_pivot ? by_shift : by_pivot;
     // Heavy damping leaves the rounding of products.
     const double amplified = epsilon * (smaller > 8 ? smaller : 8);
@@ -257,7 +263,7 @@ struct JudgeSolve {
     if (s.info != 0) return true;
     // Centring leaves rounding of the matrix that held the mean.
     if (s.pivot <= level * removed()) return true;
-    if (s.pivot_ratio <= level && s.shift <= level * matrix_norm()) return true;
+    if (s.pivot_ratio <= level && s.shift <= scalar_epsilon * matrix_norm()) return true;
     constexpr double large_residual = 0.5;
     return s.residual > large_residual;
   }

@@ -12,7 +12,7 @@
 
 namespace natgrad::detail {
 
-/// Bytes of one purpose, for those who ask what memory is for.
+/// Bytes that were taken for one purpose, as a memory plan lists them.
 struct CarvedItem {
   const char* name;
   std::int64_t bytes;
@@ -21,12 +21,13 @@ struct CarvedItem {
 /// Hands out the parts of one block of memory, each at a multiple of 256 bytes from its start, as
 /// CUDA's libraries want their workspaces. Without memory it only counts: a function that takes its
 /// buffers from a Carver is run once to learn how many bytes they are, and again to get them, so
-/// that plan and use cannot differ.
+/// that plan and use cannot differ. Throws `MemoryError` where the bytes are more than an address
+/// can count.
 class Carver {
  public:
   Carver() = default;
   Carver(void* memory, Device device) : memory_(static_cast<std::byte*>(memory)), device_(device) {}
-  /// One that counts and keeps a list of purposes.
+  /// Counts, and adds to `items` what each purpose took.
   explicit Carver(std::vector<CarvedItem>& items) : items_(&items) {}
 
   /// A view of fresh scratch with rows `leading_dimension` (default: columns) apart; empty while
@@ -40,7 +41,7 @@ class Carver {
   void* take_bytes(std::int64_t bytes) {
     void* start = memory_ == nullptr ? nullptr : memory_ + bytes_;
     std::int64_t end = 0;
-    if (__builtin_add_overflow(bytes_, bytes, &end) ||
+    if (bytes < 0 || __builtin_add_overflow(bytes_, bytes, &end) ||
         __builtin_add_overflow(end, alignment - 1, &end)) {
       throw_too_large();
     }
@@ -50,7 +51,7 @@ class Carver {
 
   std::int64_t bytes() const { return bytes_; }
 
-  /// All that was taken since the last call is for this.
+  /// Names what was taken since the last call.
   void item(const char* name) {
     if (items_ != nullptr && bytes_ > named_) items_->push_back({name, bytes_ - named_});
     named_ = bytes_;
@@ -76,14 +77,14 @@ class Carver {
   std::vector<CarvedItem>* items_ = nullptr;
 };
 
-/// The scratch memory of a context: one block, as large as the largest piece of work so far. All
-/// work of a context is ordered, so whoever enqueues next may have the whole block.
+/// The scratch memory of a context: one block, as large as the largest operation so far asked for.
+/// All work of a context is ordered, so that each operation may use the whole block.
 class Arena {
  public:
   Arena(std::shared_ptr<const Allocator> allocator, Device device, void* stream)
       : allocator_(std::move(allocator)), device_(device), stream_(stream) {}
 
-  /// The block, grown to at least `bytes` if need be.
+  /// The block, of at least `bytes`: allocated anew where it is smaller.
   Carver carve(std::int64_t bytes) {
     if (bytes > bytes_) {
       if (bytes > std::numeric_limits<std::int64_t>::max() - 7) {

@@ -13,7 +13,7 @@ namespace natgrad::detail {
 /// Both functions of an allocator, by default the host's. Throws `OptionError` for one alone.
 std::shared_ptr<const Allocator> checked_allocator(Allocator given);
 
-/// What a `Context` is a handle of.
+/// The device, backend, allocator and scratch that a `Context` is a handle of.
 class ContextState {
  public:
   ContextState(Context::Options options, std::unique_ptr<Backend> backend);
@@ -25,7 +25,7 @@ class ContextState {
   Array array(Shape shape, ElementType type) const {
     return {allocator_, shape, type, device(), backend_->stream()};
   }
-  /// One that queued work writes and the host reads without a call.
+  /// An array that queued work writes and the host reads without a call.
   Array visible_array(Shape shape, ElementType type) const;
   void warn(std::string_view text) const;
 

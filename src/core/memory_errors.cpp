@@ -5,7 +5,7 @@ namespace natgrad::detail {
 namespace {
 
 /// Made while the library is loaded.
-const MemoryError host_error("the host has no memory for the library's own lists and texts");
+const MemoryError host_error("the host has no memory for the library's lists and texts");
 
 }  // namespace
 

@@ -12,10 +12,10 @@ namespace natgrad::detail {
 /// itself take memory. Copies share its text and allocate nothing.
 const MemoryError& host_memory_error();
 
-/// Runs a public entry point: body's result, with `MemoryError` where a container of the host found
-/// no memory (`std::bad_alloc`, or `std::length_error` for more elements than it can count). It is
-/// called where the caller calls the library, not inside: what is undone on the way, is undone by
-/// then.
+/// Runs the body of a public entry point and returns its result. Throws `MemoryError` where a
+/// container of the host found no memory (`std::bad_alloc`, or `std::length_error` for more
+/// elements than it can count). It stands outermost, so that whatever a failure undoes on its way
+/// is undone.
 template <class Body>
 decltype(auto) with_memory_errors(Body&& body) {
   try {

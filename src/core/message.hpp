@@ -14,6 +14,7 @@ namespace natgrad::detail {
 template <class... Parts>
 std::string message(const Parts&... parts) {
   std::ostringstream text;
+  text.exceptions(std::ostringstream::badbit);  // else a text that finds no memory is cut short
   (text << ... << parts);
   return std::move(text).str();
 }

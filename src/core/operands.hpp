@@ -13,13 +13,13 @@
 
 namespace natgrad::detail {
 
-/// Where operands must lie, as a context's backend knows it.
+/// What a context's backend knows of the memory that operands lie in.
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
   virtual Device device() const = 0;
-  /// What memory given as this device's really is, where that is something else ("memory of the
-  /// host"); empty: nothing is known against it.
+  /// What memory that a view places on this device really is, where that is something else ("memory
+  /// of the host"); empty where nothing contradicts the view.
   virtual std::string misplaced(const void*) const { return {}; }
   /// Whether the host can read and write this memory itself, as far as is known.
   virtual bool is_host_memory(const void*) const { return true; }

@@ -8,11 +8,10 @@
 namespace natgrad::detail {
 
 void DampedCholesky::layout(Carver& carver, std::int64_t n, ElementType type) {
-  const std::int64_t leading_dimension = n + factor_offset;
-  const std::int64_t work = backend_.potrf_scratch(Triangle::upper, n, leading_dimension, type);
+  const std::int64_t work = backend_.potrf_scratch(Triangle::upper, n, leading_dimension(n), type);
   size_ = n;
   type_ = type;
-  const View both = carver.take({n, leading_dimension}, type);
+  const View both = carver.take({n, leading_dimension(n)}, type);
   rhs_ = carver.take({n, 1}, type);
   solution_ = carver.take({n, 1}, type);
   product_ = carver.take({n, 1}, type);
@@ -21,7 +20,7 @@ void DampedCholesky::layout(Carver& carver, std::int64_t n, ElementType type) {
   work_ = {.data = carver.take_bytes(work), .bytes = work};
   matrix_ = factor_ = {};
   if (both.empty()) return;
-  const Placement placement{.leading_dimension = leading_dimension, .device = both.device()};
+  const Placement placement{.leading_dimension = leading_dimension(n), .device = both.device()};
   matrix_ = View(both.data(), type, {n, n}, placement);
   factor_ = View(static_cast<std::byte*>(both.data()) + factor_offset * size_of(type), type, {n, n},
                  placement);

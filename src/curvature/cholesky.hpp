@@ -17,6 +17,8 @@ class DampedCholesky {
   explicit DampedCholesky(Backend& backend) : backend_(backend) {}
 
   void layout(Carver& carver, std::int64_t n, ElementType type);
+  /// Of A and its factor.
+  static std::int64_t leading_dimension(std::int64_t n) { return n + factor_offset; }
 
   /// From A in `matrix`: its norm and trace, lambda with `rank` = min(N, P) and what `mean` says of
   /// A, the factor, and its smallest pivot. A matrix that is not finite is replaced by I, because

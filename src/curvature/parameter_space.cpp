@@ -80,6 +80,8 @@ void ParameterSpace::load_centred_rows(const RowInput& rows, const RowBatch& bat
     const View row(sums_.first_row.as<double>(), {1, shape_.parameters},
                    {.device = sums_.first_row.device()});
     backend_.materialize({batch.blocks, scalar_}, 0, row);
+    backend_.dot(sums_.first_row, sums_.first_row,
+                 scalar(sums_.centering, &CenteringScalars::first_square));
   }
   backend_.row_scaling(set.weights, 1.0 / static_cast<double>(rows.set.batch_samples()),
                        set.coefficients, reference, 1, roots_, rhs_rows_);

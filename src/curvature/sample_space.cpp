@@ -135,6 +135,7 @@ void SampleSpace::assemble() {
   const View& K = cholesky_.matrix();
   backend_.gram(rows(), K, work_);
   if (!roots_.empty()) {
+    backend_.fill(0, centering_);
     backend_.symv(Triangle::lower, K, roots_, cholesky_.product());
     backend_.dot(roots_, roots_, of_centering(&CenteringScalars::weight));
     backend_.dot(roots_, cholesky_.product(), of_centering(&CenteringScalars::moment));

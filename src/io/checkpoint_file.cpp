@@ -2,11 +2,11 @@
 
 #include "core/message.hpp"
 #include "io/atomic_file.hpp"
+#include "io/checksum.hpp"
 #include "io/descriptor.hpp"
 #include "natgrad/error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cerrno>
 #include <charconv>
@@ -30,7 +30,6 @@ const std::string format_key = "natgrad";
 const std::string checksum_key = "checksum";
 const std::string entry_checksum_prefix = "checksum.";
 constexpr std::size_t length_bytes = sizeof(std::uint64_t);
-constexpr std::size_t checksum_digits = 16;
 constexpr std::string_view no_checksum = "0000000000000000";
 // What stands in front of the format's digits, and between them and those of the checksum.
 constexpr std::string_view before_format = R"({"__metadata__":{"natgrad":")";
@@ -48,32 +47,6 @@ std::span<const std::byte> as_bytes(std::string_view text) {
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-/// FNV-1a, 64 bits (Fowler, Noll, Vo 1991).
-class Checksum {
- public:
-  void add(std::span<const std::byte> bytes) {
-    for (const std::byte byte : bytes) {
-      value_ = (value_ ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
-    }
-  }
-  /// 16 digits, lower case.
-  std::string text() const {
-    std::array<char, checksum_digits> digits{};
-    const char* end = std::to_chars(digits.begin(), digits.end(), value_, 16).ptr;
-    const auto count = static_cast<std::size_t>(end - digits.begin());
-    return std::string(checksum_digits - count, '0') + std::string(digits.data(), count);
-  }
-
- private:
-  std::uint64_t value_ = 0xcbf29ce484222325;
-};
-
-std::string checksum_of(std::span<const std::byte> bytes) {
-  Checksum checksum;
-  checksum.add(bytes);
-  return checksum.text();
 }
 
 /// Of the length and the header, whose own checksum begins at `digits` and counts as zeros.

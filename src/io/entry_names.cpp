@@ -36,7 +36,7 @@ bool is_parameter(std::string_view entry) {
 
 void require_utf8(std::string_view what, std::string_view name) {
   if (is_utf8(name)) return;
-  throw ArgumentError(message("save: the name of ", what, " \"", escaped(name),
+  throw ArgumentError(message("checkpoint: the name of ", what, " \"", escaped(name),
                               "\" is not UTF-8, as names in a checkpoint must be"));
 }
 

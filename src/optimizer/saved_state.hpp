@@ -57,8 +57,8 @@ struct SavedRecords {
 /// A field of the struct `Record`, for a table.
 template <class Record>
 struct RecordField {
-  const char* name;
-  double Record::*member;
+  const char* name = nullptr;
+  double Record::*member = nullptr;
   std::optional<double> missing = {};
   bool (*valid)(double value) = nullptr;
 };

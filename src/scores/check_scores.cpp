@@ -23,9 +23,9 @@ namespace {
 
 using detail::LikelihoodDifferences;
 
-/// The parameters theta, the points theta +- h v_k, and the way between them. Directions are made
-/// afresh from their random numbers whenever they are needed, so that memory does not grow with
-/// their number. Destroyed, it leaves the parameters as it found them.
+/// Moves the parameters between theta and the points theta +- h v_k. Directions are computed anew
+/// from their random numbers whenever they are needed, so that memory does not grow with their
+/// number. The destructor restores the parameters bit for bit.
 class Points {
  public:
   Points(const Parameters& parameters, std::uint64_t seed, double step);
@@ -39,8 +39,8 @@ class Points {
   Points(const Points&) = delete;
   Points& operator=(const Points&) = delete;
 
-  /// v_k (P), float64 on the device: the direction really taken, rounding to the parameters' type
-  /// included.
+  /// v_k (P), float64 on the device: the direction between the two points as the parameters' type
+  /// rounds them.
   ConstView direction(int k);
   /// Parameters = theta + sign h v_k.
   void move(int k, double sign);
@@ -99,8 +99,8 @@ void Points::for_each(const Body& body) const {
   }
 }
 
-/// Directions without a scale of each tensor would not move one whose numbers are large; without
-/// the floor they would not move one that is still zero, as biases are at first.
+/// Each tensor moves by the size of its numbers, so that large ones move at all; at least by that
+/// of all parameters, so that tensors which are still zero, as biases are at first, move too.
 void Points::set_scales() {
   double sum = 0;
   std::size_t i = 0;
@@ -151,15 +151,15 @@ LikelihoodCheck::Options checked(LikelihoodCheck::Options options, ElementType t
   errors.check(".tolerance", options.tolerance, options.tolerance >= 0 && options.tolerance < 1,
                ">= 0 and < 1");
   errors.throw_if_any();
-  const bool wide = type == ElementType::float64;
+  const bool is_double = type == ElementType::float64;
   // A power of two, so that h and 2h round nothing. The least error, at the cube root of eps, is at
   // 2^-17 and 2^-8; less, because the share of rows that meet a kink grows with h.
-  if (options.step == 0) options.step = wide ? 0x1p-20 : 0x1p-12;
-  if (options.tolerance == 0) options.tolerance = wide ? 1e-5 : 1e-2;
+  if (options.step == 0) options.step = is_double ? 0x1p-20 : 0x1p-12;
+  if (options.tolerance == 0) options.tolerance = is_double ? 1e-5 : 1e-2;
   return options;
 }
 
-/// S v_k of the unscaled rows for every k, one after another.
+/// S v_k (K, N) of the rows without weights, but with `RowSet::scale`.
 std::vector<double> products(const detail::ScoreSet& rows, Points& points, int directions) {
   const Context& context = rows.parameters().context();
   Backend& backend = context.state().backend();

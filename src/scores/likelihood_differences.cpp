@@ -24,6 +24,7 @@ struct Slope {
   double scale;       // what its error is measured by
 };
 
+/// The slopes of every row along every direction, and by how much a product misses one.
 class Slopes {
  public:
   explicit Slopes(const LikelihoodDifferences& data) : data_(data) {

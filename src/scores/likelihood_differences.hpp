@@ -7,7 +7,7 @@
 
 namespace natgrad::detail {
 
-/// What `check_scores` has gathered on the host, in double.
+/// Products of the rows with the directions, and log p at the points, on the host in double.
 struct LikelihoodDifferences {
   std::size_t rows = 0;        // N
   std::size_t directions = 0;  // K
@@ -20,7 +20,8 @@ struct LikelihoodDifferences {
   std::vector<double> again = {};     // (N): and once more after them
 };
 
-/// Compares products and differences and says what came out. O(K N) operations, on the host.
+/// Compares the products s_n . v with the differences of log p and says in words how they compare.
+/// O(K N) operations, on the host.
 LikelihoodCheck compare(const LikelihoodDifferences& data);
 
 }  // namespace natgrad::detail

@@ -78,7 +78,8 @@ std::string meaning(double f, double n, double part) {
         ": ", f > 0 ? "" : "-",
         "N/M: yours seems to be a mean over this set alone, which is a part of the batch", which);
   }
-  if (near(f, 2) || near(f, 0.5)) return message(": a square and its half, on one side", which);
+  if (near(f, 2) || near(f, 0.5))
+    return message(": 2 or 1/2: a square and its half, on one side", which);
   return which;
 }
 

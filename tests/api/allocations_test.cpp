@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "scores/score_set.hpp"
 #include "support/counter.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
@@ -9,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <string>
 #include <vector>
@@ -428,6 +430,115 @@ std::vector<Attempt> attempts() {
 
 TEST(allocations, each_of_a_context_may_fail_and_nothing_has_changed) {
   for (const Attempt& attempt : attempts()) check_refusals(attempt, Refused::of_the_context);
+}
+
+/// Calls body() with the n-th allocation of the process refused, for n = 1, 2, ... until none is
+/// met; each refusal must be a `MemoryError` that leaves what `state` returns as it was. Returns
+/// how many there were.
+template <class Body, class State>
+int count_refusals(const char* what, const Body& body, const State& state) {
+  SCOPED_TRACE(what);
+  for (int refusals = 0;; ++refusals) {
+    const auto before = state();
+    refused_new = news + refusals + 1;
+    bool other = false;
+    try {
+      body();
+      if (news < refused_new) {
+        refused_new = 0;
+        return refusals;
+      }
+      other = true;  // a refusal that nobody noticed
+    } catch (const MemoryError&) {
+    } catch (...) {
+      other = true;
+    }
+    refused_new = 0;
+    EXPECT_FALSE(other) << "allocation " << refusals + 1 << " is no MemoryError";
+    EXPECT_EQ(state(), before) << "allocation " << refusals + 1;
+    if (other || refusals == 200) return refusals;
+  }
+}
+
+void check_host_refusals() {
+  Tensor<double> theta(Random(1).numbers(12));
+  Tensor<double> input(Random(2).table(6, 3));
+  Tensor<double> output_score(Random(3).table(6, 3));
+  Tensor<double> other_score(Random(4).table(6, 3));
+  Tensor<double> rows(Random(5).table(6, 12));
+  Tensor<double> numbers(Random(6).numbers(12));
+  Tensor<double> more(Random(7).table(9, 12));
+  Tensor<double> gradient(Numbers(12, 0.0));
+  Tensor<double> bad = numbers;
+  bad(5) = std::numeric_limits<double>::quiet_NaN();
+  Parameters parameters(Context::cpu());
+  const Context& context = parameters.context();
+  const Segment weight =
+      parameters.add({theta.view().as<double>(), {3, 3}}, "a name beyond all small strings");
+  const Segment bias = parameters.add({theta.view().as<double>() + 9, {3}});
+  LayerScores layers(parameters);
+  layers.begin({.samples = 6});
+  layers.add(
+      {.weight = weight, .bias = bias, .input = input.view(), .output_score = output_score.view()});
+  DenseScores dense(parameters);
+  const auto state = [&] {
+    layers.gradient(gradient.view());
+    Numbers all = gradient.numbers();
+    all.push_back(static_cast<double>(dense.samples()));
+    all.push_back(static_cast<double>(layers.rows().blocks().blocks.size()));
+    all.push_back(parameters.segments());
+    for (double value : theta.numbers()) all.push_back(value);
+    return all;
+  };
+  const auto expect_some = [&](const char* what, const auto& body) {
+    EXPECT_GE(count_refusals(what, body, state), 1) << what << ": nothing was refused";
+  };
+
+  expect_some("a context", [] { Context::cpu(); });
+  expect_some("an array", [&] { context.array({3, 2}, ElementType::float32); });
+  expect_some("parameters", [&] { Parameters{context}; });
+  expect_some("a tensor", [&] {
+    Parameters others(context);
+    others.add(numbers.view());
+  });
+  expect_some("scores", [&] { LayerScores{parameters}; });
+  expect_some("dense scores", [&] { DenseScores{parameters}; });
+  expect_some("a gradient of fresh scores", [&] {
+    LayerScores fresh(parameters);
+    fresh.begin({.samples = 6});
+    fresh.add({.bias = bias, .output_score = output_score.view()});
+    fresh.gradient(gradient.view());
+  });
+  expect_some("a check", [&] { layers.check(numbers.view()); });
+  expect_some("a check of segments", [&] {
+    const ConstView parts[] = {{numbers.view().as<double>(), {3, 3}},
+                               {numbers.view().as<double>() + 9, {3}}};
+    layers.check(parts);
+  });
+  expect_some("a check of what is not finite", [&] { layers.check(bad.view()); });
+  const LogLikelihood log_likelihood = [&](const View& log_p) {
+    for (std::int64_t n = 0; n < 6; ++n) log_p.as<double>()[n] = theta(0) * static_cast<double>(n);
+  };
+  expect_some("a check with log p", [&] { check_scores(layers, log_likelihood); });
+
+  // These change the state where they succeed, and go last.
+  expect_some("one more use of a layer", [&] {
+    layers.add({.weight = weight, .input = input.view(), .output_score = other_score.view()});
+  });
+  expect_some("dense rows", [&] { dense.begin(rows.view()); });
+  expect_some("a larger set of dense rows", [&] {
+    DenseScores fresh(parameters);
+    fresh.begin(rows.view());
+    fresh.begin(more.view());
+  });
+  expect_some("one more tensor", [&] { parameters.add(rows.view().row_range(0, 1)); });
+}
+
+TEST(allocations, of_the_host_that_fail_are_memory_errors_and_change_nothing) {
+  check_host_refusals();
+  const std::int64_t held_before = held;
+  check_host_refusals();
+  EXPECT_EQ(held, held_before) << "allocations of the process were not freed";
 }
 
 TEST(allocations, each_of_the_process_may_fail_and_nothing_has_changed) {

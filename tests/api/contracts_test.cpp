@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
+#include <new>
+#include <vector>
 
 // Every way to break a contract of the public interface: one clear error each, nothing changed.
 
@@ -47,6 +49,31 @@ TEST(contracts, views_and_contexts) {
                         constexpr std::int64_t many = std::int64_t{1} << 32;
                         ConstView(w.wide.view().as<float>(), {many, many});
                       }),
+      bad<ShapeError>("a row of more bytes than can be counted, where there is none",
+                      "more bytes than an address can count",
+                      [](W& w) {
+                        constexpr std::int64_t many = std::numeric_limits<std::int64_t>::max();
+                        ConstView(w.wide.view().as<float>(), {0, 3}, {.leading_dimension = many});
+                      }),
+      bad<ShapeError>("rows beyond all counting", "9223372036854775807 rows from row 2 on",
+                      [](W& w) {
+                        constexpr std::int64_t many = std::numeric_limits<std::int64_t>::max();
+                        w.dense_rows.view().row_range(2, many);
+                      }),
+      bad<ShapeError>("from a row beyond all counting", "0 rows from row 9223372036854775807 on",
+                      [](W& w) {
+                        constexpr std::int64_t many = std::numeric_limits<std::int64_t>::max();
+                        w.dense_rows.view().row_range(many, 0);
+                      }),
+      bad<TypeError>("elements of an unknown type", "77 is no element type",
+                     [](W& w) {
+                       View(static_cast<void*>(w.wide.view().as<float>()),
+                            static_cast<ElementType>(77), {2, 3});
+                     }),
+      bad<TypeError>("an array of an unknown type", "3 is no element type",
+                     [](W& w) {
+                       w.batch.parameters.context().array({2, 3}, static_cast<ElementType>(3));
+                     }),
       bad<ShapeError>("rows outside", "3 rows from row 5 on of 6 x 17",
                       [](W& w) { w.dense_rows.view().row_range(5, 3); }),
       bad<ShapeError>("negative rows outside", "3 rows from row -1 on",
@@ -61,6 +88,21 @@ TEST(contracts, views_and_contexts) {
                        [](W&) {
                          const Allocator none{
                              .allocate = [](std::size_t, void*) { return nullptr; },
+                             .deallocate = [](void*, std::size_t, void*) {}};
+                         Context::cpu({.allocator = none}).array({2, 3}, ElementType::float64);
+                       }),
+      bad<MemoryError>("an allocator that throws", "48 bytes: the allocator threw std::bad_alloc",
+                       [](W&) {
+                         const Allocator none{.allocate = [](std::size_t, void*) -> void* {
+                                                throw std::bad_alloc();
+                                              },
+                                              .deallocate = [](void*, std::size_t, void*) {}};
+                         Context::cpu({.allocator = none}).array({2, 3}, ElementType::float64);
+                       }),
+      bad<MemoryError>("an allocator that throws anything", "48 bytes: the allocator threw",
+                       [](W&) {
+                         const Allocator none{
+                             .allocate = [](std::size_t, void*) -> void* { throw 7; },
                              .deallocate = [](void*, std::size_t, void*) {}};
                          Context::cpu({.allocator = none}).array({2, 3}, ElementType::float64);
                        }),
@@ -142,6 +184,20 @@ TEST(contracts, sets_of_rows) {
                        [](W& w) { w.scores.begin({.samples = 6, .scale = 0}); }),
       bad<OptionError>("scale nan", ".scale = nan",
                        [](W& w) { w.scores.begin({.samples = 6, .scale = nan}); }),
+      bad<OptionError>(
+          "no centring of these", ".centering = 77, must be one of its 3 enumerators",
+          [](W& w) { w.scores.begin({.samples = 6, .centering = static_cast<Centering>(77)}); }),
+      bad<OptionError>("dense rows centred in no way of these", ".centering = 3, must be one of",
+                       [](W& w) {
+                         w.dense.begin(w.dense_rows.view(),
+                                       {.centering = static_cast<Centering>(3)});
+                       }),
+      bad<OptionError>(
+          "rows of an unknown kind", "scores: .kind = 103, must be one of its 4",
+          [](W& w) { DenseScores(w.batch.parameters, {.kind = static_cast<FisherKind>(103)}); }),
+      bad<OptionError>(
+          "layers of an unknown kind", "scores: .kind = 4, must be one of its 4",
+          [](W& w) { LayerScores(w.batch.parameters, {.kind = static_cast<FisherKind>(4)}); }),
       bad<ShapeError>("too few weights", ".weights is 5 x 1, expected 6 x 1",
                       [](W& w) { w.scores.begin({.samples = 6, .weights = w.floats(5)}); }),
       bad<TypeError>("integer weights", ".weights is int32, expected float32",
@@ -230,6 +286,9 @@ TEST(contracts, layers) {
       bad<OptionError>("no terms", "segment 0: .terms = 0, must be > 0",
                        adding([](W&, L& l) { l.terms = 0; })),
       bad<OptionError>("negative terms", ".terms = -3", adding([](W&, L& l) { l.terms = -3; })),
+      bad<OptionError>("a bias of unknown terms",
+                       "segment 0: .bias_terms = 50, must be one of its 2 enumerators (0 to 1)",
+                       adding([](W&, L& l) { l.bias_terms = static_cast<Bias>(50); })),
       bad<ShapeError>("terms beyond counting", "6 rows of 4611686018427387904 terms are too many",
                       adding([](W&, L& l) { l.terms = std::int64_t{1} << 62; })),
       bad<OptionError>("rows outside the set", ".rows = 3 from 4 is not a part of the set's 6 rows",
@@ -567,6 +626,45 @@ TEST(contracts, centring) {
                            w.optimizer.step({.fisher = w.scores, .gradient = rows});
                          }),
   });
+}
+
+/// Rows of which c_n = 1 means nothing, in every call that would take S^T r for a gradient.
+TEST(contracts, rows_without_a_gradient) {
+  struct Kind {
+    FisherKind kind;
+    const char* text;
+  };
+  std::vector<BadCall> calls;
+  for (const Kind& k : {Kind{FisherKind::sampled, "is no gradient of the data"},
+                        Kind{FisherKind::exact, "F_out^(-1/2) times the score of the outputs"},
+                        Kind{FisherKind::residual, ".coefficients = -residual_n"}}) {
+    const auto refused = [&](const char* what, const auto& call) {
+      calls.push_back(bad<ArgumentError>(what, k.text, [kind = k.kind, call](W& w) {
+        call(w, w.batch.scores({}, {.kind = kind}));
+      }));
+    };
+    refused("a step", [](W& w, const LayerScores& rows) { w.optimizer.step(rows); });
+    refused("a part", [](W& w, const LayerScores& rows) { w.optimizer.accumulate(rows); });
+    refused("a direction",
+            [](W& w, const LayerScores& rows) { w.optimizer.direction(rows, w.direction.view()); });
+    refused("a plan", [](W& w, const LayerScores& rows) { w.optimizer.plan({.fisher = rows}); });
+    refused("a gradient", [](W& w, const LayerScores& rows) { rows.gradient(w.direction.view()); });
+    refused("a check", [](W& w, const LayerScores& rows) { rows.check(w.floats(17)); });
+    for (Form form : {Form::primal, Form::dual}) {
+      refused("a solve", [form](W& w, const LayerScores& rows) {
+        FisherMatrix fisher = fisher_with(w, {.form = form});
+        fisher.accumulate(rows);
+        fisher.solve(Gradient{w.floats(17)}, Tensor<float>(Numbers(17, 0.0)).view());
+        fisher.solve(Coefficients{}, w.direction.view());
+      });
+    }
+    calls.push_back(
+        bad<OptionError>("centred for the Fisher alone",
+                         "rows is no gradient of the data; centre them by", [kind = k.kind](W& w) {
+                           w.batch.scores({.centering = Centering::fisher_only}, {.kind = kind});
+                         }));
+  }
+  expect_errors(calls);
 }
 
 TEST(contracts, accuracy_options) {

@@ -389,14 +389,15 @@ void add_scaling_cases(OperationTable& table) {
                   for_sizes(device, product_sizes, [&](Trial& trial, std::int64_t n) {
                     Operand weights;
                     if (weight) {
-                      weights = trial.vector(n, *weight, Use::input);
+                      // One number a row of a padded matrix.
+                      weights = trial.matrix(n, 1, *weight, Use::input);
                       std::vector<double> elements = trial.given(weights);
                       for (double& element : elements) element = std::abs(element);
                       if (n > 2) elements[1] = 0;
                       trial.set(weights, elements);
                     }
                     Operand coefficients;
-                    if (coefficient) coefficients = trial.vector(n, *coefficient, Use::input);
+                    if (coefficient) coefficients = trial.matrix(n, 1, *coefficient, Use::input);
                     const Operand scale = trial.vector(n, float64, Use::output);
                     const Operand rhs = trial.vector(n, float64, Use::output);
                     const Operand reference = trial.scalar(0.6);

@@ -19,6 +19,14 @@ constexpr Number factor = [](const Scalars& s) { return s.factor; };
 
 constexpr auto as_it_is = [](Scalars&) {};
 
+constexpr Number nans_of_solve = [](const Scalars& s) {
+  double numbers[sizeof(SolveScalars) / sizeof(double)];
+  std::memcpy(numbers, &s.solve, sizeof(numbers));
+  double count = 0;
+  for (double number : numbers) count += std::isnan(number) ? 1 : 0;
+  return count;
+};
+
 void add_damping(OperationTable& table) {
   const auto damp = [](MeanRule mean) {
     return [mean](Scalars* at) -> ScalarFormula {
@@ -44,7 +52,8 @@ void add_damping(OperationTable& table) {
           s.solve = {nan, 8,   nan, nan, nan, nan, nan, nan, nan, nan,
                      nan, nan, nan, nan, nan, nan, nan, nan, nan};
         },
-        {{matrix_finite, 0},
+        {{nans_of_solve, 1},  // the norm
+         {matrix_finite, 0},
          {residual, 0},
          {error_bound, 0},
          {quadratic_form, 0},
@@ -203,6 +212,30 @@ void add_outcomes(OperationTable& table) {
        {[](Scalars& s) { s.solve.quadratic_form = nan; }, {{solve_outcome, 2}}}});
 }
 
+/// What a formula reads and what it writes lie in arrays of their own.
+void add_separate_arrays(OperationTable& table) {
+  table.add("evaluate", "separate_arrays", [](TestDevice& device) {
+    for (const bool first : {true, false}) {
+      constexpr std::int64_t count = sizeof(SolveScalars) / sizeof(double);
+      Trial trial(device);
+      const Operand block = trial.vector(count, ElementType::float64, Use::input);
+      const Operand sum = trial.vector(count, ElementType::float64, Use::both);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.evaluate(formulas::AddBlock{
+            .block = reinterpret_cast<const SolveScalars*>(of(block).as<double>()),
+            .sum = reinterpret_cast<SolveScalars*>(of(sum).as<double>()),
+            .first = first});
+      });
+      trial.expect_rounded(sum, 1);
+      if (first) {
+        EXPECT_EQ(trial.actual(sum), trial.given(block));
+      } else {
+        EXPECT_EQ(trial.actual(sum)[1], trial.given(sum)[1] + trial.given(block)[1]) << "trace";
+      }
+    }
+  });
+}
+
 void add_blocks(OperationTable& table) {
   constexpr Number norm = [](const Scalars& s) { return s.sum.norm; };
   constexpr Number trace = [](const Scalars& s) { return s.sum.trace; };
@@ -245,6 +278,7 @@ void add_solve_scalar_cases(OperationTable& table) {
   add_bounds(table);
   add_outcomes(table);
   add_blocks(table);
+  add_separate_arrays(table);
 }
 
 }  // namespace natgrad::tests

@@ -195,11 +195,13 @@ TEST(fisher_matrix, bounds_the_error_of_a_solve) {
     // The factorization's precision: the primal form is in double whatever the rows are, and d is
     // rounded where it is stored.
     const double rounding = t.type == ElementType::float32 ? epsilon(t.type) / 2 : 0;
-    const double expected = form == Form::dual
-                                ? epsilon(t.type) * t.norm(form) / 0.1
-                                : 4 * epsilon(ElementType::float64) * t.norm(form) / 0.1 + rounding;
-    EXPECT_TRUE(within(t.fisher.report().error_bound, expected,
-                       rounding_bound(static_cast<double>(samples) + 34, t.type, expected)));
+    const double unit = form == Form::dual ? epsilon(t.type) : 4 * epsilon(ElementType::float64);
+    // Well-conditioned systems amplify less than |A| / lambda, and no bound is below some
+    // roundings.
+    const double most = unit * std::max(8.0, t.norm(form) / 0.1) + rounding;
+    const double bound = t.fisher.report().error_bound;
+    EXPECT_LE(bound, most * (1 + rounding_bound(static_cast<double>(samples) + 34, t.type, 1)));
+    EXPECT_GE(bound, 8 * unit);
   });
 }
 
@@ -210,7 +212,7 @@ TEST(fisher_matrix, needs_no_damping_where_it_has_full_rank) {
     t.fisher.solve(Coefficients{}, direction.view());
     EXPECT_EQ(t.fisher.form(), Form::primal);
     EXPECT_EQ(t.fisher.report().outcome, Outcome::accepted);
-    EXPECT_EQ(t.fisher.report().error_bound, std::numeric_limits<double>::infinity());
+    EXPECT_LT(t.fisher.report().error_bound, 1e-9);
     const Numbers g = multiply(transposed(t.S), t.r);
     // A solve is backward stable: F d = g up to rounding of |F| |d|.
     const Numbers product = multiply(t.F, direction.numbers());
@@ -225,7 +227,7 @@ TEST(fisher_matrix, needs_no_damping_where_it_has_full_rank) {
     Tensor<double> direction = t.vector();
     t.fisher.solve(Coefficients{}, direction.view());
     EXPECT_EQ(t.fisher.report().outcome, Outcome::accepted);
-    EXPECT_EQ(t.fisher.report().error_bound, std::numeric_limits<double>::infinity());
+    EXPECT_LT(t.fisher.report().error_bound, 1e-9);
     const Numbers product = multiply(t.S, direction.numbers());
     const double size = std::sqrt(trace(t.F) * dot(direction.numbers(), direction.numbers()));
     for (std::size_t i = 0; i < t.r.size(); ++i) {

@@ -275,8 +275,10 @@ TEST(identities, a_check_finds_the_factor_and_what_no_row_touches) {
     double multiple;
     const char* text;
   };
-  for (const Case& c : {Case{1, "agree"}, Case{-1, "-1"}, Case{n, "1/N"}, Case{-1.0 * n, "-1/N"},
-                        Case{1.0 / n, "; N"}, Case{-1.0 / n, "-N"}, Case{2, "1/2"}}) {
+  for (const Case& c :
+       {Case{1, "agree"}, Case{-1, ": -1, which is right where yours is the gradient of a loss"},
+        Case{n, "1/N"}, Case{-1.0 * n, "-1/N"}, Case{1.0 / n, ": N: "}, Case{-1.0 / n, "-N"},
+        Case{2, "1/2"}}) {
     Tensor<double> gradient(sum(c.multiple - 1, own, own));
     const ScoresCheck check = scores.check(gradient.view());
     EXPECT_TRUE(within(check.factor, 1 / c.multiple, rounding_bound(100, ElementType::float64, n)));

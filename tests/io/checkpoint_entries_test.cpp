@@ -303,14 +303,16 @@ TEST_F(checkpoint_entries, follow_parameters_that_were_added_before_the_first_st
 TEST_F(checkpoint_entries, with_names_that_are_not_utf8_are_refused) {
   Named run("w", "caf\xe9");
   NaturalGradient optimizer(run.parameters);
-  EXPECT_EQ(argument_error([&] { save(path_, optimizer); }),
-            "save: the name of parameter \"caf\\xe9\" is not UTF-8, as names in a checkpoint must "
-            "be");
+  EXPECT_EQ(
+      argument_error([&] { save(path_, optimizer); }),
+      "checkpoint: the name of parameter \"caf\\xe9\" is not UTF-8, as names in a checkpoint must "
+      "be");
   Named fine("w", "b");
-  EXPECT_EQ(argument_error([&] {
-              save(path_, NaturalGradient(fine.parameters), {{"\xc0\x80", {}}});
-            }),
-            "save: the name of blob \"\\xc0\\x80\" is not UTF-8, as names in a checkpoint must be");
+  EXPECT_EQ(
+      argument_error([&] {
+        save(path_, NaturalGradient(fine.parameters), {{"\xc0\x80", {}}});
+      }),
+      "checkpoint: the name of blob \"\\xc0\\x80\" is not UTF-8, as names in a checkpoint must be");
   EXPECT_TRUE(names().empty()) << "nothing was written";
 }
 

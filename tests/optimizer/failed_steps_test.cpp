@@ -217,28 +217,33 @@ TEST(failed_steps, ten_in_a_row_throw_and_the_next_call_tries_again) {
     const auto before = run.batch.theta_memory();
     const float good = run.batch.factors[0](0, 0);
     run.batch.factors[0](0, 0) = std::numeric_limits<float>::quiet_NaN();
-    for (int i = 1; i <= 10; ++i) EXPECT_EQ(run.step().failures_in_a_row, i);
-
-    const auto expect_thrown = [&](const auto& call, const char* step) {
+    const auto expect_thrown = [&](const char* step) {
       try {
-        call();
+        run.optimizer.step(run.scores);
+        run.optimizer.report();          // a device has made the attempt by then
+        run.optimizer.step(run.scores);  // and the next call knows
         ADD_FAILURE() << "nothing was thrown";
       } catch (const StepFailed& error) {
         const std::string text = error.what();
         EXPECT_NE(text.find(step), std::string::npos) << text;
         EXPECT_NE(text.find("not_finite"), std::string::npos) << text;
+        EXPECT_NE(text.find("damping"), std::string::npos) << text;
       }
     };
-    expect_thrown([&] { run.optimizer.step(run.scores); }, "step 11");
-    EXPECT_EQ(run.optimizer.report().step, 11);  // the call that throws attempts nothing
-    EXPECT_EQ(run.optimizer.reports().size(), 11U);
+    for (int i = 1; i <= 9; ++i) EXPECT_EQ(run.step().failures_in_a_row, i);
+    expect_thrown("step 1");
+    // Reports are there whatever failed.
+    EXPECT_GE(run.optimizer.report().failures_in_a_row, 10);
+    const auto taken = static_cast<int>(run.optimizer.report().step);
+    EXPECT_EQ(run.optimizer.reports().size(), static_cast<std::size_t>(taken));
+    EXPECT_TRUE(run.optimizer.reports().empty());
     const auto after = run.batch.theta_memory();
     for (std::size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(same_bits(after[i], before[i]));
 
-    // Ten more, and reports() throws as step() does.
-    for (int i = 11; i <= 20; ++i) EXPECT_EQ(run.step().failures_in_a_row, i);
-    expect_thrown([&] { run.optimizer.reports(); }, "step 21");
-    EXPECT_EQ(run.optimizer.reports().size(), 10U);
+    // Ten more failures throw once more.
+    const std::int64_t failed = run.optimizer.report().failures_in_a_row;
+    for (int i = 1; i <= 9; ++i) EXPECT_EQ(run.step().failures_in_a_row, failed + i);
+    expect_thrown("step 2");
 
     run.batch.factors[0](0, 0) = good;
     EXPECT_EQ(run.step().failures_in_a_row, 0);
@@ -249,7 +254,7 @@ TEST(failed_steps, ten_in_a_row_throw_and_the_next_call_tries_again) {
 
     // The count begins anew.
     run.batch.factors[0](0, 0) = std::numeric_limits<float>::quiet_NaN();
-    for (int i = 1; i <= 10; ++i) EXPECT_EQ(run.step().failures_in_a_row, i);
+    for (int i = 1; i <= 9; ++i) EXPECT_EQ(run.step().failures_in_a_row, i);
     EXPECT_THROW(run.step(), StepFailed);
   }
 }

@@ -172,9 +172,10 @@ TEST(natural_gradient, a_step_has_the_error_bound_of_its_solve) {
     const double single = epsilon(ElementType::float32);
     const double factor = form == Form::dual ? single : 4 * epsilon(ElementType::float64);
     const double rounding = form == Form::dual ? 0 : single / 2;
-    const double expected = factor * std::min(trace(A), infinity_norm(A)) / 0.1 + rounding;
-    EXPECT_TRUE(within(optimizer.report().error_bound, expected,
-                       sum_bound(50, ElementType::float32, expected)));
+    // Well-conditioned systems amplify less, and no bound is below some roundings.
+    const double most = factor * std::min(trace(A), infinity_norm(A)) / 0.1 + rounding;
+    EXPECT_LE(optimizer.report().error_bound, most * (1 + sum_bound(50, ElementType::float32, 1)));
+    EXPECT_GE(optimizer.report().error_bound, 8 * factor);
   }
 }
 

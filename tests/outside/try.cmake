@@ -1,6 +1,7 @@
 # cmake -DWAY=... -DSHARED=... -DSOURCE=... -DWORK=... -DGENERATOR=... -DPKG_CONFIG=... -P try.cmake:
-# installs the library (WAY=install), or builds and runs the outside program against it. What the
-# build in the folder BUILD has made is installed by WAY=install_build.
+# builds and runs the outside program against the library that was installed: by the documented
+# commands (WAY=move_documented, after documented.sh), or by the build in the folder BUILD
+# (WAY=install_build).
 cmake_minimum_required(VERSION 3.24)
 unset(ENV{DESTDIR})
 set(library_ON shared)
@@ -35,11 +36,11 @@ function(check_relocatable prefix)
   endforeach()
 endfunction()
 
-# Installs what was built; then the prefix moves.
-function(install_build build folder)
-  file(REMOVE_RECURSE ${folder}/first ${folder}/moved)
-  run(${CMAKE_COMMAND} --install ${build} --prefix ${folder}/first)
-  file(RENAME ${folder}/first ${folder}/moved)
+# The installed tree moves to FOLDER/moved, and must not have noticed.
+function(move prefix folder)
+  file(REMOVE_RECURSE ${folder}/moved)
+  file(MAKE_DIRECTORY ${folder})
+  file(RENAME ${prefix} ${folder}/moved)
   check_relocatable(${folder}/moved)
   foreach(file LICENSE NOTICE THIRD_PARTY.md)
     if(NOT EXISTS ${folder}/moved/share/doc/natgrad/${file})
@@ -48,13 +49,35 @@ function(install_build build folder)
   endforeach()
 endfunction()
 
-# The library alone.
-function(install_library)
-  set(folder ${WORK}/${library_${SHARED}})
-  build(${SOURCE} ${folder}/build -DBUILD_SHARED_LIBS=${SHARED} -DCMAKE_BUILD_TYPE=Release
-    -DCMAKE_INSTALL_LIBDIR=lib -DNATGRAD_BUILD_TRAINER=OFF -DNATGRAD_BUILD_BENCH=OFF
-    -DNATGRAD_BUILD_TESTS=OFF)
-  install_build(${folder}/build ${folder})
+function(install_build build folder)
+  file(REMOVE_RECURSE ${folder}/first)
+  run(${CMAKE_COMMAND} --install ${build} --prefix ${folder}/first)
+  move(${folder}/first ${folder})
+endfunction()
+
+# Where the documented commands have installed the library is theirs to say.
+function(move_documented)
+  file(GLOB_RECURSE package ${WORK}/documented/home/natgrad.pc)
+  cmake_path(GET package PARENT_PATH prefix)
+  cmake_path(GET prefix PARENT_PATH prefix)
+  cmake_path(GET prefix PARENT_PATH prefix)
+  move(${prefix} ${WORK}/static)
+endfunction()
+
+# A prefix that is the source tree, also by another name, is refused.
+function(refuse_source)
+  file(MAKE_DIRECTORY ${WORK})
+  file(CREATE_LINK ${SOURCE} ${WORK}/link SYMBOLIC)
+  foreach(prefix ${SOURCE} ${WORK}/link ${SOURCE}/tests/..)
+    execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix}
+      RESULT_VARIABLE result ERROR_VARIABLE error OUTPUT_VARIABLE output)
+    if(result EQUAL 0 OR NOT error MATCHES "is natgrad's source tree")
+      message(FATAL_ERROR "--prefix ${prefix}: ${result}\n${output}${error}")
+    endif()
+    if(output MATCHES "Installing:")
+      message(FATAL_ERROR "--prefix ${prefix} was refused after something was installed:\n${output}")
+    endif()
+  endforeach()
 endfunction()
 
 function(use_package)
@@ -115,10 +138,17 @@ function(use_pkg_config library)
   run(${WORK}/pkg_config_${library})
 endfunction()
 
-if(WAY STREQUAL "install")
-  install_library()
+if(WAY STREQUAL "move_documented")
+  move_documented()
+elseif(WAY STREQUAL "refuse_source")
+  refuse_source()
 elseif(WAY STREQUAL "install_build")
-  install_build(${BUILD} ${WORK})
+  # Of the library that SHARED tells, or of a build that has one alone.
+  set(folder ${WORK})
+  if(DEFINED SHARED)
+    set(folder ${WORK}/${library_${SHARED}})
+  endif()
+  install_build(${BUILD} ${folder})
 elseif(WAY STREQUAL "find_package")
   use_package()
 elseif(WAY STREQUAL "find_package_cuda")
@@ -128,8 +158,11 @@ elseif(WAY STREQUAL "pkg_config")
     message("SKIPPED: no pkg-config was found when this was configured")
     return()
   endif()
-  use_pkg_config(static --static)
-  use_pkg_config(shared)
+  if(SHARED)
+    use_pkg_config(shared)
+  else()
+    use_pkg_config(static --static)
+  endif()
 else()
   use_sources()
 endif()

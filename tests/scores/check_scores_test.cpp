@@ -373,12 +373,13 @@ TEST(check_scores, directions_follow_the_seed) {
   EXPECT_GE(distance({.directions = 9}), distance({.directions = 1}));
 }
 
-TEST(check_scores, calls_the_function_twice_a_direction_and_once_at_the_parameters) {
+TEST(check_scores, calls_the_function_twice_a_direction_and_twice_at_the_parameters) {
   for (int directions : {1, 2, 5}) {
     TwoLayers<float> model;
     const auto before = model.theta_memory();
     int calls = 0;
     int unmoved = 0;
+    bool first_unmoved = false;
     bool last_unmoved = false;
     const LogLikelihood own = model.log_likelihood();
     check_scores(model.scores(),
@@ -390,20 +391,22 @@ TEST(check_scores, calls_the_function_twice_a_direction_and_once_at_the_paramete
                      last_unmoved = last_unmoved && same_bits(now[i], before[i]);
                    }
                    unmoved += last_unmoved ? 1 : 0;
+                   if (calls == 1) first_unmoved = last_unmoved;
                    EXPECT_EQ(log_p.type(), ElementType::float64);
                    EXPECT_EQ(log_p.shape(), (Shape{12, 1}));
                    own(log_p);
                  },
                  {.directions = directions});
-    EXPECT_EQ(calls, 2 * directions + 1);
-    EXPECT_EQ(unmoved, 1);
+    EXPECT_EQ(calls, 2 * directions + 2);
+    EXPECT_EQ(unmoved, 2);
+    EXPECT_TRUE(first_unmoved);
     EXPECT_TRUE(last_unmoved);
   }
 }
 
 template <class T>
 void check_restoring() {
-  for (int failing = 1; failing <= 7; ++failing) {
+  for (int failing = 1; failing <= 8; ++failing) {
     TwoLayers<T> model;
     model.w1(0, 0) = T{-0.0};
     const auto before = model.theta_memory();

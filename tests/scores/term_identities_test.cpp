@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 // What must hold between two ways to hand over the same rows: uses of random factors, in double.
@@ -203,24 +204,23 @@ TEST(term_identities, rows_of_fewer_terms_are_padded_with_zeros) {
   expect_same({padded}, {few, many});
 }
 
-TEST(term_identities, micro_batches_are_the_whole_batch) {
-  Random random(16);
-  // In every part: terms, a tie, rows of one input, a range that ends within it, a dense block.
-  std::vector<std::vector<NumericLayer>> parts;
+/// The parts of a batch, whose uses count rows from the part's first, are the whole batch: two
+/// steps, F and a solve.
+void expect_parts_are_the_whole(const std::vector<std::vector<NumericLayer>>& parts) {
   std::vector<NumericLayer> all;
+  std::vector<std::int64_t> counts;
   std::size_t first = 0;
-  for (std::size_t count : {4, 2, 6}) {
-    const std::size_t half = count / 2;
-    std::vector<NumericLayer> uses = {
-        random_use(random, 0, 1, {.rows = half, .terms = 3, .bias_first_term = true}),
-        random_use(random, 0, 1, {.rows = count - half, .first = half}),
-        random_use(random, 2, 3, {.rows = count, .terms = 2, .rows_per_input = 2}),
-        random_use(random, 2, -1, {.rows = count}), random_use(random, -1, 4, {.rows = count})};
-    parts.push_back(uses);
-    for (NumericLayer& use : uses) use.first += first;
+  for (std::vector<NumericLayer> uses : parts) {
+    std::size_t count = 0;
+    for (NumericLayer& use : uses) {
+      count = std::max(count, use.first + use.rows());
+      use.first += first;
+    }
     all.insert(all.end(), uses.begin(), uses.end());
+    counts.push_back(static_cast<std::int64_t>(count));
     first += count;
   }
+  ASSERT_EQ(first, n);
   Tensor<double> coefficients(Random(3).numbers(n));
   const double bound = bound_of(all);
   for (Form form : forms) {
@@ -228,28 +228,90 @@ TEST(term_identities, micro_batches_are_the_whole_batch) {
     const NaturalGradient::Options options{.damping = {.absolute = 1}, .form = form};
     const ModelParameters whole(tensors, start());
     NaturalGradient one(whole.parameters, options);
+    FisherMatrix whole_fisher(whole.parameters, {.form = form, .damping = {.absolute = 1}});
     const ModelParameters accumulated(tensors, start());
     NaturalGradient many(accumulated.parameters, options);
+    FisherMatrix fisher(accumulated.parameters,
+                        {.form = form, .damping = {.absolute = 1}, .samples = n});
     for (int step = 0; step < 2; ++step) {
       const UseScores set(whole.parameters, all,
                           {.samples = n, .coefficients = coefficients.view()});
       one.step(set.scores);
+      if (step == 0) whole_fisher.accumulate(set.scores);
       std::int64_t at = 0;
-      for (const std::vector<NumericLayer>& uses : parts) {
-        const auto count = static_cast<std::int64_t>(uses.back().rows());
-        const UseScores part(accumulated.parameters, uses,
-                             {.samples = count,
+      for (std::size_t i = 0; i < parts.size(); ++i) {
+        const UseScores part(accumulated.parameters, parts[i],
+                             {.samples = counts[i],
                               .batch_samples = n,
-                              .coefficients = coefficients.view().row_range(at, count)});
+                              .coefficients = coefficients.view().row_range(at, counts[i])});
         many.accumulate(part.scores);
-        at += count;
+        if (step == 0) fisher.accumulate(part.scores);
+        at += counts[i];
       }
       many.step();
     }
     EXPECT_EQ(many.report().outcome, Outcome::accepted);
+    EXPECT_EQ(many.report().form, form);
     EXPECT_TRUE(relative_error_within(sum(-1, start(), accumulated.numbers()),
                                       sum(-1, start(), whole.numbers()), bound));
+    Tensor<double> expected(Table(p, p));
+    Tensor<double> actual(Table(p, p));
+    whole_fisher.to_dense(expected.view());
+    fisher.to_dense(actual.view());
+    EXPECT_TRUE(relative_error_within(actual.numbers(), expected.numbers(), bound));
+    Tensor<double> expected_d = zeros<double>(p);
+    Tensor<double> d = zeros<double>(p);
+    whole_fisher.solve(Coefficients{}, expected_d.view());
+    fisher.solve(Coefficients{}, d.view());
+    EXPECT_TRUE(relative_error_within(d.numbers(), expected_d.numbers(), bound));
   }
+}
+
+TEST(term_identities, micro_batches_are_the_whole_batch) {
+  Random random(16);
+  // In every part: terms, a tie, rows of one input, a range that ends within it, a dense block.
+  std::vector<std::vector<NumericLayer>> parts;
+  for (std::size_t count : {4, 2, 6}) {
+    const std::size_t half = count / 2;
+    parts.push_back({random_use(random, 0, 1, {.rows = half, .terms = 3, .bias_first_term = true}),
+                     random_use(random, 0, 1, {.rows = count - half, .first = half}),
+                     random_use(random, 2, 3, {.rows = count, .terms = 2, .rows_per_input = 2}),
+                     random_use(random, 2, -1, {.rows = count}),
+                     random_use(random, -1, 4, {.rows = count})});
+  }
+  expect_parts_are_the_whole(parts);
+}
+
+TEST(term_identities, parts_may_have_other_terms) {
+  // Sequences sorted into buckets by their length: the first is neither the longest nor the
+  // shortest, and one length comes twice.
+  Random random(21);
+  std::vector<std::vector<NumericLayer>> parts;
+  for (const auto& [count, terms] :
+       {std::pair<std::size_t, std::size_t>{3, 3}, {2, 5}, {4, 1}, {3, 3}}) {
+    parts.push_back({random_use(random, 0, 1, {.rows = count, .terms = terms}),
+                     random_use(random, 2, 3, {.rows = count, .terms = terms}),
+                     random_use(random, -1, 4, {.rows = count})});
+  }
+  expect_parts_are_the_whole(parts);
+}
+
+TEST(term_identities, parts_may_have_other_layers) {
+  Random random(22);
+  const std::vector<NumericLayer> in_order = {random_use(random, 0, 1, {.rows = 3}),
+                                              random_use(random, 2, 3, {.rows = 3})};
+  // Another order, a tie, another number of rows an input, a bias of the first term alone; then one
+  // layer that the first part did not have, and one without its bias.
+  const std::vector<NumericLayer> others = {
+      random_use(random, 2, 3, {.rows = 4, .terms = 2, .rows_per_input = 2}),
+      random_use(random, 0, 1, {.rows = 4, .terms = 2, .bias_first_term = true}),
+      random_use(random, 0, 1, {.rows = 4})};
+  const std::vector<NumericLayer> few = {random_use(random, -1, 4, {.rows = 2}),
+                                         random_use(random, 0, -1, {.rows = 1})};
+  const std::vector<NumericLayer> again = {random_use(random, 0, 1, {.rows = 3}),
+                                           random_use(random, 2, 3, {.rows = 3})};
+  expect_parts_are_the_whole({in_order, others, few, again});
+  expect_parts_are_the_whole({few, again, others, in_order});
 }
 
 /// What remains when some tensors are frozen: the same uses of the others alone.
