@@ -133,7 +133,8 @@ natgrad_tests(curvature
     accuracy
     centering
     fisher_matrix
-    identities)
+    identities
+    structure)
 natgrad_tests(io
   DEVICE
     checkpoint
@@ -157,6 +158,7 @@ natgrad_tests(optimizer
     loop
     loop_rules
     natural_gradient
+    structure_step
     ten_steps)
 natgrad_tests(scores
   DEVICE

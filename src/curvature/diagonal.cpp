@@ -135,6 +135,8 @@ void DiagonalCurvature::load_first_row(const ScoreSet& set) {
     backend_.materialize({block.uses, scale}, 0, row);
     put_part(backend_, block, matrix_in(buffer_, 0, {block.size, 1}), mean_.first_row());
   }
+  backend_.dot(mean_.first_row(), mean_.first_row(),
+               scalar(mean_.view(), &CenteringScalars::first_square));
 }
 
 /// squares += sum_n (scale_n D_n)^2 (x) A_n^2: S^T y of squared factors.
