@@ -49,6 +49,7 @@ add_library(natgrad_test_support STATIC
   support/fenced.cpp
   support/main.cpp
   support/reference_backend.cpp
+  support/reference_backend_models.cpp
   support/reference_backend_rows.cpp
   support/operation_table.cpp
   support/trial.cpp)
@@ -71,12 +72,12 @@ function(natgrad_test target)
   natgrad_entries(${target})
 endfunction()
 
-# natgrad_tests(FOLDER [DEVICE name...] [HOST name...] [OBJECTS library...]): the files
-# FOLDER/NAME_test.cpp as one executable FOLDER_tests. Those of DEVICE go through the library's own
-# interface on whatever device they are linked for: they are compiled once, here, and linked again for
-# CUDA devices by cuda_tests.cmake.
+# natgrad_tests(FOLDER [DEVICE name...] [HOST name...] [OBJECTS library...] [LIBRARIES library...]): the
+# files FOLDER/NAME_test.cpp as one executable FOLDER_tests, linked with LIBRARIES too. Those of DEVICE
+# go through the library's own interface on whatever device they are linked for: they are compiled
+# once, here, and linked again for CUDA devices by cuda_tests.cmake.
 function(natgrad_tests folder)
-  cmake_parse_arguments(PARSE_ARGV 1 tests "" "" "DEVICE;HOST;OBJECTS")
+  cmake_parse_arguments(PARSE_ARGV 1 tests "" "" "DEVICE;HOST;OBJECTS;LIBRARIES")
   list(TRANSFORM tests_DEVICE REPLACE "(.+)" "${folder}/\\1_test.cpp")
   list(TRANSFORM tests_HOST REPLACE "(.+)" "${folder}/\\1_test.cpp")
   natgrad_keep_files_with_threads(device_files ${tests_DEVICE})
@@ -96,11 +97,15 @@ function(natgrad_tests folder)
     list(APPEND objects $<TARGET_OBJECTS:${library}>)
   endforeach()
   natgrad_test(${folder}_tests ${host_files} ${objects})
+  target_link_libraries(${folder}_tests PRIVATE ${tests_LIBRARIES})
 endfunction()
 
-# Cases that any device runs: an executable links them for the devices that it registers.
-add_library(operation_cases OBJECT EXCLUDE_FROM_ALL
+# Cases that any device runs: an executable links them for the devices that it registers. A
+# likelihood brings its reference and its values in a file of its own.
+file(GLOB likelihoods CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/backend/likelihoods/*.cpp)
+add_library(operation_cases OBJECT EXCLUDE_FROM_ALL ${likelihoods}
   backend/operations_factorization.cpp
+  backend/operations_likelihoods.cpp
   backend/operations_matrices.cpp
   backend/operations_models.cpp
   backend/operations_rows.cpp
@@ -158,8 +163,11 @@ natgrad_tests(optimizer
     loop
     loop_rules
     natural_gradient
+    singular
     structure_step
-    ten_steps)
+    ten_steps
+  HOST
+    traps)
 natgrad_tests(scores
   DEVICE
     check_scores
@@ -172,10 +180,12 @@ if(NATGRAD_BUILD_TRAINER)
     HOST
       data
       trainer
-      trainer_resume)
-  if(TARGET trainer_tests)
-    target_link_libraries(trainer_tests PRIVATE natgrad_trainer nlohmann_json::nlohmann_json
+      trainer_resume
+    LIBRARIES
+      natgrad_trainer
+      nlohmann_json::nlohmann_json
       ZLIB::ZLIB)
+  if(TARGET trainer_tests)
     target_compile_definitions(trainer_tests PRIVATE NATGRAD_TRAIN="$<TARGET_FILE:natgrad-train>")
     add_dependencies(trainer_tests natgrad-train)
   endif()

@@ -13,16 +13,18 @@
 
 namespace natgrad {
 
+/// The element types that a view can have.
 template <class T>
 concept Element =
     std::same_as<T, std::int32_t> || std::same_as<T, float> || std::same_as<T, double>;
 
+/// The run-time name of an element type.
 template <Element T>
 inline constexpr ElementType element_type_of = std::same_as<T, double>  ? ElementType::float64
                                                : std::same_as<T, float> ? ElementType::float32
                                                                         : ElementType::int32;
 
-/// Rows and columns of a row-major array; a vector of n numbers is n x 1.
+/// The rows and columns of a row-major array; a vector of n numbers is n x 1.
 struct Shape {
   std::int64_t rows = 0;
   std::int64_t columns = 1;
@@ -30,17 +32,19 @@ struct Shape {
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
+/// "3 x 4".
 NATGRAD_EXPORT std::string to_string(Shape shape);
 
-/// Where a view's memory is: elements from one row to the next (0: rows are adjacent), and device.
+/// Where the memory of a view is.
 struct Placement {
-  std::int64_t leading_dimension = 0;
+  std::int64_t leading_dimension = 0;  ///< elements from one row to the next; 0: rows are adjacent
   Device device = {};
 };
 
-/// A row-major array of somebody else's, for reading: address, element type, shape, leading
-/// dimension and device, all at run time. Copying a view copies no data, and a view never keeps
-/// its memory alive. A default view is empty and stands for "not given".
+/// A row-major array in memory that the caller owns, for reading. Element (i, j) is at address +
+/// (i leading_dimension + j) elements; address, element type, shape, leading dimension and device
+/// are known at run time, as in DLPack. Copying a view copies no data, and a view never keeps its
+/// memory alive. A default view is empty and stands for "not given".
 ///
 /// Construction throws `ArgumentError` for null or misaligned data, `TypeError` for a type that is
 /// no enumerator, and `ShapeError` for a negative size, for a leading dimension below the number of
@@ -48,6 +52,7 @@ struct Placement {
 class NATGRAD_EXPORT ConstView {
  public:
   ConstView() = default;
+  /// `data`: the first element, aligned to its type. The memory is not touched.
   template <Element T>
   ConstView(const T* data, Shape shape, Placement placement = {})
       : ConstView(static_cast<const void*>(data), element_type_of<T>, shape, placement) {}
@@ -64,14 +69,15 @@ class NATGRAD_EXPORT ConstView {
   Device device() const { return device_; }
   bool contiguous() const { return leading_dimension_ == shape_.columns || shape_.rows <= 1; }
 
-  /// The data as `T`; throws `TypeError` when the elements are of another type.
+  /// The address of the first element, as a pointer to `T`. Throws `TypeError` when the elements
+  /// are of another type.
   template <Element T>
   const T* as() const {
     require_type(element_type_of<T>);
     return static_cast<const T*>(data_);
   }
 
-  /// Rows [first, first + count). Throws `ShapeError` outside the array.
+  /// The view of rows [first, first + count). Throws `ShapeError` for rows outside the array.
   ConstView row_range(std::int64_t first, std::int64_t count) const;
 
   /// "3 x 4 float32 on cpu", as error messages name it.
@@ -90,7 +96,8 @@ class NATGRAD_EXPORT ConstView {
   Device device_ = {};
 };
 
-/// A view for reading and writing.
+/// A row-major array in memory that the caller owns, for reading and writing. It converts to a
+/// `ConstView`; construction, `as` and `row_range` throw what those of `ConstView` throw.
 class NATGRAD_EXPORT View : public ConstView {
  public:
   View() = default;
@@ -121,11 +128,13 @@ struct Allocator {
   std::function<void(void* memory, std::size_t bytes, void* stream)> deallocate;
 };
 
-/// An array that owns its memory, made by `Context::array`. Move-only, because a copy takes a
-/// stream. Fresh memory is not initialized.
+/// An array that owns its memory, made by `Context::array`. Its elements are not initialized. It
+/// can be moved and not copied, because a copy takes a stream. The destructor gives the memory back
+/// in the order of the stream and does not wait.
 class NATGRAD_EXPORT Array {
  public:
-  Array() = default;
+  Array() = default;  ///< empty
+  /// What `Context::array` calls. Throws `MemoryError` where there is no room.
   Array(std::shared_ptr<const Allocator> allocator, Shape shape, ElementType type, Device device,
         void* stream);
   Array(Array&& other) noexcept;

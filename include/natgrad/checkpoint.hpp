@@ -24,8 +24,8 @@ using Blobs = std::map<std::string, std::vector<std::byte>>;
 /// The file is in the safetensors format (docs/checkpoint-format.md): the Python package
 /// `safetensors` reads each parameter under the name that `Parameters::add` was given, in its
 /// shape, and its momentum as "optimizer.momentum.NAME". Where several tensors have one name, the
-/// second is "NAME#2" in the file, the third "NAME#3"; a name that begins with "optimizer.",
-/// "blob." or "parameters.", or is "__metadata__", gets "parameters." in front. Every byte of the
+/// second is "NAME#2" in the file, the third "NAME#3"; a name that begins with "optimizer." or
+/// "blob.", or is "__metadata__", gets "parameters." in front. Every byte of the
 /// file is covered by a checksum.
 ///
 /// The file is written beside `path`, brought to the disk and then renamed, so that `path` is at

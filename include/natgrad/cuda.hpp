@@ -9,20 +9,21 @@
 
 namespace natgrad {
 
-/// A context whose work is ordered on the caller's stream, on that stream's device: kernels that
-/// the caller enqueues there before and after need no synchronization with it. The stream must
-/// outlive everything that is made from the context; one that was destroyed cannot be told from
-/// others. Throws `DeviceError` where there is no driver, no device, or no code for it in this
-/// build, `MemoryError` where there is no room for the handles or their
-/// workspace.
+/// Makes a context whose work is ordered on the caller's stream, on the device of that stream.
+/// Kernels that the caller enqueues there before and after need no synchronization with it.
 ///
-/// Every call of what is made from the context makes the stream's device current and, at its end,
-/// the one again that the calling thread had. From CUDA 12 on that creates a CUDA context of some
-/// hundred MB on a device that has none yet: with several devices, call cudaSetDevice for the
-/// stream's in every thread that uses it.
+/// `stream`: must outlive everything that is made from the context; the library cannot notice that
+/// a stream was destroyed. Throws `DeviceError` where there is no driver, no device, or no code for
+/// it in this build, and `MemoryError` where there is no room for the library handles or their
+/// workspace (32 MiB from compute capability 9 on, 4 MiB before).
+///
+/// Every call to an object made from the context makes the stream's device current, and restores
+/// the calling thread's current device when it returns. From CUDA 12 on, restoring creates a CUDA
+/// context of some hundred MB on a device that has none yet: in programs with several devices, call
+/// cudaSetDevice for the stream's device in every thread that uses the context.
 NATGRAD_EXPORT Context cuda_context(cudaStream_t stream, Context::Options options = {});
 
-/// The stream that a context's work is ordered on. Throws `DeviceError` for one of the CPU.
+/// The stream on which a context's work is ordered. Throws `DeviceError` for a context on the CPU.
 NATGRAD_EXPORT cudaStream_t cuda_stream(const Context& context);
 
 }  // namespace natgrad

@@ -7,10 +7,11 @@
 
 namespace natgrad {
 
-/// A broken contract, a bad option, an unreadable file or a failing driver. The text names the
-/// operand, its shape or the file, and the inequality that failed. Whatever threw has changed
-/// nothing, but for a driver that failed half way (`DeviceError`). Numerical failure is not an
-/// exception but an `Outcome`.
+/// The base of every exception that the library throws: a broken contract, a bad option, an
+/// unreadable file or a failing driver. The text names the operand, its shape or the file, and the
+/// inequality that failed. A call that throws has changed nothing, except where a driver failed
+/// half way (`DeviceError`). Failure of numbers (NaN, a singular matrix) is not an exception but an
+/// `Outcome`.
 class NATGRAD_EXPORT Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -35,7 +36,8 @@ class NATGRAD_EXPORT TypeError : public Error {
   using Error::Error;
 };
 
-/// Memory on another device, a device that is not there, or a driver that fails.
+/// Memory on another device than the operation's, a device that is not there, or a driver that
+/// fails.
 class NATGRAD_EXPORT DeviceError : public Error {
  public:
   using Error::Error;
@@ -59,7 +61,8 @@ class NATGRAD_EXPORT MemoryError : public Error {
   using Error::Error;
 };
 
-/// Ten steps in a row were not accepted; the text says which step and why.
+/// The tenth step in a row was not accepted. The text says which step, with what outcome and
+/// damping, and what to change. Parameters and momentum are as before these ten.
 class NATGRAD_EXPORT StepFailed : public Error {
  public:
   using Error::Error;

@@ -10,31 +10,36 @@
 
 namespace natgrad {
 
-/// Type of the elements behind a view, known at run time as in DLPack.
+/// The type of a view's elements, known at run time as in DLPack.
 enum class ElementType : std::uint8_t { int32, float32, float64 };
 
+/// The kinds of device that a context can be on.
 enum class DeviceKind : std::uint8_t { cpu, cuda };
 
-/// Where memory lives and work runs. `index` counts the devices of one kind.
+/// The device where memory is and work runs.
 struct Device {
   DeviceKind kind = DeviceKind::cpu;
-  int index = 0;
+  int index = 0;  ///< counts the devices of one kind, from 0
   friend bool operator==(const Device&, const Device&) = default;
 };
 
-/// What the rows of a batch are, and with it what F = S^T S means.
+/// What the rows of a batch are, and with it what F = S^T S means (Kunstner, Balles, Hennig 2019).
 enum class FisherKind : std::uint8_t {
-  empirical,  ///< scores at the labels of the data: the empirical Fisher
-  sampled,    ///< scores at labels, actions or states drawn from the model: an unbiased estimate of
-              ///< the Fisher
-  exact,      ///< rows whose S^T S is the Fisher itself
-  residual,   ///< the Jacobian of residuals: S^T S is the Gauss-Newton matrix
+  empirical,  ///< scores at the labels of the data: F is the empirical Fisher matrix, which is not
+              ///< an estimate of the Fisher matrix, and d^T F d not a KL divergence
+  sampled,  ///< scores at labels, actions or states drawn from the model: F is an unbiased estimate
+            ///< of the Fisher matrix
+  exact,    ///< rows whose S^T S is the Fisher matrix itself
+  residual,  ///< the Jacobian of residuals: F is the Gauss-Newton matrix
 };
 
-/// Which system a damped solve factorizes: P x P (primal) or N x N (dual, push-through).
+/// Which of two equal systems a damped solve factorizes, for N rows and P parameters: F + lambda I
+/// in parameter space, P x P (primal), or S S^T + lambda I in sample space, N x N (dual,
+/// push-through).
 enum class Form : std::uint8_t { automatic, primal, dual };
 
-/// How a step or a solve ended. Everything but `accepted` leaves parameters and momentum untouched.
+/// How a step or a solve ended. On every outcome but `accepted`, parameters and momentum are
+/// exactly as before.
 enum class Outcome : std::uint8_t {
   accepted,
   rejected,    ///< a step rule judged the trial to be worse; no rule of this version does
@@ -42,6 +47,7 @@ enum class Outcome : std::uint8_t {
   not_positive_definite,  ///< the Cholesky factorization met a pivot that is not positive
 };
 
+/// Functions between the layers of a net; gelu is x Phi(x), Phi the normal distribution function.
 enum class Activation : std::uint8_t { identity, tanh, relu, sigmoid, gelu };
 
 NATGRAD_EXPORT const char* to_string(ElementType type);

@@ -1,13 +1,20 @@
+#include "kernels/cuda/block_lanes.hpp"
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/models.hpp"
 #include "kernels/cuda/reduce.hpp"
 #include "kernels/formulas/activation_functors.hpp"
-#include "kernels/formulas/likelihoods/categorical.hpp"
+#include "kernels/formulas/likelihoods/lanes.hpp"
+#include "kernels/formulas/likelihoods/table.hpp"
 
 namespace natgrad::kernels {
 
+using formulas::OneLane;
+using formulas::Target;
+using formulas::with_likelihood;
+
 namespace {
 
+/// z = z + bias, a = activation(z).
 template <class F, class T>
 struct BiasActivation {
   static constexpr bool synchronizes = false;
@@ -25,6 +32,22 @@ struct BiasActivation {
   }
 };
 
+}  // namespace
+
+void bias_activation(Stream stream, Activation activation, const ConstView& bias, const View& z,
+                     const View& a) {
+  const Elements elements{z.rows(), z.columns()};
+  with_float_type(z.type(), [&]<class T>(T) {
+    formulas::with_activation(activation, [&]<class F>(F) {
+      launch_over(stream, elements,
+                  BiasActivation<F, T>{elements, matrix<T>(bias).data, matrix<T>(z), matrix<T>(a)});
+    });
+  });
+}
+
+namespace {
+
+/// delta = delta activation'(z), where a = activation(z).
 template <class F, class T>
 struct ActivationBackward {
   static constexpr bool synchronizes = false;
@@ -40,91 +63,7 @@ struct ActivationBackward {
   }
 };
 
-// A thread takes a row of outputs: there are many rows and few classes. Small blocks spread them
-// over the device.
-constexpr unsigned row_threads = 64;
-
-template <class T>
-struct CategoricalScore {
-  static constexpr bool synchronizes = false;
-  Matrix<const T> z;
-  const std::int32_t* labels;
-  Matrix<T> score;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const std::int64_t shared = z.rows == 0 ? 1 : score.rows / z.rows;
-    for (std::int64_t n = thread.column(); n < score.rows; n += thread.columns()) {
-      formulas::softmax_score_row(&z(n / shared, 0), labels[n], z.columns, &score(n, 0));
-    }
-  }
-};
-
-template <class T>
-struct SampleCategorical {
-  static constexpr bool synchronizes = false;
-  Matrix<const T> z;
-  std::uint64_t key;
-  std::int64_t draws;
-  const double* counter;
-  std::int32_t* labels;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const auto drawing = static_cast<std::uint64_t>(*counter);
-    for (std::int64_t n = thread.column(); n < z.rows; n += thread.columns()) {
-      formulas::sample_row(&z(n, 0), z.columns, key, drawing, n, draws, labels + n * draws);
-    }
-  }
-};
-
-/// In a launch of its own, because every thread of the drawing reads the counter.
-struct CountDrawing {
-  static constexpr bool synchronizes = false;
-  double* counter;
-  NATGRAD_DEVICE void operator()(const Thread&) const { *counter += 1; }
-};
-
-template <class T>
-struct CategoricalLogLikelihood {
-  static constexpr bool synchronizes = false;
-  Matrix<const T> z;
-  const std::int32_t* labels;
-  double* log_p;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    for (std::int64_t n = thread.column(); n < z.rows; n += thread.columns()) {
-      log_p[n] = formulas::log_softmax(&z(n, 0), labels[n], z.columns);
-    }
-  }
-};
-
-template <class T>
-struct CategoricalEvaluation {
-  static constexpr int sums = 2;
-  static constexpr int together = 1;
-  static constexpr bool heavy = true;
-  Matrix<const T> z;
-  const std::int32_t* labels;
-
-  NATGRAD_DEVICE void term(std::int64_t n, double* log_likelihood_and_correct) const {
-    const T* row = &z(n, 0);
-    log_likelihood_and_correct[0] = formulas::log_softmax(row, labels[n], z.columns);
-    const bool correct = formulas::largest_class(row, z.columns) == labels[n];
-    log_likelihood_and_correct[1] = correct ? 1 : 0;
-  }
-};
-
 }  // namespace
-
-void bias_activation(Stream stream, Activation activation, const ConstView& bias, const View& z,
-                     const View& a) {
-  const Elements elements{z.rows(), z.columns()};
-  with_float_type(z.type(), [&]<class T>(T) {
-    formulas::with_activation(activation, [&]<class F>(F) {
-      launch_over(stream, elements,
-                  BiasActivation<F, T>{elements, matrix<T>(bias).data, matrix<T>(z), matrix<T>(a)});
-    });
-  });
-}
 
 void activation_backward(Stream stream, Activation activation, const ConstView& z,
                          const ConstView& a, const View& delta) {
@@ -137,38 +76,196 @@ void activation_backward(Stream stream, Activation activation, const ConstView& 
   });
 }
 
-void categorical_score(Stream stream, const ConstView& z, const ConstView& labels,
-                       const View& score) {
-  with_float_type(z.type(), [&]<class T>(T) {
-    launch(stream, {blocks_for(score.rows(), row_threads)}, {row_threads},
-           CategoricalScore<T>{matrix<T>(z), labels.as<std::int32_t>(), matrix<T>(score)});
+// Likelihoods. What is done with one row is a struct with row(lanes, n), run by one thread where
+// there are few outputs, and by the threads of a block where there are many.
+
+namespace {
+
+/// Threads of a block where each takes a row: there are many rows, and small blocks spread them
+/// over the device.
+constexpr unsigned row_threads = 64;
+/// From so many outputs on a block takes a row: each of its threads has two of them.
+constexpr std::int64_t outputs_for_a_block = 2 * BlockLanes::threads;
+
+template <class Row>
+struct ThreadPerRow {
+  static constexpr bool synchronizes = false;
+  Row row;
+  std::int64_t rows;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    for (std::int64_t n = thread.column(); n < rows; n += thread.columns()) row(OneLane{}, n);
+  }
+};
+
+template <class Row>
+struct BlockPerRow {
+  static constexpr bool synchronizes = true;
+  static constexpr unsigned most_threads = BlockLanes::threads;
+  Row row;
+  std::int64_t rows;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    for (std::int64_t n = thread.block.x; n < rows; n += thread.blocks.x) {
+      row(BlockLanes{thread}, n);
+    }
+  }
+};
+
+/// Runs row(lanes, n) for n < rows.
+template <class Row>
+void launch_over_rows(Stream stream, std::int64_t rows, std::int64_t outputs, const Row& row) {
+  if (outputs < outputs_for_a_block) {
+    return launch(stream, {blocks_for(rows, row_threads)}, {row_threads},
+                  ThreadPerRow<Row>{row, rows});
+  }
+  launch(stream, {blocks_for(rows, 1)}, {BlockLanes::threads}, BlockPerRow<Row>{row, rows});
+}
+
+/// Row n of scores is that of targets n at outputs n / R, where R rows of targets share one.
+template <class L, class T>
+struct LikelihoodScore {
+  Matrix<const T> z;
+  Matrix<const Target<L, T>> targets;
+  Matrix<T> score;
+
+  template <class Lanes>
+  NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
+    const std::int64_t shared = z.rows == 0 ? 1 : score.rows / z.rows;
+    L::score(lanes, &z(n / shared, 0), z.columns, &targets(n, 0), &score(n, 0));
+  }
+};
+
+}  // namespace
+
+void likelihood_score(Stream stream, Likelihood likelihood, const ConstView& z,
+                      const ConstView& targets, const View& score) {
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    launch_over_rows(
+        stream, score.rows(), z.columns(),
+        LikelihoodScore<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), matrix<T>(score)});
   });
 }
 
-void sample_categorical(Stream stream, const ConstView& z, std::uint64_t key, std::int64_t draws,
-                        const View& counter, const View& labels) {
+namespace {
+
+/// Rows n draws to (n + 1) draws of targets are drawn at outputs n.
+template <class L, class T>
+struct LikelihoodSample {
+  Matrix<const T> z;
+  std::uint64_t key;
+  std::int64_t draws;
+  const double* counter;
+  Matrix<Target<L, T>> targets;
+
+  template <class Lanes>
+  NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
+    const auto drawing = static_cast<std::uint64_t>(*counter);
+    const std::int64_t first = n * draws * L::targets(z.columns);
+    L::sample(lanes, &z(n, 0), z.columns, {key, drawing, first}, draws, &targets(n * draws, 0));
+  }
+};
+
+/// Launched after the drawing, because every thread of the drawing reads the counter.
+struct CountDrawing {
+  static constexpr bool synchronizes = false;
+  double* counter;
+  NATGRAD_DEVICE void operator()(const Thread&) const { *counter += 1; }
+};
+
+}  // namespace
+
+void likelihood_sample(Stream stream, Likelihood likelihood, const ConstView& z, std::uint64_t key,
+                       std::int64_t draws, const View& counter, const View& targets) {
   double* const drawing = counter.as<double>();
-  with_float_type(z.type(), [&]<class T>(T) {
-    launch(stream, {blocks_for(z.rows(), row_threads)}, {row_threads},
-           SampleCategorical<T>{matrix<T>(z), key, draws, drawing, labels.as<std::int32_t>()});
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    launch_over_rows(
+        stream, z.rows(), z.columns(),
+        LikelihoodSample<L, T>{matrix<T>(z), key, draws, drawing, matrix<Target<L, T>>(targets)});
   });
   launch(stream, {}, {}, CountDrawing{drawing});
 }
 
-void categorical_log_likelihood(Stream stream, const ConstView& z, const ConstView& labels,
-                                const View& log_p) {
-  with_float_type(z.type(), [&]<class T>(T) {
-    launch(
-        stream, {blocks_for(z.rows(), row_threads)}, {row_threads},
-        CategoricalLogLikelihood<T>{matrix<T>(z), labels.as<std::int32_t>(), log_p.as<double>()});
+namespace {
+
+template <class L, class T>
+struct LogLikelihood {
+  Matrix<const T> z;
+  Matrix<const Target<L, T>> targets;
+  double* log_p;
+
+  template <class Lanes>
+  NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
+    const double value = L::log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
+    if (lanes.index() == 0) log_p[n] = value;
+  }
+};
+
+}  // namespace
+
+void log_likelihood(Stream stream, Likelihood likelihood, const ConstView& z,
+                    const ConstView& targets, const View& log_p) {
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    launch_over_rows(
+        stream, z.rows(), z.columns(),
+        LogLikelihood<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), log_p.as<double>()});
   });
 }
 
-void categorical_evaluate(Stream stream, const ConstView& z, const ConstView& labels,
-                          const View& result, double* partials) {
-  with_float_type(z.type(), [&]<class T>(T) {
-    sum(stream, z.rows(), CategoricalEvaluation<T>{matrix<T>(z), labels.as<std::int32_t>()},
-        partials, result.as<double>());
+namespace {
+
+/// The terms of the two sums of `likelihood_evaluate`, for `sum` of kernels/cuda/reduce.hpp.
+template <class L, class T>
+struct Evaluation {
+  static constexpr int sums = 2;
+  static constexpr int together = 1;
+  static constexpr bool heavy = true;
+  Matrix<const T> z;
+  Matrix<const Target<L, T>> targets;
+
+  template <class Lanes>
+  NATGRAD_DEVICE void row(const Lanes& lanes, std::int64_t n, double* log_p_and_figure) const {
+    log_p_and_figure[0] = L::log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
+    log_p_and_figure[1] = L::figure(lanes, &z(n, 0), z.columns, &targets(n, 0));
+  }
+  NATGRAD_DEVICE void term(std::int64_t n, double* log_p_and_figure) const {
+    row(OneLane{}, n, log_p_and_figure);
+  }
+};
+
+/// The first pass of both sums where a block takes a row; SumBlocks is the second.
+template <class Terms>
+struct EvaluationPartials {
+  static constexpr bool synchronizes = true;
+  static constexpr unsigned most_threads = BlockLanes::threads;
+  Terms terms;
+  double* partials;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    double sums[2] = {};
+    for (std::int64_t n = thread.block.x; n < terms.z.rows; n += thread.blocks.x) {
+      double own[2];
+      terms.row(BlockLanes{thread}, n, own);
+      for (int k = 0; k < 2; ++k) sums[k] += own[k];
+    }
+    if (thread.index.x != 0) return;
+    for (int k = 0; k < 2; ++k) partials[k * sum_blocks + thread.block.x] = sums[k];
+  }
+};
+
+}  // namespace
+
+void likelihood_evaluate(Stream stream, Likelihood likelihood, const ConstView& z,
+                         const ConstView& targets, const View& result, double* partials) {
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    const Evaluation<L, T> terms{matrix<T>(z), matrix<Target<L, T>>(targets)};
+    if (z.columns() < outputs_for_a_block) {
+      return sum(stream, z.rows(), terms, partials, result.as<double>());
+    }
+    const unsigned blocks = blocks_for(z.rows(), 1, sum_blocks);
+    launch(stream, {blocks}, {BlockLanes::threads},
+           EvaluationPartials<Evaluation<L, T>>{terms, partials});
+    launch(stream, {2}, {block_threads}, SumBlocks{partials, blocks, result.as<double>()});
   });
 }
 

@@ -6,22 +6,28 @@
 
 #include <cstdint>
 
-// Activations and output distributions of the seam (src/backend/backend.hpp says what each does),
-// enqueued on a stream. `partials`: `partial_count` doubles of scratch.
+namespace natgrad {
 
-namespace natgrad::kernels {
+enum class Likelihood : std::uint8_t;  // kernels/formulas/likelihoods/table.hpp
+
+namespace kernels {
+
+// The model operations of the backend interface (src/backend/models.hpp says what each does),
+// enqueued on a stream. `partials`: `partial_count` doubles of scratch.
 
 void bias_activation(Stream stream, Activation activation, const ConstView& bias, const View& z,
                      const View& a);
 void activation_backward(Stream stream, Activation activation, const ConstView& z,
                          const ConstView& a, const View& delta);
-void categorical_score(Stream stream, const ConstView& z, const ConstView& labels,
-                       const View& score);
-void sample_categorical(Stream stream, const ConstView& z, std::uint64_t key, std::int64_t draws,
-                        const View& counter, const View& labels);
-void categorical_log_likelihood(Stream stream, const ConstView& z, const ConstView& labels,
-                                const View& log_p);
-void categorical_evaluate(Stream stream, const ConstView& z, const ConstView& labels,
-                          const View& result, double* partials);
+void likelihood_score(Stream stream, Likelihood likelihood, const ConstView& z,
+                      const ConstView& targets, const View& score);
+void likelihood_sample(Stream stream, Likelihood likelihood, const ConstView& z, std::uint64_t key,
+                       std::int64_t draws, const View& counter, const View& targets);
+void log_likelihood(Stream stream, Likelihood likelihood, const ConstView& z,
+                    const ConstView& targets, const View& log_p);
+void likelihood_evaluate(Stream stream, Likelihood likelihood, const ConstView& z,
+                         const ConstView& targets, const View& result, double* partials);
 
-}  // namespace natgrad::kernels
+}  // namespace kernels
+
+}  // namespace natgrad

@@ -59,8 +59,8 @@ class RowOperations {
 
   // Rows of S. Float rows with double results are the mixed form.
   /// scale_n = factor sqrt(w_n), rhs_n = sqrt(w_n) (c_n - reference), in float64; weights and
-  /// coefficients each of a type and leading dimension of its own. Without `weights` w_n = uniform, without
-  /// `coefficients` c_n = 1.
+  /// coefficients each of a type and leading dimension of its own. Without `weights` w_n = uniform,
+  /// without `coefficients` c_n = 1.
   virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                            Scalar reference, double factor, const View& scale, const View& rhs) = 0;
   /// K = S S^T, lower triangle; K (N, N) of the rows' type, or double over float rows.

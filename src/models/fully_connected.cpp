@@ -4,13 +4,16 @@
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
-#include "kernels/formulas/random.hpp"
-#include "models/fully_connected_state.hpp"
+#include "kernels/formulas/likelihoods/table.hpp"
+#include "models/byte_count.hpp"
+#include "models/head.hpp"
+#include "models/mlp.hpp"
+#include "models/output_scores.hpp"
 #include "natgrad/error.hpp"
 
-#include <array>
-#include <cmath>
+#include <limits>
 #include <utility>
+#include <vector>
 
 namespace natgrad {
 
@@ -18,242 +21,179 @@ using detail::message;
 
 namespace {
 
-/// Rows k, k + stride, k + 2 stride, ... of a contiguous array.
-View every(const View& rows, std::int64_t k, std::int64_t stride) {
-  const View from = rows.row_range(k, rows.rows() - k);
-  return {from.data(),
-          from.type(),
-          {rows.rows() / stride, rows.columns()},
-          {.leading_dimension = stride * rows.columns(), .device = rows.device()}};
+Mlp::Options layers_of(const FullyConnected::Options& options) {
+  return {.sizes = options.sizes,
+          .activation = options.activation,
+          .type = options.type,
+          .seed = options.seed,
+          .allow_tf32 = options.allow_tf32};
+}
+
+/// Of options whose sizes were checked.
+Head::Options head_of(const FullyConnected::Options& options) {
+  return {.likelihood = Likelihood::categorical,
+          .outputs = options.sizes.back(),
+          .type = options.type,
+          .key = options.sampling_key.value_or(options.seed)};
 }
 
 }  // namespace
 
-void detail::check_net(const FullyConnected::Options& options) {
-  if (options.sizes.size() < 2) {
-    throw OptionError(message("fully connected: .sizes has ", options.sizes.size(),
-                              " entries, needs inputs and classes"));
-  }
-  for (std::int64_t size : options.sizes) {
-    if (size <= 0)
-      throw OptionError(message("fully connected: .sizes has ", size, ", must be > 0"));
-  }
-  if (options.type == ElementType::int32) {
-    throw OptionError("fully connected: .type = int32, must be float32 or float64");
-  }
-}
+/// A net and its likelihood, and the scores of its last batch.
+struct FullyConnected::State {
+  Options options;
+  Mlp mlp;
+  Head head;
+  OutputScores scores{"a score of the net"};           // at the targets of `backward`
+  OutputScores sampled{"a sampled score of the net"};  // at targets drawn from the model
+  ConstView sampled_targets;
 
-void FullyConnected::State::initialize(std::size_t index) {
-  Layer& layer = layers[index];
-  const std::int64_t inputs = options.sizes[index];
-  const std::int64_t outputs = options.sizes[index + 1];
-  const Context& context = parameters.context();
-  layer.weight = context.array({outputs, inputs}, options.type);
-  layer.bias = context.array({outputs, 1}, options.type);
-  const bool rectifies =
-      activation(index) == Activation::relu || activation(index) == Activation::gelu;
-  const double range = std::sqrt((rectifies ? 6.0 : 3.0) / static_cast<double>(inputs));
-  const auto draw = [&]<class T>(T) {
-    std::vector<T> values(static_cast<std::size_t>(outputs * inputs));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::uint64_t bits = formulas::random_bits(
-          options.seed, formulas::RandomStream::weights, static_cast<std::uint32_t>(index), i);
-      values[i] = static_cast<T>(range * (2 * formulas::uniform(bits) - 1));
-    }
-    context.write(values.data(), layer.weight);
-  };
-  if (options.type == ElementType::float64)
-    draw(double{});
-  else
-    draw(float{});
-  backend.fill(0, layer.bias);
-  layer.weight_segment = parameters.add(layer.weight, message("layer ", index, " weight"));
-  layer.bias_segment = parameters.add(layer.bias, message("layer ", index, " bias"));
-}
+  State(const Context& context, Options wanted)
+      : options(std::move(wanted)),
+        mlp(context, layers_of(options)),
+        head(context, head_of(options)) {}
 
-void FullyConnected::State::reserve(std::int64_t samples) {
-  // The last to be allocated: it is missing when there was no memory for all.
-  if (!layers.back().output.empty() && layers.back().output.view().rows() >= samples) return;
-  const Context& context = parameters.context();
-  // Released first: the old and the new together would be twice the memory.
-  for (Layer& layer : layers) {
-    layer.preactivation = {};
-    layer.output = {};
-    layer.score = {};
+  /// Scores at `targets`, so many for each row of the batch, from the last layer to the first.
+  void compute_scores(const ConstView& targets, std::int64_t rows_per_input,
+                      OutputScores& at) const {
+    at.forget();
+    const std::size_t last = mlp.outputs_of_layers().size() - 1;
+    head.score(mlp.outputs(), targets, at.of_layer(last, mlp.rows() * rows_per_input));
+    mlp.backward(at, rows_per_input);
   }
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Shape shape{samples, options.sizes[i + 1]};
-    if (keeps_preactivation(activation(i))) {
-      layers[i].preactivation = context.array(shape, options.type);
-    }
-    layers[i].score = context.array(shape, options.type);
-    layers[i].output = context.array(shape, options.type);
+
+  /// A result of this shape and type that does not lie over what the net still reads.
+  void check_result(const char* name, const View& result, Shape shape, ElementType type) const {
+    detail::require_operand(name, result, shape, type, mlp.parameters().context().state().memory());
+    mlp.require_elsewhere(name, result);
+    scores.require_elsewhere(name, result);
+    sampled.require_elsewhere(name, result);
   }
-}
+};
 
-void FullyConnected::State::check_labels(const char* caller, const ConstView& labels) const {
-  if (rows == 0) throw ArgumentError(message(caller, ": call forward first"));
-  detail::require_operand({caller, "labels"}, labels, {rows, 1}, ElementType::int32,
-                          parameters.context().state().memory());
-}
-
-/// A result must not lie over what the net still reads.
-void FullyConnected::State::require_elsewhere(const char* name, const View& result) const {
-  detail::require_disjoint(name, result, "the inputs", inputs);
-  for (const Layer& layer : layers) {
-    detail::require_disjoint(name, result, "a weight", layer.weight);
-    detail::require_disjoint(name, result, "a bias", layer.bias);
-    detail::require_disjoint(name, result, "an output of the net", layer.output);
-    detail::require_disjoint(name, result, "a score of the net", layer.score);
-    detail::require_disjoint(name, result, "a sampled score of the net", layer.sampled_score);
-  }
-}
-
-FullyConnected::FullyConnected(const Context& context, Options options) {
-  detail::check_net(options);
-  state_ = std::make_unique<State>(context, std::move(options));
-  state_->layers.resize(state_->options.sizes.size() - 1);
-  for (std::size_t i = 0; i < state_->layers.size(); ++i) state_->initialize(i);
-  state_->sums = context.array({2, 1}, ElementType::float64);
-  state_->drawings = context.array({1, 1}, ElementType::float64);
-  state_->backend.fill(0, state_->drawings);
-}
+FullyConnected::FullyConnected(const Context& context, Options options)
+    : state_(std::make_unique<State>(context, std::move(options))) {}
 
 FullyConnected::~FullyConnected() = default;
 FullyConnected::FullyConnected(FullyConnected&&) noexcept = default;
 FullyConnected& FullyConnected::operator=(FullyConnected&&) noexcept = default;
 
-const Parameters& FullyConnected::parameters() const { return state_->parameters; }
+const Parameters& FullyConnected::parameters() const { return state_->mlp.parameters(); }
 const FullyConnected::Options& FullyConnected::options() const { return state_->options; }
 
 void FullyConnected::forward(const ConstView& inputs) {
   State& s = *state_;
-  detail::require_given("forward: inputs", inputs, s.parameters.context().state().memory());
-  detail::require_type("forward: inputs", inputs, s.options.type);
-  if (inputs.rows() == 0) throw ShapeError("forward: inputs have no rows");
-  detail::require_shape("forward: inputs", inputs, {inputs.rows(), s.options.sizes.front()});
-  s.rows = 0;
-  s.has_scores = false;
-  s.draws = 0;
-  s.reserve(inputs.rows());
-  for (const State::Layer& layer : s.layers) {
-    detail::require_disjoint("forward: inputs", inputs, "an output of the net", layer.output);
-  }
-  s.inputs = inputs;
-  s.rows = inputs.rows();
-  try {
-    s.compute_outputs();
-  } catch (...) {
-    s.rows = 0;
-    throw;
-  }
-}
-
-void FullyConnected::State::compute_outputs() const {
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Layer& layer = layers[i];
-    const View z = preactivation(i);
-    backend.gemm(Transpose::no, Transpose::yes, 1, input_of(i), layer.weight, 0, z, mode());
-    backend.bias_activation(activation(i), layer.bias, z, batch(layer.output));
-  }
+  s.mlp.check_inputs(inputs);
+  s.sampled.forget();
+  s.mlp.forward(inputs, s.scores);
 }
 
 ConstView FullyConnected::outputs() const {
-  if (state_->rows == 0) throw ArgumentError("outputs: call forward first");
-  return state_->batch(state_->layers.back().output);
+  if (state_->mlp.rows() == 0) throw ArgumentError("outputs: call forward first");
+  return state_->mlp.outputs();
 }
 
 void FullyConnected::backward(const ConstView& labels) {
   State& s = *state_;
-  s.check_labels("backward", labels);
-  s.has_scores = false;
-  s.backend.categorical_score(outputs(), labels, s.batch(s.layers.back().score));
-  s.propagate(&State::Layer::score, 1);
-  s.has_scores = true;
-}
-
-/// From the scores of the outputs to those of every layer before; `shared` rows have one input.
-void FullyConnected::State::propagate(Array Layer::*score, std::int64_t shared) const {
-  for (std::size_t i = layers.size() - 1; i > 0; --i) {
-    const View delta = batch(layers[i - 1].*score, shared);
-    backend.gemm(Transpose::no, Transpose::no, 1, batch(layers[i].*score, shared), layers[i].weight,
-                 0, delta, mode());
-    for (std::int64_t k = 0; k < shared; ++k) {
-      backend.activation_backward(activation(i - 1), preactivation(i - 1),
-                                  batch(layers[i - 1].output), every(delta, k, shared));
-    }
-  }
+  s.head.check_targets("backward", labels, s.mlp.rows());
+  s.compute_scores(labels, 1, s.scores);
 }
 
 void FullyConnected::add_to(LayerScores& scores, const RowSet& set) const {
   const State& s = *state_;
-  if (!s.has_scores) throw ArgumentError("add_to: call forward and backward first");
-  s.add_layers("add_to", scores, set, &State::Layer::score, 1);
-}
-
-void FullyConnected::State::add_layers(const char* caller, LayerScores& scores, const RowSet& set,
-                                       Array Layer::*score, std::int64_t shared) const {
-  if (!(scores.parameters() == parameters)) {
-    throw ArgumentError(message(caller, ": the scores are of other parameters"));
+  if (s.scores.rows_per_input() == 0) {
+    throw ArgumentError("add_to: call forward and backward first");
   }
-  if (set.samples != rows * shared) {
-    throw ShapeError(message(caller, ": the set has ", set.samples, " samples, the last forward ",
-                             rows, " rows", shared == 1 ? "" : message(" of ", shared, " draws")));
-  }
-  scores.begin(set);
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    scores.add({.weight = layers[i].weight_segment,
-                .bias = layers[i].bias_segment,
-                .input = input_of(i),
-                .output_score = batch(layers[i].*score, shared),
-                .rows_per_input = shared});
-  }
+  s.mlp.add_to("add_to", scores, set, s.scores);
 }
 
 void FullyConnected::gradient(const View& gradient) const {
   const State& s = *state_;
-  if (!s.has_scores) throw ArgumentError("gradient: call forward and backward first");
-  detail::require_operand("gradient", gradient, {s.parameters.size(), 1}, s.options.type,
-                          s.parameters.context().state().memory());
-  s.require_elsewhere("gradient", gradient);
-  const double mean = 1.0 / static_cast<double>(s.rows);
-  for (std::size_t i = 0; i < s.layers.size(); ++i) {
-    const State::Layer& layer = s.layers[i];
-    const ConstView score = s.batch(layer.score);
-    s.backend.gemm(Transpose::yes, Transpose::no, mean, score, s.input_of(i), 0,
-                   s.parameters.part(layer.weight_segment, gradient), s.mode());
-    s.backend.column_sums(mean, score, s.parameters.part(layer.bias_segment, gradient));
+  if (s.scores.rows_per_input() == 0) {
+    throw ArgumentError("gradient: call forward and backward first");
   }
+  s.check_result("gradient", gradient, {parameters().size(), 1}, s.options.type);
+  s.mlp.gradient(s.scores, gradient);
+}
+
+void FullyConnected::sample(std::int64_t draws) {
+  State& s = *state_;
+  const std::int64_t rows = s.mlp.rows();
+  if (rows == 0) throw ArgumentError("sample: call forward first");
+  if (draws < 1 || draws > std::numeric_limits<std::int64_t>::max() / rows) {
+    throw OptionError(message("sample: draws = ", draws, ", must be > 0, and ", rows,
+                              " times it be counted in 64 bits"));
+  }
+  s.sampled.forget();
+  s.sampled.reserve(parameters().context(), s.mlp.outputs_of_layers(), s.options.type,
+                    rows * draws);
+  s.sampled_targets = s.head.sample(s.mlp.outputs(), draws);
+  s.compute_scores(s.sampled_targets, draws, s.sampled);
+}
+
+ConstView FullyConnected::sampled_labels() const {
+  const State& s = *state_;
+  if (s.sampled.rows_per_input() == 0) {
+    throw ArgumentError("sampled_labels: call forward and sample first");
+  }
+  return s.sampled_targets;
+}
+
+void FullyConnected::add_sampled_to(LayerScores& scores, const RowSet& set) const {
+  const State& s = *state_;
+  if (s.sampled.rows_per_input() == 0) {
+    throw ArgumentError("add_sampled_to: call forward and sample first");
+  }
+  if (scores.kind() != FisherKind::sampled) {
+    throw ArgumentError(message("add_sampled_to: the scores are ", to_string(scores.kind()),
+                                ", must be of FisherKind::sampled"));
+  }
+  s.mlp.add_to("add_sampled_to", scores, set, s.sampled);
+}
+
+std::int64_t FullyConnected::draw_counter() const { return state_->head.draw_counter(); }
+void FullyConnected::set_draw_counter(std::int64_t counter) {
+  state_->head.set_draw_counter(counter);
 }
 
 void FullyConnected::log_likelihood(const ConstView& labels, const View& log_p) const {
   const State& s = *state_;
-  s.check_labels("log_likelihood", labels);
-  detail::require_operand("log_likelihood: log_p", log_p, {s.rows, 1}, ElementType::float64,
-                          s.parameters.context().state().memory());
+  s.head.check_targets("log_likelihood", labels, s.mlp.rows());
   detail::require_disjoint("log_likelihood: log_p", log_p, "the labels", labels);
-  s.require_elsewhere("log_likelihood: log_p", log_p);
-  s.backend.categorical_log_likelihood(outputs(), labels, log_p);
+  s.check_result("log_likelihood: log_p", log_p, {s.mlp.rows(), 1}, ElementType::float64);
+  s.head.log_likelihood(s.mlp.outputs(), labels, log_p);
 }
 
 FullyConnected::Evaluation FullyConnected::evaluate(const ConstView& labels) {
   State& s = *state_;
-  s.check_labels("evaluate", labels);
-  s.backend.categorical_evaluate(outputs(), labels, s.sums);
-  std::array<double, 2> sums{};
-  s.backend.download(s.sums, sums.data());
-  const auto n = static_cast<double>(s.rows);
-  return {.loss = -sums[0] / n, .accuracy = sums[1] / n};
+  s.head.check_targets("evaluate", labels, s.mlp.rows());
+  const Head::Means means = s.head.evaluate(s.mlp.outputs(), labels);
+  return {.loss = -means.log_p, .accuracy = means.figure};
 }
 
 void FullyConnected::evaluate_to(const ConstView& labels, const View& sums) const {
   const State& s = *state_;
-  s.check_labels("evaluate_to", labels);
-  detail::require_operand("evaluate_to: sums", sums, {2, 1}, ElementType::float64,
-                          s.parameters.context().state().memory());
+  s.head.check_targets("evaluate_to", labels, s.mlp.rows());
   detail::require_disjoint("evaluate_to: sums", sums, "the labels", labels);
-  s.require_elsewhere("evaluate_to: sums", sums);
-  s.backend.categorical_evaluate(outputs(), labels, sums);
+  s.check_result("evaluate_to: sums", sums, {2, 1}, ElementType::float64);
+  s.head.evaluate(s.mlp.outputs(), labels, sums);
+}
+
+std::int64_t FullyConnected::bytes(const Options& options, std::int64_t samples,
+                                   std::int64_t draws) {
+  const Mlp::Options layers = layers_of(options);
+  layers.check();
+  if (samples < 0 || draws < 0) {
+    throw OptionError(message("fully connected: bytes of ", samples, " samples and ", draws,
+                              " draws, must be >= 0"));
+  }
+  const std::vector<std::int64_t> outputs(options.sizes.begin() + 1, options.sizes.end());
+  ByteCount bytes;
+  Head::count(head_of(options), samples, draws, bytes);  // which also checks their product
+  layers.count(samples, bytes);
+  OutputScores::count(outputs, options.type, samples, bytes);
+  OutputScores::count(outputs, options.type, samples * draws, bytes);
+  return bytes.bytes();
 }
 
 }  // namespace natgrad

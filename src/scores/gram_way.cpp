@@ -17,10 +17,10 @@ constexpr double formed_passes = 32;
 double paired_operations(const LayerUse& a, const LayerUse& b) {
   const auto pairs =
       static_cast<double>(a.rows * a.terms) * static_cast<double>(b.rows * b.terms) / 2;
-  const double inputs = share_weight(a, b) ? static_cast<double>(a.inputs) /
-                                                 static_cast<double>(a.rows_per_input) /
-                                                 static_cast<double>(b.rows_per_input)
-                                           : 0;
+  const double inputs =
+      share_weight(a, b) ? static_cast<double>(a.inputs) / (static_cast<double>(a.rows_per_input) *
+                                                            static_cast<double>(b.rows_per_input))
+                         : 0;
   return pairs * (inputs + static_cast<double>(a.outputs) + pair_overhead);
 }
 

@@ -1,3 +1,4 @@
+#include "models/head.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/bad_call.hpp"
 
@@ -708,6 +709,30 @@ TEST(contracts, models) {
                        [](W&) {
                          net_of({3, 0, 2});
                        }),
+      bad<OptionError>(
+          "an activation that is none", ".activation = 99, must be",
+          [](W&) {
+            FullyConnected(Context::cpu(), {.sizes = {3, 2}, .activation = Activation{99}});
+          }),
+      bad<OptionError>("a type that is none", ".type = unknown, must be",
+                       [](W&) {
+                         net_of({3, 2}, ElementType{77});
+                       }),
+      bad<OptionError>("a likelihood that is none", "likelihood = 99, must be",
+                       [](W&) {
+                         Head(Context::cpu(), {.likelihood = Likelihood{99},
+                                               .outputs = 3,
+                                               .type = ElementType::float32,
+                                               .key = 0});
+                       }),
+      bad<MemoryError>("a net beyond counting", ".sizes, samples and draws make more bytes",
+                       [](W&) {
+                         net_of({std::int64_t{1} << 40, std::int64_t{1} << 40});
+                       }),
+      bad<MemoryError>("a net beyond memory", "weights of .sizes are 4611686018427387908 bytes",
+                       [](W&) {
+                         net_of({std::int64_t{1} << 60, 1});
+                       }),
       bad<OptionError>("an integer net", ".type = int32",
                        [](W&) {
                          net_of({3, 2}, ElementType::int32);
@@ -804,6 +829,8 @@ TEST(contracts, labels_drawn_from_a_model) {
                        [](W& w) { w.net.sample(-2); }),
       bad<OptionError>("draws beyond counting", "6 times it be counted in 64 bits",
                        [](W& w) { w.net.sample(many); }),
+      bad<MemoryError>("draws beyond bytes", "draws make more bytes than an address can count",
+                       [](W& w) { w.net.sample(many / 6); }),
       bad<ArgumentError>("scores of another kind",
                          "add_sampled_to: the scores are empirical, must be of FisherKind::sampled",
                          [](W& w) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -10,11 +11,12 @@
 #include <string_view>
 #include <vector>
 
-// The README's examples are programs that the build compiles and ctest runs. Every C++ block of the
-// README follows a line
+// The examples of README.md and docs/*.md are programs that the build compiles and ctest runs.
+// Every C++ block of these texts follows a line
 //   <!-- example: NAME -->
-// and is tests/readme/NAME.cpp, or a file `elsewhere`: the lines between `// [readme]` and `//
-// [end]`, without their indentation, or the whole file where it has no such lines.
+// and is examples/NAME.cpp, or a file `elsewhere`: the lines between `// [shown]` and `// [end]`,
+// without their indentation, or the whole file where it has no such lines. Every program is shown
+// once, and every link between files of the repository leads to a file and a heading that exist.
 
 namespace natgrad::tests {
 
@@ -24,12 +26,23 @@ namespace fs = std::filesystem;
 
 const fs::path source = NATGRAD_SOURCE_DIR;
 
-// In tests/ and not in tests/readme/, because g++ alone does not compile them.
+// In tests/ and not in examples/, because g++ alone does not compile them.
 const std::set<std::string> elsewhere = {"outside_cuda/main.cu", "outside_cuda/graph.cu"};
 
 fs::path program_of(const std::string& name) {
   if (elsewhere.contains(name)) return source / "tests" / name;
-  return source / "tests/readme" / (name + ".cpp");
+  return source / "examples" / (name + ".cpp");
+}
+
+/// README.md, then docs/*.md in the order of their names.
+std::vector<fs::path> texts() {
+  std::vector<fs::path> paths;
+  for (const fs::directory_entry& file : fs::directory_iterator(source / "docs")) {
+    if (file.path().extension() == ".md") paths.push_back(file.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  paths.insert(paths.begin(), source / "README.md");
+  return paths;
 }
 
 std::vector<std::string> lines_of(const fs::path& path) {
@@ -70,7 +83,7 @@ std::vector<Example> examples_of(const std::vector<std::string>& markdown) {
   return examples;
 }
 
-/// What the README shows of a program.
+/// What a text shows of a program.
 std::string shown(const std::vector<std::string>& program) {
   const auto is = [](std::string_view text) {
     return [text](const std::string& line) {
@@ -78,17 +91,17 @@ std::string shown(const std::vector<std::string>& program) {
       return start != std::string::npos && line.substr(start) == text;
     };
   };
-  const auto begin = std::find_if(program.begin(), program.end(), is("// [readme]"));
+  const auto begin = std::find_if(program.begin(), program.end(), is("// [shown]"));
   if (begin == program.end()) return text_of(program);
   const auto end = std::find_if(begin, program.end(), is("// [end]"));
-  if (end == program.end()) throw std::runtime_error("[readme] without [end]");
+  if (end == program.end()) throw std::runtime_error("[shown] without [end]");
   const std::size_t indentation = begin->find('/');
   std::vector<std::string> lines(begin + 1, end);
   for (std::string& line : lines) {
     if (line.find_first_not_of(' ') == std::string::npos) {
       line.clear();
     } else if (line.find_first_not_of(' ') < indentation) {
-      throw std::runtime_error("less indented than its [readme]: " + line);
+      throw std::runtime_error("less indented than its [shown]: " + line);
     } else {
       line.erase(0, indentation);
     }
@@ -96,29 +109,106 @@ std::string shown(const std::vector<std::string>& program) {
   return text_of(lines);
 }
 
+/// The anchor that GitHub gives a heading: lower case, without punctuation, spaces as hyphens.
+std::string anchor_of(std::string_view heading) {
+  std::string anchor;
+  for (const char c : heading) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || byte >= 0x80) {
+      anchor += static_cast<char>(std::tolower(byte));
+    } else if (c == ' ') {
+      anchor += '-';
+    }
+  }
+  return anchor;
+}
+
+/// The anchors of a Markdown file's headings.
+std::set<std::string> anchors_of(const fs::path& path) {
+  std::set<std::string> anchors;
+  bool code = false;
+  for (const std::string& line : lines_of(path)) {
+    if (line.starts_with("```")) code = !code;
+    const std::size_t level = line.find_first_not_of('#');
+    if (code || level == 0 || level == std::string::npos || line[level] != ' ') continue;
+    anchors.insert(anchor_of(std::string_view(line).substr(level + 1)));
+  }
+  return anchors;
+}
+
+struct Link {
+  std::size_t line = 0;
+  std::string target = {};
+};
+
+/// The targets of [text](target) outside of code, but for those on the web.
+std::vector<Link> links_of(const std::vector<std::string>& markdown) {
+  std::vector<Link> links;
+  bool code = false;
+  for (std::size_t i = 0; i < markdown.size(); ++i) {
+    const std::string& line = markdown[i];
+    if (line.starts_with("```")) code = !code;
+    if (code) continue;
+    for (std::size_t at = line.find("]("); at != std::string::npos; at = line.find("](", at + 2)) {
+      const std::string target = line.substr(at + 2, line.find(')', at) - at - 2);
+      if (!target.starts_with("http")) links.push_back({.line = i + 1, .target = target});
+    }
+  }
+  return links;
+}
+
 TEST(readme, shows_the_examples_that_are_compiled) {
-  const std::vector<Example> examples = examples_of(lines_of(source / "README.md"));
   std::set<std::string> names;
-  for (const Example& example : examples) {
-    SCOPED_TRACE("README.md:" + std::to_string(example.line));
-    ASSERT_NE(example.name, "") << "no line \"<!-- example: NAME -->\" precedes the block";
-    EXPECT_TRUE(names.insert(example.name).second) << example.name << " is there twice";
-    EXPECT_EQ(example.text, shown(lines_of(program_of(example.name))));
+  for (const fs::path& text : texts()) {
+    for (const Example& example : examples_of(lines_of(text))) {
+      SCOPED_TRACE(text.filename().string() + ":" + std::to_string(example.line));
+      ASSERT_NE(example.name, "") << "no line \"<!-- example: NAME -->\" precedes the block";
+      EXPECT_TRUE(names.insert(example.name).second) << example.name << " is there twice";
+      EXPECT_EQ(example.text, shown(lines_of(program_of(example.name))));
+    }
   }
   std::set<std::string> programs = elsewhere;
-  for (const fs::directory_entry& file : fs::directory_iterator(source / "tests/readme")) {
+  for (const fs::directory_entry& file : fs::directory_iterator(source / "examples")) {
     programs.insert(file.path().stem().string());
   }
-  EXPECT_EQ(names, programs) << "examples of the README, and programs in tests/readme/";
+  EXPECT_EQ(names, programs) << "examples of README.md and docs/, and programs in examples/";
+}
+
+TEST(readme, links_lead_to_files_and_headings_that_exist) {
+  for (const fs::path& text : texts()) {
+    for (const Link& link : links_of(lines_of(text))) {
+      SCOPED_TRACE(text.filename().string() + ":" + std::to_string(link.line));
+      const std::size_t hash = link.target.find('#');
+      const std::string file = link.target.substr(0, hash);
+      const fs::path path = file.empty() ? text : text.parent_path() / file;
+      EXPECT_TRUE(fs::exists(path)) << "no file " << link.target;
+      if (hash == std::string::npos || !fs::exists(path)) continue;
+      EXPECT_TRUE(anchors_of(path).contains(link.target.substr(hash + 1)))
+          << "no heading " << link.target;
+    }
+  }
+}
+
+TEST(readme, has_at_most_220_lines) { EXPECT_LE(lines_of(source / "README.md").size(), 220U); }
+
+TEST(readme, links_and_anchors_are_read_as_github_reads_them) {
+  EXPECT_EQ(anchor_of("A step's `mu F d_prev`, twice"), "a-steps-mu-f-d_prev-twice");
+  const std::vector<Link> links =
+      links_of({"see [a](b.md#c), [d](https://e), [f](#g)", "```", "[h](i)", "```", "[j](k)"});
+  ASSERT_EQ(links.size(), 3U);
+  EXPECT_EQ(links[0].target, "b.md#c");
+  EXPECT_EQ(links[1].target, "#g");
+  EXPECT_EQ(links[2].target, "k");
+  EXPECT_EQ(links[2].line, 5U);
 }
 
 TEST(readme, an_example_is_its_marked_lines_or_the_whole_program) {
   EXPECT_EQ(shown({"int main() {", "  return 0;", "}"}), "int main() {\n  return 0;\n}\n");
-  EXPECT_EQ(shown({"int main() {", "  // [readme]", "  if (true) {", "", "    f();", "  }",
+  EXPECT_EQ(shown({"int main() {", "  // [shown]", "  if (true) {", "", "    f();", "  }",
                    "  // [end]", "}"}),
             "if (true) {\n\n  f();\n}\n");
-  EXPECT_THROW(shown({"  // [readme]", "  f();"}), std::runtime_error);
-  EXPECT_THROW(shown({"  // [readme]", "f();", "  // [end]"}), std::runtime_error);
+  EXPECT_THROW(shown({"  // [shown]", "  f();"}), std::runtime_error);
+  EXPECT_THROW(shown({"  // [shown]", "f();", "  // [end]"}), std::runtime_error);
   const std::vector<Example> examples = examples_of({"```sh", "ls", "```", "```cpp", "a", "```", "",
                                                      "<!-- example: b -->", "```cpp", "b", "```"});
   ASSERT_EQ(examples.size(), 2U);

@@ -1,7 +1,5 @@
 #include "support/reference_backend.hpp"
 
-#include "kernels/formulas/likelihoods/categorical.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -466,53 +464,9 @@ TEST_F(reference_backend, activations) {
   }
 }
 
-TEST_F(reference_backend, categorical) {
-  // softmax(0, ln 2, 0) = (1/4, 1/2, 1/4); softmax(1000, 1000, 1000) = 1/3 each.
-  const double ln2 = std::numbers::ln2;
-  Numbers<double> z = matrix(3, {0, ln2, 0, 1000, 1000, 1000, 0, 0, ln2});
-  Numbers<std::int32_t> labels = integers({1, 2, 3});
-  Numbers<double> score = matrix(3, Elements(9, 0));
-  naive.categorical_score(z, labels, score);
-  expect_near(Elements(score.elements.begin(), score.elements.begin() + 6),
-              {-0.25, 0.5, -0.25, -1.0 / 3, -1.0 / 3, 2.0 / 3});
-  for (int c = 6; c < 9; ++c) EXPECT_TRUE(std::isnan(score.elements[c]));
-
-  Numbers<double> log_p = vector({0, 0, 0});
-  naive.categorical_log_likelihood(z, labels, log_p);
-  expect_near({log_p.elements[0], log_p.elements[1]}, {std::log(0.5), -std::log(3.0)});
-  EXPECT_TRUE(std::isnan(log_p.elements[2]));
-
-  labels.elements = {1, 2, 1};
-  z.elements[5] = 999;  // the second row's largest is not its label
-  Numbers<double> result = vector({nan, nan});
-  naive.categorical_evaluate(z, labels, result);
-  const double second = -1 - std::log(2 + std::exp(-1.0));
-  expect_near(result.elements, {std::log(0.5) + second + std::log(0.25), 1});
-}
-
-TEST_F(reference_backend, sample_categorical) {
-  // Probabilities 1/4, 1/2, 1/4; a sure third class; and a row that is not finite.
-  const double ln2 = std::numbers::ln2;
-  Numbers<double> z = matrix(3, {0, ln2, 0, -1e5, -1e5, 1e5, nan, 0, 0});
-  Numbers<double> counter = vector({6});
-  constexpr int draws = 40;
-  Numbers<std::int32_t> labels = integers(std::vector<std::int32_t>(3 * draws, 7));
-  naive.sample_categorical(z, 5, draws, counter, labels);
-  EXPECT_EQ(counter.elements[0], 7);
-  int of_each[3] = {};
-  for (int k = 0; k < draws; ++k) {
-    const double u = formulas::label_uniform(5, 6, k);
-    EXPECT_EQ(labels.elements[k], u < 0.25 ? 0 : u < 0.75 ? 1 : 2) << u;
-    ++of_each[labels.elements[k]];
-    EXPECT_EQ(labels.elements[draws + k], 2);
-    EXPECT_EQ(labels.elements[2 * draws + k], -1);
-  }
-  for (int count : of_each) EXPECT_GT(count, 0);
-}
-
 TEST_F(reference_backend, evaluate) {
   SolveScalars solve{};
-  solve.inverse_shift = 0.25;
+  solve.shift = 4;
   const DampingState damping = {.absolute = 0, .relative = 0, .l2 = 3};
   double factor = nan;
   naive.evaluate(formulas::PullToZero{&solve, &damping, &factor});

@@ -94,7 +94,7 @@ struct Problem {
 };
 
 /// At 1e-6 of the largest eigenvalue: at most three refinements, a Gram matrix in double, or the
-/// primal form bring d to 1e-4. The printed table is that of the README.
+/// primal form bring d to 1e-4. The printed table is that of docs/accuracy.md.
 void check_family(Family family, std::size_t n, std::size_t p, Right right) {
   const bool general = right == Right::gradient;
   SCOPED_TRACE(testing::Message() << n << " x " << p << ", " << name_of(family));

@@ -146,7 +146,7 @@ TEST(model_identities, the_loss_is_minus_the_mean_log_likelihood_of_the_rows) {
                      sum_bound(9, ElementType::float64, 20)));
 }
 
-/// Row 1 of the design's table: E[s] = 0, with every label at its exact probability.
+/// Row 1 of the table in docs/architecture.md: E[s] = 0, with every label at its exact probability.
 TEST(model_identities, the_expected_score_is_zero) {
   constexpr std::size_t samples = 6;
   for (Activation activation : activations) {

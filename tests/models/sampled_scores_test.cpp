@@ -1,6 +1,6 @@
 #include "backend/backend.hpp"
 #include "core/context_state.hpp"
-#include "kernels/formulas/likelihoods/categorical.hpp"
+#include "kernels/formulas/likelihoods/table.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/device.hpp"
 #include "support/layered_batch.hpp"
@@ -34,7 +34,8 @@ Labels draw(const ConstView& z, std::uint64_t key, std::int64_t draws, double co
   Labels labels(static_cast<std::size_t>(z.rows() * draws));
   Tensor<double> at(Numbers{counter});
   const Context context = test_context();
-  context.state().backend().sample_categorical(z, key, draws, at.view(), view_of(labels));
+  context.state().backend().likelihood_sample(Likelihood::categorical, z, key, draws, at.view(),
+                                              view_of(labels));
   context.synchronize();
   return labels;
 }
@@ -108,17 +109,17 @@ TEST(sampled_labels, of_different_places_are_independent) {
 
 TEST(sampled_labels, are_picked_by_the_inverse_of_the_distribution) {
   const std::array<double, 5> weights{0, 2, 0, 6, 0};
-  const auto pick = [&](double u) {
-    return formulas::pick_class(5, 8, u, [&](std::int64_t c) { return weights.at(c); });
+  const auto pick = [&](double threshold) {
+    const formulas::OneLane lane;
+    return formulas::Categorical::pick_class(lane, {lane, 5}, 0, threshold, 5,
+                                             [&](std::int64_t c) { return weights.at(c); });
   };
   EXPECT_EQ(pick(0), 1);
-  EXPECT_EQ(pick(std::nextafter(0.25, 0)), 1);
-  EXPECT_EQ(pick(0.25), 3);
-  EXPECT_EQ(pick(std::nextafter(1.0, 0)), 3);
+  EXPECT_EQ(pick(std::nextafter(2.0, 0)), 1);
+  EXPECT_EQ(pick(2), 3);
+  EXPECT_EQ(pick(std::nextafter(8.0, 0)), 3);
   // Rounding has made the total larger than the sum: still no class of weight 0.
-  EXPECT_EQ(formulas::pick_class(5, 8.001, std::nextafter(1.0, 0),
-                                 [&](std::int64_t c) { return weights.at(c); }),
-            3);
+  EXPECT_EQ(pick(8.001), 3);
 }
 
 TEST(sampled_labels, follow_from_key_and_counter) {
@@ -190,7 +191,7 @@ TEST(sampled_scores, are_the_scores_at_the_labels_drawn) {
   }
 }
 
-/// Row 1 of the design's table: E[s] = 0, for every input by itself.
+/// Row 1 of the table in docs/architecture.md: E[s] = 0, for every input by itself.
 TEST(sampled_scores, have_mean_zero) {
   constexpr std::int64_t draws = 2000;
   SoftmaxNet model({3, 4, 3}, 10);

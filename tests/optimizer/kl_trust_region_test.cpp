@@ -9,8 +9,8 @@
 #include <cmath>
 #include <cstdint>
 
-// Rows 5 and 6 of the design's table: the KL divergence that a step predicts is the model's own, up
-// to third order, and KlTrustRegion makes it what was asked for.
+// Rows 5 and 6 of the table in docs/architecture.md: the KL divergence that a step predicts is the
+// model's own, up to third order, and KlTrustRegion makes it what was asked for.
 
 namespace natgrad::tests {
 

@@ -48,7 +48,7 @@ int run() {
   };
   std::vector<natgrad::StepReport> reports;
 
-  // [readme]
+  // [shown]
   const auto train_on = [&](const float* batch_x, const int* batch_label) {
     pass(net, batch_x, batch_label, batch, stream);  // your own kernels
     add_scores();                                    // begin and add, as above

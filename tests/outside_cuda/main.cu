@@ -43,7 +43,7 @@ int run() {
   const double first = mean_loss(net, data, stream);
   natgrad::ScoresCheck check;
 
-  // [readme]
+  // [shown]
   natgrad::Parameters parameters(natgrad::cuda_context(stream));  // yours, with your kernels on it
   const natgrad::Placement gpu = {.device = parameters.context().device()};
   const natgrad::Segment w1 = parameters.add({net.w1, {hidden, inputs}, gpu}, "w1");

@@ -271,7 +271,7 @@ TEST(check_scores, names_the_worst_row_and_its_values) {
   EXPECT_TRUE(within(check.worst_product / check.worst_difference, 3, 1e-6));
 }
 
-/// Logistic regression as the README shows it, in layers, and once more with its rows formed.
+/// Logistic regression in layers, and once more with its rows materialized.
 TEST(check_scores, agrees_with_logistic_regression) {
   SharedVector<float> x = {0, 1, 1, 1, 2, 0, 3, 2}, w(2), b(1), score(4);
   const std::vector<float> y = {0, 0, 1, 1};

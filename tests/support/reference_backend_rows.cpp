@@ -1,4 +1,3 @@
-#include "kernels/formulas/random.hpp"
 #include "support/reference_backend.hpp"
 #include "support/reference_elements.hpp"
 
@@ -7,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-// Rows of S, models, and the scalars of a step.
+// Rows of S, and the scalars of a step.
 
 namespace natgrad::tests {
 
@@ -59,52 +58,6 @@ std::vector<Vector> formed_rows(const RowBatch& rows, std::int64_t parameters) {
   return formed;
 }
 
-Real activated(Activation activation, Real z) {
-  switch (activation) {
-    case Activation::identity:
-      return z;
-    case Activation::tanh:
-      return std::tanh(z);
-    case Activation::relu:
-      return z <= 0 ? 0 : z;
-    case Activation::sigmoid:
-      return 1 / (1 + std::exp(-z));
-    case Activation::gelu:
-      return z * std::erfc(-z / std::sqrt(Real{2})) / 2;
-  }
-  return not_a_number;
-}
-
-Real derivative(Activation activation, Real z, Real a) {
-  const Real sqrt_two_pi = std::sqrt(8 * std::atan(Real{1}));
-  switch (activation) {
-    case Activation::identity:
-      return 1;
-    case Activation::tanh:
-      return 1 - a * a;
-    case Activation::relu:
-      return a > 0 ? 1 : 0;
-    case Activation::sigmoid:
-      return a * (1 - a);
-    case Activation::gelu:
-      return std::erfc(-z / std::sqrt(Real{2})) / 2 + z * std::exp(-z * z / 2) / sqrt_two_pi;
-  }
-  return not_a_number;
-}
-
-/// log softmax(z_n), with the largest output taken out so that exp cannot overflow.
-Vector log_softmax(const ConstView& z, std::int64_t n) {
-  Vector row;
-  for (std::int64_t c = 0; c < z.columns(); ++c) row.push_back(load(z, n, c));
-  const Real largest = *std::max_element(row.begin(), row.end());
-  Real sum = 0;
-  for (Real output : row) sum += std::exp(output - largest);
-  for (Real& output : row) output -= largest + std::log(sum);
-  return row;
-}
-
-bool is_class(std::int64_t label, const ConstView& z) { return label >= 0 && label < z.columns(); }
-
 }  // namespace
 
 void ReferenceBackend::row_scaling(const ConstView& weights, double uniform,
@@ -153,75 +106,6 @@ void ReferenceBackend::materialize(const RowBatch& rows, std::int64_t first, con
     const Vector row = formed_row(rows, first + n, out.columns());
     for (std::int64_t p = 0; p < out.columns(); ++p) store(row[p], out, n, p);
   }
-}
-
-void ReferenceBackend::bias_activation(Activation activation, const ConstView& bias, const View& z,
-                                       const View& a) {
-  for_each(z, [&](auto i, auto j) {
-    const Real sum = rounded(load(z, i, j) + load(bias, j), z);
-    store(sum, z, i, j);
-    store(activated(activation, sum), a, i, j);
-  });
-}
-
-void ReferenceBackend::activation_backward(Activation activation, const ConstView& z,
-                                           const ConstView& a, const View& delta) {
-  for_each(delta, [&](auto i, auto j) {
-    store(load(delta, i, j) * derivative(activation, load(z, i, j), load(a, i, j)), delta, i, j);
-  });
-}
-
-void ReferenceBackend::categorical_score(const ConstView& z, const ConstView& labels,
-                                         const View& score) {
-  for (std::int64_t n = 0; n < score.rows(); ++n) {
-    const auto label = static_cast<std::int64_t>(load(labels, n));
-    const Vector log_p = log_softmax(z, n * z.rows() / score.rows());
-    for (std::int64_t c = 0; c < z.columns(); ++c) {
-      const Real difference = (c == label ? 1 : 0) - std::exp(log_p[c]);
-      store(is_class(label, z) ? difference : not_a_number, score, n, c);
-    }
-  }
-}
-
-void ReferenceBackend::sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
-                                          const View& counter, const View& labels) {
-  const auto part = static_cast<std::uint32_t>(static_cast<std::uint64_t>(load(counter, 0)));
-  for (std::int64_t i = 0; i < labels.rows(); ++i) {
-    const std::int64_t n = i / draws;
-    const double u = formulas::uniform(formulas::random_bits(key, formulas::RandomStream::labels,
-                                                             part, static_cast<std::uint64_t>(i)));
-    const Vector log_p = log_softmax(z, n);
-    std::int64_t label = 0;
-    Real below = std::exp(log_p[0]);
-    while (below <= u && label + 1 < z.columns()) below += std::exp(log_p[++label]);
-    for (std::int64_t c = 0; c < z.columns(); ++c) {
-      if (!std::isfinite(load(z, n, c))) label = -1;
-    }
-    store(static_cast<Real>(label), labels, i);
-  }
-  store(load(counter, 0) + 1, counter, 0);
-}
-
-void ReferenceBackend::categorical_log_likelihood(const ConstView& z, const ConstView& labels,
-                                                  const View& log_p) {
-  for (std::int64_t n = 0; n < z.rows(); ++n) {
-    const auto label = static_cast<std::int64_t>(load(labels, n));
-    store(is_class(label, z) ? log_softmax(z, n)[label] : not_a_number, log_p, n);
-  }
-}
-
-void ReferenceBackend::categorical_evaluate(const ConstView& z, const ConstView& labels,
-                                            const View& result) {
-  Real log_likelihood = 0;
-  std::int64_t correct = 0;
-  for (std::int64_t n = 0; n < z.rows(); ++n) {
-    const auto label = static_cast<std::int64_t>(load(labels, n));
-    const Vector log_p = log_softmax(z, n);
-    log_likelihood += is_class(label, z) ? log_p[label] : not_a_number;
-    if (std::max_element(log_p.begin(), log_p.end()) - log_p.begin() == label) ++correct;
-  }
-  store(log_likelihood, result, 0);
-  store(correct, result, 1);
 }
 
 // The formulas are not written a second time here: what they must give stands, worked out by hand,

@@ -2,108 +2,137 @@
 
 #include "kernels/formulas/elementary.hpp"
 #include "kernels/formulas/formula.hpp"
-#include "kernels/formulas/random.hpp"
+#include "kernels/formulas/likelihoods/draws.hpp"
+#include "kernels/formulas/likelihoods/lanes.hpp"
 
 #include <cmath>
 #include <cstdint>
 
-// The categorical distribution softmax(z) of one row z of outputs, and labels drawn from it.
-
 namespace natgrad::formulas {
 
-/// The first class with the largest output; a NaN is the largest where it comes first, and never
-/// elsewhere.
-template <class T>
-NATGRAD_FORMULA std::int64_t largest_class(const T* z, std::int64_t classes) {
-  std::int64_t largest = 0;
-  for (std::int64_t c = 1; c < classes; ++c) {
-    if (z[largest] < z[c]) largest = c;
-  }
-  return largest;
-}
+/// The categorical distribution p(y) = softmax(z)_y over the C classes of one row z of outputs. The
+/// largest output is taken out of every exponent, so that none overflows.
+struct Categorical {
+  static constexpr bool integer_targets = true;
+  /// One label a row, in [0, C).
+  NATGRAD_FORMULA static std::int64_t targets(std::int64_t) { return 1; }
 
-/// score_c = [c = label] - softmax(z)_c, and NaN for a label that is no class.
-template <class T>
-NATGRAD_FORMULA void softmax_score_row(const T* z, std::int64_t label, std::int64_t classes,
-                                       T* score) {
-  if (label < 0 || label >= classes) {
-    for (std::int64_t c = 0; c < classes; ++c) score[c] = static_cast<T>(NAN);
-    return;
+  /// score_c = [c = label] - softmax(z)_c, and NaN for a label that is no class.
+  template <class Lanes, class T>
+  NATGRAD_FORMULA static void score(const Lanes& lanes, const T* z, std::int64_t classes,
+                                    const std::int32_t* label, T* score) {
+    if (!is_class(*label, classes)) {
+      for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+        score[c] = static_cast<T>(NAN);
+      }
+      return;
+    }
+    const T largest = lanes.largest(z[own_largest(lanes, z, classes)]);
+    T own = 0;
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      score[c] = formulas::exp(z[c] - largest);
+      own += score[c];
+    }
+    const T sum = lanes.sum(own);
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      const T difference = -score[c] / sum;
+      score[c] = c == *label ? difference + 1 : difference;
+    }
   }
-  const T largest = z[largest_class(z, classes)];
-  T sum = 0;
-  for (std::int64_t c = 0; c < classes; ++c) {
-    score[c] = formulas::exp(z[c] - largest);
-    sum += score[c];
+
+  /// log softmax(z)_label, and NaN for a label that is no class.
+  template <class Lanes, class T>
+  NATGRAD_FORMULA static double log_p(const Lanes& lanes, const T* z, std::int64_t classes,
+                                      const std::int32_t* label) {
+    if (!is_class(*label, classes)) return NAN;
+    const double largest = lanes.largest(static_cast<double>(z[own_largest(lanes, z, classes)]));
+    double own = 0;
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      own += formulas::exp(static_cast<double>(z[c]) - largest);
+    }
+    return static_cast<double>(z[*label]) - largest - std::log(lanes.sum(own));
   }
-  for (std::int64_t c = 0; c < classes; ++c) score[c] = -score[c] / sum;
-  score[label] += 1;
-}
 
-/// log softmax(z)_label, and NaN for a label that is no class.
-template <class T>
-NATGRAD_FORMULA double log_softmax(const T* z, std::int64_t label, std::int64_t classes) {
-  if (label < 0 || label >= classes) return NAN;
-  const double largest = static_cast<double>(z[largest_class(z, classes)]);
-  double sum = 0;
-  for (std::int64_t c = 0; c < classes; ++c)
-    sum += formulas::exp(static_cast<double>(z[c]) - largest);
-  return static_cast<double>(z[label]) - largest - std::log(sum);
-}
-
-/// The uniform number in [0, 1) that label `index` of one drawing follows from. `counter` counts
-/// drawings, modulo 2^32.
-NATGRAD_FORMULA double label_uniform(std::uint64_t key, std::uint64_t counter,
-                                     std::uint64_t index) {
-  return uniform(
-      random_bits(key, RandomStream::labels, static_cast<std::uint32_t>(counter), index));
-}
-
-/// The inverse of the distribution function: the first class c with weight(0) + ... + weight(c) > u
-/// total, where weight(c) >= 0 is a multiple of the probability of c and `total` their sum. A class
-/// of weight 0 is never taken, also where rounding has left the sum below u total.
-template <class Weight>
-NATGRAD_FORMULA std::int64_t pick_class(std::int64_t classes, double total, double u,
-                                        const Weight& weight) {
-  double sum = 0;
-  std::int64_t last = -1;
-  for (std::int64_t c = 0; c < classes; ++c) {
-    const double w = weight(c);
-    if (!(w > 0)) continue;
-    sum += w;
-    last = c;
-    if (sum > u * total) break;
+  /// 1 where the label is the first class with the largest output, else 0: the mean over rows is
+  /// the accuracy. A NaN is the largest where it comes first, and never elsewhere.
+  template <class Lanes, class T>
+  NATGRAD_FORMULA static double figure(const Lanes& lanes, const T* z, std::int64_t classes,
+                                       const std::int32_t* label) {
+    const std::int64_t own = own_largest(lanes, z, classes);
+    const T largest = lanes.largest(z[own]);
+    // Also where both are NaN.
+    const bool is_largest = !(z[own] < largest);
+    return lanes.smallest(is_largest ? own : classes) == *label ? 1 : 0;
   }
-  return last;
-}
 
-template <class T>
-NATGRAD_FORMULA bool all_finite(const T* z, std::int64_t count) {
-  T sum = 0;  // of zeros, and of NaN for what is not finite
-  for (std::int64_t i = 0; i < count; ++i) sum += z[i] * 0;
-  return sum == 0;
-}
+  /// Labels by the inverse of the distribution function, summed in double, or -1 where a number of
+  /// z is not finite. Weights are computed again for every draw: there is no room for them, and the
+  /// labels are few beside the net's products.
+  template <class Lanes, class T>
+  NATGRAD_FORMULA static void sample(const Lanes& lanes, const T* z, std::int64_t classes,
+                                     const DrawUniforms& uniform, std::int64_t draws,
+                                     std::int32_t* labels) {
+    T zero = 0;  // NaN where an output is not finite
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) zero += z[c] * 0;
+    const bool finite = lanes.sum(zero) == 0;
+    const auto largest = static_cast<double>(lanes.largest(z[own_largest(lanes, z, classes)]));
+    const auto weight = [z, largest](std::int64_t c) {
+      return formulas::exp(static_cast<double>(z[c]) - largest);
+    };
+    const LaneSegment segment(lanes, classes);
+    double own = 0;
+    for (std::int64_t c = segment.begin; c < segment.end; ++c) own += weight(c);
+    const double total = lanes.sum(own);
+    const double before = lanes.sum_before(own);
+    for (std::int64_t k = 0; k < draws; ++k) {
+      const std::int64_t label =
+          pick_class(lanes, segment, before, uniform(k) * total, classes, weight);
+      if (lanes.index() == 0) labels[k] = finite ? static_cast<std::int32_t>(label) : -1;
+    }
+  }
 
-/// `draws` labels of row n, or -1 where a number of z is not finite. Weights are computed again for
-/// every draw: there is no room for them, and the labels are few beside the net's products.
-template <class T>
-NATGRAD_FORMULA void sample_row(const T* z, std::int64_t classes, std::uint64_t key,
-                                std::uint64_t counter, std::int64_t n, std::int64_t draws,
-                                std::int32_t* labels) {
-  if (!all_finite(z, classes)) {
-    for (std::int64_t k = 0; k < draws; ++k) labels[k] = -1;
-    return;
+  /// The first class c with weight(0) + ... + weight(c) > threshold, where weight(c) >= 0 is a
+  /// multiple of the probability of c; `before` is the sum of the weights before the segment. A
+  /// class of weight 0 is never taken, also where rounding has left the sum below the threshold:
+  /// then it is the last class with a weight, and -1 where none has one.
+  template <class Lanes, class Weight>
+  NATGRAD_FORMULA static std::int64_t pick_class(const Lanes& lanes, const LaneSegment& segment,
+                                                 double before, double threshold,
+                                                 std::int64_t classes, const Weight& weight) {
+    double sum = before;
+    std::int64_t last = -1;
+    std::int64_t first_above = classes;
+    for (std::int64_t c = segment.begin; c < segment.end; ++c) {
+      const double w = weight(c);
+      if (!(w > 0)) continue;
+      sum += w;
+      last = c;
+      if (sum > threshold) {
+        first_above = c;
+        break;
+      }
+    }
+    const std::int64_t picked = lanes.smallest(first_above);
+    const std::int64_t last_of_all = -lanes.smallest(-last);
+    return picked < classes ? picked : last_of_all;
   }
-  const auto largest = static_cast<double>(z[largest_class(z, classes)]);
-  const auto weight = [z, largest](std::int64_t c) {
-    return formulas::exp(static_cast<double>(z[c]) - largest);
-  };
-  double total = 0;
-  for (std::int64_t c = 0; c < classes; ++c) total += weight(c);
-  for (std::int64_t k = 0; k < draws; ++k) {
-    const double u = label_uniform(key, counter, static_cast<std::uint64_t>(n * draws + k));
-    labels[k] = static_cast<std::int32_t>(pick_class(classes, total, u, weight));
+
+ private:
+  NATGRAD_FORMULA static bool is_class(std::int64_t label, std::int64_t classes) {
+    return label >= 0 && label < classes;
   }
-}
+
+  /// The first of the lane's classes whose output is larger than that of class 0 and of all its
+  /// others; 0 where there is none. With a NaN at class 0 that is 0 in every lane.
+  template <class Lanes, class T>
+  NATGRAD_FORMULA static std::int64_t own_largest(const Lanes& lanes, const T* z,
+                                                  std::int64_t classes) {
+    std::int64_t largest = 0;
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      if (z[largest] < z[c]) largest = c;
+    }
+    return largest;
+  }
+};
 
 }  // namespace natgrad::formulas

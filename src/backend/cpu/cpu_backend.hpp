@@ -74,13 +74,14 @@ class CpuBackend final : public Backend {
                        const View& a) override;
   void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
                            const View& delta) override;
-  void categorical_score(const ConstView& z, const ConstView& labels, const View& score) override;
-  void sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
-                          const View& counter, const View& labels) override;
-  void categorical_log_likelihood(const ConstView& z, const ConstView& labels,
-                                  const View& log_p) override;
-  void categorical_evaluate(const ConstView& z, const ConstView& labels,
-                            const View& result) override;
+  void likelihood_score(Likelihood likelihood, const ConstView& z, const ConstView& targets,
+                        const View& score) override;
+  void likelihood_sample(Likelihood likelihood, const ConstView& z, std::uint64_t key,
+                         std::int64_t draws, const View& counter, const View& targets) override;
+  void log_likelihood(Likelihood likelihood, const ConstView& z, const ConstView& targets,
+                      const View& log_p) override;
+  void likelihood_evaluate(Likelihood likelihood, const ConstView& z, const ConstView& targets,
+                           const View& result) override;
 
   // vectors.cpp
   void evaluate(const ScalarFormula& formula) override;

@@ -3,15 +3,20 @@
 #include "backend/cpu/pieces.hpp"
 #include "backend/row_blocks.hpp"
 #include "kernels/formulas/activation_functors.hpp"
-#include "kernels/formulas/likelihoods/categorical.hpp"
+#include "kernels/formulas/likelihoods/lanes.hpp"
+#include "kernels/formulas/likelihoods/table.hpp"
 
 namespace natgrad {
 
 using cpu::at;
+using formulas::OneLane;
+using formulas::Target;
 using formulas::with_activation;
+using formulas::with_likelihood;
 
 namespace {
 
+/// z = z + bias, a = activation(z).
 template <class F, class T>
 NATGRAD_MULTIVERSION void forward_row(const T* bias, T* z, T* a, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -21,16 +26,21 @@ NATGRAD_MULTIVERSION void forward_row(const T* bias, T* z, T* a, std::int64_t co
   }
 }
 
-/// The same where z and a are one array: with two pointers the compiler must assume overlap.
+/// z = a = activation(z + bias) in one array: with two pointers the compiler must assume overlap.
 template <class F, class T>
 NATGRAD_MULTIVERSION void forward_row_in_place(const T* bias, T* a, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) a[i] = F::value(a[i] + bias[i]);
 }
 
+/// delta = delta activation'(z), where a = activation(z).
 template <class F, class T>
 NATGRAD_MULTIVERSION void backward_run(const T* z, const T* a, T* delta, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) delta[i] *= F::derivative(z[i], a[i]);
 }
+
+/// Rows that make one thread's share: an exponential or a logarithm of each output costs about as
+/// much as 16 elements of other elementwise work.
+std::int64_t likelihood_grain(std::int64_t outputs) { return cpu::row_grain(16 * outputs); }
 
 }  // namespace
 
@@ -67,65 +77,66 @@ void CpuBackend::activation_backward(Activation activation, const ConstView& z, 
   });
 }
 
-void CpuBackend::categorical_score(const ConstView& z, const ConstView& labels, const View& score) {
-  const std::int32_t* label = labels.as<std::int32_t>();
+void CpuBackend::likelihood_score(Likelihood likelihood, const ConstView& z,
+                                  const ConstView& targets, const View& score) {
   const std::int64_t shared = z.rows() == 0 ? 1 : score.rows() / z.rows();
-  with_float_type(z.type(), [&]<class T>(T) {
-    cpu::parallel_blocks(score.rows(), cpu::row_grain(16 * z.columns()),
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    cpu::parallel_blocks(score.rows(), likelihood_grain(z.columns()),
                          [&](std::int64_t begin, std::int64_t end) {
                            for (std::int64_t n = begin; n < end; ++n) {
-                             formulas::softmax_score_row(at<T>(z, n / shared, 0), label[n],
-                                                         z.columns(), at<T>(score, n, 0));
+                             L::score(OneLane{}, at<T>(z, n / shared, 0), z.columns(),
+                                      at<Target<L, T>>(targets, n, 0), at<T>(score, n, 0));
                            }
                          });
   });
 }
 
-void CpuBackend::sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
-                                    const View& counter, const View& labels) {
-  std::int32_t* label = labels.as<std::int32_t>();
+void CpuBackend::likelihood_sample(Likelihood likelihood, const ConstView& z, std::uint64_t key,
+                                   std::int64_t draws, const View& counter, const View& targets) {
   const auto drawing = static_cast<std::uint64_t>(cpu::value_of(counter));
-  with_float_type(z.type(), [&]<class T>(T) {
-    cpu::parallel_blocks(z.rows(), cpu::row_grain(16 * (draws + 1) * z.columns()),
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+    const std::int64_t of_row = draws * L::targets(z.columns());
+    cpu::parallel_blocks(z.rows(), likelihood_grain((draws + 1) * z.columns()),
                          [&](std::int64_t begin, std::int64_t end) {
                            for (std::int64_t n = begin; n < end; ++n) {
-                             formulas::sample_row(at<T>(z, n, 0), z.columns(), key, drawing, n,
-                                                  draws, label + n * draws);
+                             L::sample(OneLane{}, at<T>(z, n, 0), z.columns(),
+                                       {key, drawing, n * of_row}, draws,
+                                       at<Target<L, T>>(targets, n * draws, 0));
                            }
                          });
   });
   *counter.as<double>() += 1;
 }
 
-void CpuBackend::categorical_log_likelihood(const ConstView& z, const ConstView& labels,
-                                            const View& log_p) {
-  const std::int32_t* label = labels.as<std::int32_t>();
+void CpuBackend::log_likelihood(Likelihood likelihood, const ConstView& z, const ConstView& targets,
+                                const View& log_p) {
   double* result = log_p.as<double>();
-  with_float_type(z.type(), [&]<class T>(T) {
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
     cpu::parallel_blocks(
-        z.rows(), cpu::row_grain(16 * z.columns()), [&](std::int64_t begin, std::int64_t end) {
+        z.rows(), likelihood_grain(z.columns()), [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t n = begin; n < end; ++n) {
-            result[n] = formulas::log_softmax(at<T>(z, n, 0), label[n], z.columns());
+            result[n] =
+                L::log_p(OneLane{}, at<T>(z, n, 0), z.columns(), at<Target<L, T>>(targets, n, 0));
           }
         });
   });
 }
 
-void CpuBackend::categorical_evaluate(const ConstView& z, const ConstView& labels,
-                                      const View& result) {
-  const std::int32_t* label = labels.as<std::int32_t>();
-  double log_likelihood = 0;
-  double correct = 0;
-  with_float_type(z.type(), [&]<class T>(T) {
-    const std::int64_t classes = z.columns();
+void CpuBackend::likelihood_evaluate(Likelihood likelihood, const ConstView& z,
+                                     const ConstView& targets, const View& result) {
+  double log_p = 0;
+  double figure = 0;
+  // In the order of rows: a sum by several threads would depend on their number.
+  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
     for (std::int64_t n = 0; n < z.rows(); ++n) {
-      const T* row = at<T>(z, n, 0);
-      log_likelihood += formulas::log_softmax(row, label[n], classes);
-      correct += formulas::largest_class(row, classes) == label[n] ? 1 : 0;
+      const T* outputs = at<T>(z, n, 0);
+      const auto* target = at<Target<L, T>>(targets, n, 0);
+      log_p += L::log_p(OneLane{}, outputs, z.columns(), target);
+      figure += L::figure(OneLane{}, outputs, z.columns(), target);
     }
   });
-  result.as<double>()[0] = log_likelihood;
-  result.as<double>()[1] = correct;
+  result.as<double>()[0] = log_p;
+  result.as<double>()[1] = figure;
 }
 
 }  // namespace natgrad

@@ -16,28 +16,28 @@ void CudaBackend::activation_backward(Activation activation, const ConstView& z,
   kernels::activation_backward(stream_->get(), activation, z, a, delta);
 }
 
-void CudaBackend::categorical_score(const ConstView& z, const ConstView& labels,
-                                    const View& score) {
+void CudaBackend::likelihood_score(Likelihood likelihood, const ConstView& z,
+                                   const ConstView& targets, const View& score) {
   const auto current = guard();
-  kernels::categorical_score(stream_->get(), z, labels, score);
+  kernels::likelihood_score(stream_->get(), likelihood, z, targets, score);
 }
 
-void CudaBackend::sample_categorical(const ConstView& z, std::uint64_t key, std::int64_t draws,
-                                     const View& counter, const View& labels) {
+void CudaBackend::likelihood_sample(Likelihood likelihood, const ConstView& z, std::uint64_t key,
+                                    std::int64_t draws, const View& counter, const View& targets) {
   const auto current = guard();
-  kernels::sample_categorical(stream_->get(), z, key, draws, counter, labels);
+  kernels::likelihood_sample(stream_->get(), likelihood, z, key, draws, counter, targets);
 }
 
-void CudaBackend::categorical_log_likelihood(const ConstView& z, const ConstView& labels,
-                                             const View& log_p) {
+void CudaBackend::log_likelihood(Likelihood likelihood, const ConstView& z,
+                                 const ConstView& targets, const View& log_p) {
   const auto current = guard();
-  kernels::categorical_log_likelihood(stream_->get(), z, labels, log_p);
+  kernels::log_likelihood(stream_->get(), likelihood, z, targets, log_p);
 }
 
-void CudaBackend::categorical_evaluate(const ConstView& z, const ConstView& labels,
-                                       const View& result) {
+void CudaBackend::likelihood_evaluate(Likelihood likelihood, const ConstView& z,
+                                      const ConstView& targets, const View& result) {
   const auto current = guard();
-  kernels::categorical_evaluate(stream_->get(), z, labels, result, partials_);
+  kernels::likelihood_evaluate(stream_->get(), likelihood, z, targets, result, partials_);
 }
 
 }  // namespace natgrad

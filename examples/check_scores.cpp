@@ -1,10 +1,12 @@
+// Are the rows right? `check_scores` compares every row with differences of its log-likelihood,
+// here of a logistic regression. The program ends well when no row is off, and when a row that is
+// made wrong on purpose is the one that is named.
 #include <natgrad/natgrad.hpp>
 
 #include <cmath>
 #include <cstdio>
 #include <vector>
 
-// The rows of the first example against differences of its log-likelihood.
 int main() {
   std::vector<float> x = {0, 1, 1, 1, 2, 0, 3, 2}, y = {0, 0, 1, 1}, w = {0.3F, -0.2F}, b = {0.1F};
   std::vector<float> score(4);
@@ -21,7 +23,7 @@ int main() {
               .input = {x.data(), {4, 2}},
               .output_score = {score.data(), {4}}});
 
-  // [readme]
+  // [shown]
   const auto log_likelihood = [&](const natgrad::View& log_p) {  // your own forward pass, in double
     for (int n = 0; n < 4; ++n) {
       const double z = w[0] * x[2 * n] + w[1] * x[2 * n + 1] + b[0];
@@ -30,5 +32,9 @@ int main() {
   };
   std::puts(natgrad::check_scores(scores, log_likelihood).text.c_str());
   // [end]
-  return natgrad::check_scores(scores, log_likelihood).rows_off == 0 ? 0 : 1;
+  const bool right = natgrad::check_scores(scores, log_likelihood).rows_off == 0;
+  score[2] = -score[2];  // a wrong sign in one row
+  const natgrad::LikelihoodCheck wrong = natgrad::check_scores(scores, log_likelihood);
+  std::puts(wrong.text.c_str());
+  return right && wrong.rows_off == 1 && wrong.worst_row == 2 ? 0 : 1;
 }

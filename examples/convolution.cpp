@@ -1,10 +1,12 @@
+// A convolution: its filters are used at every position of a map, so that a row is a sum of T
+// terms. log p(y | x) = -(y - m)^2 / 2 with m the sum of tanh(z), z = W * x + b. The program ends
+// well when every row is the derivative of its log p.
 #include <natgrad/natgrad.hpp>
 
 #include <cmath>
 #include <cstdio>
 #include <vector>
 
-// log p(y | x) = -(y - m)^2 / 2 with m the sum of tanh(z), z = W * x + b a convolution.
 int main() {
   constexpr int N = 6, side = 4, C = 2, out = side - 2, T = out * out;  // 3 x 3, stride 1
   std::vector<double> x(N * side * side), y(N), W(C * 9), b(C);
@@ -34,7 +36,7 @@ int main() {
   };
   for (int i = 0; i < N * T * C; ++i) dz[i] = error(i / (T * C)) * (1 - tanh_z(i) * tanh_z(i));
 
-  // [readme]
+  // [shown]
   // A 3 x 3 convolution of N maps, T positions each. Row n T + t of `patches` is what the filters
   // see of map n at position t, row n T + t of `dz` is d log p(x_n) / dz there.
   scores.begin({.samples = N});

@@ -1,10 +1,12 @@
+// A gradient that is not a combination of the rows: logistic regression with the penalty |w|^4 / 4,
+// which has no rows of its own. F comes from the scores, the gradient is an array of P numbers. The
+// program ends well when the gradient of the penalized loss has vanished.
 #include <natgrad/natgrad.hpp>
 
 #include <cmath>
 #include <cstdio>
 #include <vector>
 
-// Logistic regression with a penalty that has no rows: |w|^4 / 4.
 int main() {
   constexpr int N = 4, P = 2;
   std::vector<double> x = {0, 1, 1, 1, 2, 0, 3, 2}, y = {0, 0, 1, 1}, w(P), score(N), gradient(P);
@@ -29,7 +31,7 @@ int main() {
     scores.begin({.samples = N});
     scores.add(
         {.weight = weight, .input = {x.data(), {N, P}}, .output_score = {score.data(), {N}}});
-    // [readme]
+    // [shown]
     // `gradient` (P): of the mean loss with its penalty, downhill once multiplied by -1.
     optimizer.step({.fisher = scores, .gradient = natgrad::Gradient{{gradient.data(), {P}}, -1}});
     // [end]

@@ -1,10 +1,13 @@
+// A recurrent net: log p(y | x) = -(y - m)^2 / 2 with m the sum of h_T, h_t = tanh(W x_t + U
+// h_(t-1)
+// + b). Its rows are given twice, with T terms an add and as one add a step. The program ends well
+// when every row is the derivative of its log p, in both.
 #include <natgrad/natgrad.hpp>
 
 #include <cmath>
 #include <cstdio>
 #include <vector>
 
-// log p(y | x) = -(y - m)^2 / 2 with m the sum of h_T, h_t = tanh(W x_t + U h_(t-1) + b).
 int main() {
   constexpr int N = 6, T = 4, D = 2, H = 3;
   std::vector<double> x(N * T * D), y(N), w(H * D), u(H * H), c(H);
@@ -43,7 +46,7 @@ int main() {
     }
   }
 
-  // [readme]
+  // [shown]
   // h_t = tanh(W x_t + U h_(t-1) + b) over T steps: row n T + t of each array belongs to step t of
   // sequence n. A shorter sequence ends with rows of 0 in `dz`.
   scores.begin({.samples = N});

@@ -1,3 +1,7 @@
+// Linear regression, log p(y | x) = -(y - w . x)^2 / 2, one batch in three parts of four samples;
+// the memory plan, a checkpoint, and the direction alone. Rows of the Fisher matrix are x_n, their
+// coefficients the residuals. The program ends well when the checkpoint brought step 10 back, and
+// the direction leads from there to the solution w = (2, -1).
 #include <natgrad/natgrad.hpp>
 
 #include <cmath>
@@ -14,8 +18,6 @@ constexpr int N = 12, D = 2;
 
 }  // namespace
 
-// Linear regression, log p(y | x) = -(y - w . x)^2 / 2, in three parts of four samples. Rows of its
-// Fisher matrix are x_n, and their coefficients the residuals.
 int main() {
   std::vector<double> x(N * D), y(N), w(D), ones(N, 1.0), residual(N);
   for (int n = 0; n < N; ++n) {
@@ -30,7 +32,7 @@ int main() {
   };
   const std::filesystem::path folder = std::filesystem::temp_directory_path();
   const std::string file = (folder / "natgrad_readme_parts.ckpt").string();
-  // [readme]
+  // [shown]
   const std::int64_t part = 4;
   natgrad::NaturalGradient optimizer(parameters, {.damping = {.absolute = 1e-3}});
   natgrad::LayerScores scores(parameters, {.kind = natgrad::FisherKind::exact});

@@ -1,3 +1,5 @@
+// The natural policy gradient on a bandit with three arms, the policy a softmax of theta. The rows
+// are an (N, P) array and centred. The program ends well when the best arm has most of the policy.
 #include <natgrad/natgrad.hpp>
 
 #include <array>
@@ -6,7 +8,6 @@
 #include <random>
 #include <vector>
 
-// The natural policy gradient on a bandit with three arms, the policy a softmax of theta.
 int main() {
   constexpr int N = 50, A = 3;
   const std::array<double, A> mean_reward = {1.0, 1.2, 2.0};
@@ -31,7 +32,7 @@ int main() {
       rewards[n] = mean_reward[arm] + noise;
       for (int k = 0; k < A; ++k) rows[n * A + k] = (k == arm ? 1 : 0) - policy[k];
     }
-    // [readme]
+    // [shown]
     // Row n: d log p(action n) / d theta. Centred: rewards less their mean, which are advantages.
     scores.begin({rows.data(), {N, A}},
                  {.coefficients = {rewards.data(), {N}}, .centering = natgrad::Centering::rows});

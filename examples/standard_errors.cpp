@@ -1,0 +1,43 @@
+// The Fisher matrix on its own: standard errors of a maximum-likelihood fit are the roots of the
+// diagonal of F^-1. The model is the logistic regression of the first example at its fit, where
+// four samples each have p = 1/4 and p = 3/4. The program ends well when the errors are the known
+// ones: sqrt(4/3) of b, sqrt(8/3) of w.
+#include <natgrad/natgrad.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+int main() {
+  constexpr int N = 8, P = 2;
+  std::vector<double> theta = {2 * std::log(3), -std::log(3)};  // w, b
+  std::vector<double> rows(N * P), ones(N, 1.0);
+  for (int n = 0; n < N; ++n) {
+    const double x = n / 4;  // 0 or 1
+    const double p = 1 / (1 + std::exp(-(theta[0] * x + theta[1])));
+    rows[n * P] = std::sqrt(p * (1 - p)) * x;
+    rows[n * P + 1] = std::sqrt(p * (1 - p));
+  }
+  natgrad::Parameters parameters(natgrad::Context::cpu());
+  parameters.add({theta.data(), {P}}, "theta");
+  // [shown]
+  // Row n: the root of the output's variance p (1 - p) times dz/dtheta, so that S^T S is the Fisher
+  // matrix of sample n in closed form. Weights of 1: of the sum over the samples, not the mean.
+  natgrad::DenseScores scores(parameters, {.kind = natgrad::FisherKind::exact});
+  natgrad::FisherMatrix fisher(parameters, {.damping = {.absolute = 0}});
+  scores.begin({rows.data(), {N, P}}, {.weights = {ones.data(), {N}}});
+  fisher.accumulate(scores);  // any number of times, in memory that does not grow
+
+  std::vector<double> variance(P);
+  for (int i = 0; i < P; ++i) {
+    std::vector<double> unit(P), column(P);
+    unit[i] = 1;
+    fisher.solve(natgrad::Gradient{{unit.data(), {P}}}, {column.data(), {P}});  // F^-1 e_i
+    variance[i] = column[i];
+  }
+  // [end]
+  std::printf("w = %.4f +- %.4f, b = %.4f +- %.4f\n", theta[0], std::sqrt(variance[0]), theta[1],
+              std::sqrt(variance[1]));
+  const bool right = std::abs(variance[0] - 8.0 / 3) + std::abs(variance[1] - 4.0 / 3) < 1e-12;
+  return right && fisher.report().outcome == natgrad::Outcome::accepted ? 0 : 1;
+}

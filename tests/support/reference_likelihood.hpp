@@ -1,0 +1,79 @@
+#pragma once
+
+#include "kernels/formulas/likelihoods/table.hpp"
+#include "support/reference_elements.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace natgrad::tests {
+
+/// What the tests know of one likelihood p(y | z) of a row of C outputs z at K targets y: its
+/// definition in long double, which the reference backend computes with; values by hand, which
+/// prove that definition and every backend; and operands for the cases that all likelihoods have in
+/// common (tests/backend/operations_models.cpp). One file in tests/backend/likelihoods each.
+class ReferenceLikelihood {
+ public:
+  using Real = naive::Real;
+  using Vector = naive::Vector;
+  using Uniform = std::function<double(std::int64_t target)>;
+
+  /// Of a case: how many outputs, of which type, up to which magnitude.
+  struct Outputs {
+    std::int64_t count;
+    ElementType type;
+    double largest;
+  };
+
+  struct Value {
+    std::vector<double> z, y, score;
+    double log_p, figure;
+  };
+
+  struct Draw {
+    std::vector<double> z;
+    double uniform;
+    std::vector<double> y;
+  };
+
+  virtual ~ReferenceLikelihood() = default;
+
+  // The definition. A target outside the support gives NaN.
+  virtual Real log_p(const Vector& z, const Vector& y) const = 0;
+  virtual Vector score(const Vector& z, const Vector& y) const = 0;
+  virtual Real figure(const Vector& z, const Vector& y) const = 0;
+  /// The K targets of one draw.
+  virtual Vector sample(const Vector& z, const Uniform& uniform) const = 0;
+
+  // By hand; every Value has the same C.
+  virtual std::vector<Value> values() const = 0;
+  virtual std::vector<Draw> draws() const = 0;
+
+  // Operands of the common cases.
+  /// Targets in the support for so many rows, row by row.
+  virtual std::vector<double> targets(std::int64_t rows, std::int64_t outputs) const = 0;
+  /// Rows of K targets for 5 outputs, of which every other one, from the first on, is outside the
+  /// support.
+  virtual std::vector<double> targets_every_other_outside() const = 0;
+
+  /// The largest |log p| of a row.
+  virtual double largest_log_p(const Outputs& outputs) const = 0;
+
+  // What a backend may err by: in each number of a score, in each row's log p (double arithmetic
+  // whatever the type), and in a drawn target.
+  virtual double score_bound(const Outputs& outputs) const = 0;
+  virtual double log_p_bound(const Outputs& outputs) const = 0;
+  virtual double sample_bound(const Outputs& outputs) const = 0;
+
+  /// Makes a reference known; a static object of each file.
+  struct Registration {
+    Registration(Likelihood likelihood, std::unique_ptr<const ReferenceLikelihood> reference);
+  };
+};
+
+/// Throws where the table's likelihood has no reference.
+const ReferenceLikelihood& reference_likelihood(Likelihood likelihood);
+
+}  // namespace natgrad::tests
