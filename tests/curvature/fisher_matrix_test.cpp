@@ -356,7 +356,9 @@ TEST(fisher_matrix, after_a_reset_the_first_set_states_the_size_anew) {
         EXPECT_TRUE(same_bits(direction.memory(), expected.memory())) << samples << " rows";
         EXPECT_EQ(used.samples(), samples);
         // The batch is as large as this set said.
-        if (used.form() == Form::dual) EXPECT_THROW(used.accumulate(scores), ShapeError);
+        if (used.form() == Form::dual) {
+          EXPECT_THROW(used.accumulate(scores), ShapeError);
+        }
       }
     }
   }
