@@ -134,14 +134,15 @@ class NATGRAD_EXPORT NaturalGradient {
     /// columns leave S, K, P and every norm, and it does not decay.
     std::vector<SegmentFactor> rate_factors = {};
     std::vector<SegmentFactor> weight_decay_factors = {};
-    /// Which part of F a solve takes. `block_diagonal` treats each group as a problem of its own, in
-    /// the form that is cheaper for it, with the damping of its own trace; `diagonal` costs N P
+    /// Which part of F a solve takes. `block_diagonal` treats each group as a problem of its own,
+    /// in the form that is cheaper for it, with the damping of its own trace; `diagonal` costs N P
     /// operations and P doubles. With both, `quadratic_form` is that of the approximation, and
     /// `predicted_kl` and KlTrustRegion, which speak of F itself, are not there.
     Structure structure = Structure::full;
     /// Block diagonal: groups that together name every segment once, frozen ones too. Empty: each
-    /// layer's weight and bias, as the uses of the first batch name them; tied weights and what is
-    /// shared between layers belong together.
+    /// layer's weight and bias, as the uses of a batch name them (in parts: those of its first
+    /// part); tied weights and what is shared between layers belong together, and each tensor of
+    /// dense rows is a group of its own.
     ParameterGroups groups = {};
     /// Automatic: see `FisherMatrix`; the rows of a step are never kept.
     Form form = Form::automatic;
@@ -173,8 +174,8 @@ class NATGRAD_EXPORT NaturalGradient {
   /// batch, give no gradient, or the parameters have grown since the first step; `ShapeError`,
   /// `TypeError`, `DeviceError` for a gradient that does not fit; `MemoryError` without room; and
   /// `StepFailed` once ten attempts in a row are known to have failed: on the CPU from the tenth
-  /// call, on a GPU from the first call that finds the tenth report there. The attempt was made, and
-  /// the next call tries again.
+  /// call, on a GPU from the first call that finds the tenth report there. The attempt was made,
+  /// and the next call tries again.
   void step(const Batch& batch);
   void step(const Scores& scores);
 
