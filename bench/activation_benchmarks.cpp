@@ -1,9 +1,9 @@
 // Activations, on the CPU on one core: nanoseconds an element, forward (with the bias) and
 // backward.
 
-#include "backend/cpu/blas_environment.hpp"
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
+#include "natgrad/process.hpp"
 
 #include <string>
 

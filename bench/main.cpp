@@ -1,9 +1,9 @@
 // natgrad-bench [--device cpu|cuda] [--allow-tf32]: and Google Benchmark's options; standard output
 // holds its output alone.
 
-#include "backend/cpu/blas_environment.hpp"
 #include "benchmarks.hpp"
 #include "natgrad/error.hpp"
+#include "natgrad/process.hpp"
 
 #include <benchmark/benchmark.h>
 

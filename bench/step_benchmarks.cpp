@@ -4,7 +4,6 @@
 #include "core/context_state.hpp"
 #include "factorization.hpp"
 #include "natgrad/natgrad.hpp"
-#include "optimizer/first_order.hpp"
 
 #include <algorithm>
 #include <memory>

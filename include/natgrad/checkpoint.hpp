@@ -1,6 +1,7 @@
 #pragma once
 
 #include "natgrad/export.hpp"
+#include "natgrad/first_order.hpp"
 #include "natgrad/natural_gradient.hpp"
 
 #include <cstddef>
@@ -10,8 +11,6 @@
 #include <vector>
 
 namespace natgrad {
-
-class FirstOrder;
 
 /// What a caller keeps beside the optimizer (its place in the data, its random numbers), by name.
 /// Names are UTF-8.

@@ -259,11 +259,15 @@ struct JudgeSolve {
 
   NATGRAD_FORMULA bool is_singular() const {
     const SolveScalars& s = *solve;
-    const double level = size * scalar_epsilon;
+    // Pivots of a singular matrix are sums of up to n roundings, and of a few in small ones.
+    constexpr double few = 32;
+    const double level = (size + few) * scalar_epsilon;
     if (s.info != 0) return true;
     // Centring leaves rounding of the matrix that held the mean.
     if (s.pivot <= level * removed()) return true;
-    if (s.pivot_ratio <= level && s.shift <= scalar_epsilon * matrix_norm()) return true;
+    // A shift above rounding carries the pivots itself.
+    const bool carried = s.shift > scalar_epsilon / few * matrix_norm();
+    if (s.pivot_ratio <= level && !carried) return true;
     constexpr double large_residual = 0.5;
     return s.residual > large_residual;
   }

@@ -1,12 +1,12 @@
 #include "natgrad/context.hpp"
 
-#include "backend/cpu/blas_environment.hpp"
 #include "backend/cpu/cpu_backend.hpp"
 #include "core/context_state.hpp"
 #include "core/memory_errors.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "natgrad/error.hpp"
+#include "natgrad/process.hpp"
 
 #include <new>
 #include <utility>

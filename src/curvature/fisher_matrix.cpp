@@ -120,7 +120,7 @@ void FisherMatrix::apply(const ConstView& v, const View& product) const {
     s.require_numbers("apply: v", v);
     s.require_numbers("apply: product", product);
     detail::require_disjoint("apply: product", product, "v", v);
-    s.lay_out({.measures = true});
+    s.lay_out({});
     s.curvature->apply(v, product);
   });
 }
@@ -130,7 +130,7 @@ double FisherMatrix::quadratic_form(const ConstView& v) const {
     State& s = *state_;
     s.require_rows("quadratic form");
     s.require_numbers("quadratic form: v", v);
-    s.lay_out({.measures = true});
+    s.lay_out({});
     s.curvature->quadratic_form(v, s.result());
     return s.value(s.result());
   });

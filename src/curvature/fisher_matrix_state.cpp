@@ -102,7 +102,7 @@ void FisherMatrix::State::lay_out(const Call& call) {
   detail::BatchShape wanted = shape(Phase::finish, samples);
   wanted.gradient_given = call.gradient_given;
   wanted.coefficients_given = call.coefficients_given;
-  wanted.measures = call.measures;
+  wanted.measures = true;  // so that looking at a matrix that was solved allocates nothing
   take_memory(wanted);
 }
 
@@ -138,8 +138,9 @@ void FisherMatrix::State::accumulate(const detail::ScoreSet& rows) {
   try {
     take_memory(part);
     if (curvature->form() == Form::dual && samples + rows.size() > capacity) {
-      throw ShapeError(message("accumulate: ", samples, " rows kept and ", rows.size(),
-                               " more are beyond .samples = ", capacity, " of the dual form"));
+      const std::string kept = samples == 0 ? "" : message(samples, " rows kept and ");
+      throw ShapeError(message("accumulate: ", kept, rows.size(), samples == 0 ? " rows" : " more",
+                               " are beyond .samples = ", capacity, " of the dual form"));
     }
     curvature->accumulate({rows, part.uses}, detail::Lifetime::copied);
   } catch (const ShapeError&) {
@@ -217,12 +218,7 @@ void FisherMatrix::State::require_own_gradient(const Coefficients& coefficients)
           "solve: .centering = Centering::fisher_only goes with maximum likelihood, without "
           "coefficients");
     }
-    detail::require_given("solve: coefficients", c, memory());
-    detail::require_shape("solve: coefficients", c, {samples, 1});
-    if (c.type() != ElementType::float64) {
-      detail::require_type("solve: coefficients", c, parameters.type());
-    }
-    return;
+    return detail::require_column("solve: coefficients", c, samples, parameters.type(), memory());
   }
   if (no_gradient != nullptr) throw ArgumentError(message("solve: ", no_gradient));
 }

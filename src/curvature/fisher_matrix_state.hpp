@@ -14,11 +14,10 @@ namespace natgrad {
 /// What a Fisher matrix keeps between calls. The curvature lays out its memory anew before every
 /// call: what lasts in two arrays of its own, the rest in the context's scratch.
 struct FisherMatrix::State {
-  /// What a call does beside looking at the matrix.
+  /// What a solve brings.
   struct Call {
     bool gradient_given = false;
     bool coefficients_given = false;
-    bool measures = false;
   };
 
   State(Parameters given, const Options& wanted);

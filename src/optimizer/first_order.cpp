@@ -1,14 +1,30 @@
-#include "optimizer/first_order.hpp"
+#include "natgrad/first_order.hpp"
 
 #include "core/context_state.hpp"
-#include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/option_errors.hpp"
-#include "natgrad/error.hpp"
+#include "kernels/formulas/updated_tensor.hpp"
+#include "optimizer/first_order_access.hpp"
 
+#include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace natgrad {
+
+struct FirstOrder::State {
+  Parameters parameters;
+  Options options;
+  std::int64_t size = 0;  // P when the averages were allocated
+  Array mean = {};  // (P): the velocity where there is momentum, or Adam's average of the gradient
+  Array square = {};                   // (P): Adam's average of its square
+  std::vector<UpdatedTensor> updates;  // one a tensor
+  std::int64_t steps = 0;
+
+  void require_same_size() const;
+  void sgd_step(const Sgd& sgd, const ConstView& gradient);
+  void adam_step(const Adam& adam, const ConstView& gradient);
+};
 
 namespace {
 
@@ -34,86 +50,95 @@ void check_options(const FirstOrder::Options& options) {
 
 }  // namespace
 
-FirstOrder::FirstOrder(Parameters parameters, Options options)
-    : parameters_(std::move(parameters)), options_(options) {
-  check_options(options_);
-  const Context& context = parameters_.context();
-  const Shape shape = {parameters_.size(), 1};
-  Backend& backend = context.state().backend();
-  const auto* sgd = std::get_if<Sgd>(&options_.rule);
-  if (sgd == nullptr || sgd->momentum > 0) {
-    mean_ = context.array(shape, parameters_.type());
-    backend.fill(0, mean_);
+FirstOrder::FirstOrder(Parameters parameters, Options options) {
+  check_options(options);
+  if (parameters.segments() == 0) {
+    throw ArgumentError("first-order optimizer: there are no parameters");
   }
-  if (std::holds_alternative<Adam>(options_.rule)) {
-    square_ = context.array(shape, parameters_.type());
-    backend.fill(0, square_);
+  const Context& context = parameters.context();
+  const Shape shape = {parameters.size(), 1};
+  Backend& backend = context.state().backend();
+  state_ = std::make_unique<State>(
+      State{.parameters = parameters, .options = options, .size = shape.rows, .updates = {}});
+  const auto* sgd = std::get_if<Sgd>(&options.rule);
+  if (sgd == nullptr || sgd->momentum > 0) {
+    state_->mean = context.array(shape, parameters.type());
+    backend.fill(0, state_->mean);
+  }
+  if (std::holds_alternative<Adam>(options.rule)) {
+    state_->square = context.array(shape, parameters.type());
+    backend.fill(0, state_->square);
   }
 }
+
+FirstOrder::~FirstOrder() = default;
+FirstOrder::FirstOrder(FirstOrder&&) noexcept = default;
+FirstOrder& FirstOrder::operator=(FirstOrder&&) noexcept = default;
+
+const FirstOrder::Options& FirstOrder::options() const { return state_->options; }
+const Parameters& FirstOrder::parameters() const { return state_->parameters; }
 
 void FirstOrder::step(const ConstView& gradient) {
-  const Context& context = parameters_.context();
-  detail::require_operand("gradient", gradient, {parameters_.size(), 1}, parameters_.type(),
-                          context.state().memory());
-  ++steps_;
-  if (const auto* sgd = std::get_if<Sgd>(&options_.rule)) {
-    sgd_step(*sgd, gradient);
+  State& s = *state_;
+  s.require_same_size();
+  detail::require_operand("gradient", gradient, {s.size, 1}, s.parameters.type(),
+                          s.parameters.context().state().memory());
+  ++s.steps;
+  if (const auto* sgd = std::get_if<Sgd>(&s.options.rule)) {
+    s.sgd_step(*sgd, gradient);
   } else {
-    adam_step(std::get<Adam>(options_.rule), gradient);
+    s.adam_step(std::get<Adam>(s.options.rule), gradient);
   }
 }
 
-void FirstOrder::sgd_step(const Sgd& sgd, const ConstView& gradient) {
-  Backend& backend = parameters_.context().state().backend();
-  if (!mean_.empty()) backend.axpby(1.0, gradient, sgd.momentum, mean_);
-  const ConstView velocity = mean_.empty() ? gradient : mean_;
-  updates_.resize(static_cast<std::size_t>(parameters_.segments()));
-  for (int i = 0; i < parameters_.segments(); ++i) {
-    updates_[static_cast<std::size_t>(i)] = {parameters_.tensor({i}),
-                                             parameters_.part({i}, velocity)};
-  }
-  backend.update(1.0, updates_, options_.rate, options_.rate * options_.weight_decay);
+void FirstOrder::State::require_same_size() const {
+  if (parameters.size() == size) return;
+  throw ArgumentError(detail::message("first-order optimizer: the parameters have grown from ",
+                                      size, " to ", parameters.size(), " since it was made"));
 }
 
-void FirstOrder::adam_step(const Adam& adam, const ConstView& gradient) {
-  Backend& backend = parameters_.context().state().backend();
-  const double shrink = options_.rate * options_.weight_decay;
-  for (int i = 0; i < parameters_.segments(); ++i) {
-    const View& theta = parameters_.tensor({i});
+void FirstOrder::State::sgd_step(const Sgd& sgd, const ConstView& gradient) {
+  Backend& backend = parameters.context().state().backend();
+  if (!mean.empty()) backend.axpby(1.0, gradient, sgd.momentum, mean);
+  const ConstView velocity = mean.empty() ? gradient : mean;
+  updates.resize(static_cast<std::size_t>(parameters.segments()));
+  for (int i = 0; i < parameters.segments(); ++i) {
+    updates[static_cast<std::size_t>(i)] = {parameters.tensor({i}), parameters.part({i}, velocity)};
+  }
+  backend.update(1.0, updates, options.rate, options.rate * options.weight_decay);
+}
+
+void FirstOrder::State::adam_step(const Adam& adam, const ConstView& gradient) {
+  Backend& backend = parameters.context().state().backend();
+  const double shrink = options.rate * options.weight_decay;
+  for (int i = 0; i < parameters.segments(); ++i) {
+    const View& theta = parameters.tensor({i});
     if (shrink != 0) backend.axpby(-shrink, theta, 1.0, theta);
-    backend.adam(parameters_.part({i}, gradient), options_.rate, adam.beta1, adam.beta2,
-                 adam.epsilon, steps_, parameters_.part({i}, mean_.view()),
-                 parameters_.part({i}, square_.view()), theta);
+    backend.adam(parameters.part({i}, gradient), options.rate, adam.beta1, adam.beta2, adam.epsilon,
+                 steps, parameters.part({i}, mean.view()), parameters.part({i}, square.view()),
+                 theta);
   }
 }
 
-namespace detail {
-
-SavedState FirstOrderAccess::saved_state(const FirstOrder& optimizer) {
-  const Parameters& parameters = optimizer.parameters_;
-  SavedState state{.parameters = parameters, .optimizer = "sgd"};
-  state.counters = {{"counters.steps", &optimizer.steps_}};
+detail::SavedState detail::FirstOrderAccess::saved_state(const FirstOrder& optimizer) {
+  FirstOrder::State& s = *optimizer.state_;
+  s.require_same_size();
+  SavedState state{.parameters = s.parameters, .optimizer = "sgd"};
+  state.counters = {{"counters.steps", &s.steps}};
   const auto add = [&](const char* name, const Array& numbers) {
-    if (numbers.view().size() != parameters.size()) {
-      throw ArgumentError(message("first-order optimizer: the parameters have grown from ",
-                                  numbers.view().size(), " to ", parameters.size(),
-                                  " since it was made"));
-    }
     SavedTensors tensors{.name = name, .segments = {}, .numbers = numbers};
-    for (int i = 0; i < parameters.segments(); ++i) tensors.segments.push_back({i});
+    for (int i = 0; i < s.parameters.segments(); ++i) tensors.segments.push_back({i});
     state.tensors.push_back(std::move(tensors));
   };
-  if (std::holds_alternative<Adam>(optimizer.options_.rule)) {
+  if (std::holds_alternative<Adam>(s.options.rule)) {
     state.optimizer = "adam";
-    add("first_moment", optimizer.mean_);
-    add("second_moment", optimizer.square_);
-  } else if (!optimizer.mean_.empty()) {
+    add("first_moment", s.mean);
+    add("second_moment", s.square);
+  } else if (!s.mean.empty()) {
     state.optimizer = "sgd with momentum";
-    add("momentum", optimizer.mean_);
+    add("momentum", s.mean);
   }
   return state;
 }
-
-}  // namespace detail
 
 }  // namespace natgrad

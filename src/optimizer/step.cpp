@@ -133,8 +133,8 @@ void NaturalGradient::State::direction(const Batch& batch, const View& out) {
   for (int i = 0; i < parameters.segments(); ++i) {
     detail::require_disjoint("direction", out, parameters.name({i}), parameters.tensor({i}));
   }
+  require_budget(shape_of(batch, Phase::whole, true));  // of a step of this batch
   detail::StepShape shape = shape_of(batch, Phase::whole, false);
-  require_budget(shape);
   if (active.frozen()) shape.scaled = parameters.size();  // with zeros for what is frozen
   prepare();
   memory.lay_out(*whole, shape);

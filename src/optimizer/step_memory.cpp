@@ -27,13 +27,13 @@ bool same_numbers(const BatchShape& a, const BatchShape& b) {
          a.l2 == b.l2;
 }
 
-std::vector<LayerUse> without_views(std::span<const LayerUse> uses) {
-  std::vector<LayerUse> shapes(uses.begin(), uses.end());
+/// Keeps the capacity: a step of another shape that was seen before allocates nothing.
+void copy_without_views(std::span<const LayerUse> uses, std::vector<LayerUse>& shapes) {
+  shapes.assign(uses.begin(), uses.end());
   for (LayerUse& use : shapes) {
     use.input = {};
     use.output_score = {};
   }
-  return shapes;
 }
 
 }  // namespace
@@ -91,8 +91,8 @@ const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepS
   Carver scratch;
   counted_.scratch = 0;  // nothing is known while what follows may throw
   carve(curvature, shape, kept, scratch);
-  counted_.uses = without_views(shape.batch.uses);
-  counted_.gradient_uses = without_views(shape.gradient_uses);
+  copy_without_views(shape.batch.uses, counted_.uses);
+  copy_without_views(shape.gradient_uses, counted_.gradient_uses);
   counted_.batch = shape.batch;
   counted_.batch.uses = {};
   counted_.batch.tensors = {};

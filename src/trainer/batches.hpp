@@ -8,30 +8,25 @@
 
 namespace natgrad::trainer {
 
-inline std::int64_t bytes_of(const Array& array) {
-  return array.view().size() * size_of(array.view().type());
-}
-
 /// Labelled images on the device.
 struct StagedExamples {
-  StagedExamples(const Context& context, const io::Examples& examples, std::int64_t inputs,
+  /// `type`: of the images, float32 or float64. Waits.
+  StagedExamples(const Context& context, const Examples& examples, std::int64_t inputs,
                  ElementType type);
 
   std::int64_t count() const { return images.view().rows(); }
-  std::int64_t bytes() const { return bytes_of(images) + bytes_of(labels); }
+  std::int64_t bytes() const;
 
   Array images;  // (count, inputs)
   Array labels;  // (count) int32
 };
 
 /// The samples of one step, valid until the next.
-struct Batch {
-  ConstView images;
-  ConstView labels;
+struct LabelledBatch {
+  ConstView images;        // (samples, inputs)
+  ConstView labels;        // (samples) int32
   std::int64_t epoch = 0;  // from 1
   bool ends_epoch = false;
-
-  std::int64_t samples() const { return images.rows(); }
 };
 
 /// Hands out the data in batches, in a fresh order every epoch. An epoch is cut into the fewest
@@ -39,14 +34,15 @@ struct Batch {
 /// step, and leaving it out would waste it.
 class Batches {
  public:
-  /// Keeps a reference to `examples`.
+  /// Keeps a reference to `examples`. `seed`: key of the orders.
   Batches(const Context& context, const StagedExamples& examples, std::int64_t largest,
           std::uint64_t seed);
 
   std::int64_t per_epoch() const { return per_epoch_; }
-  std::int64_t largest() const { return labels_.view().rows(); }  // batch
-  std::int64_t bytes() const { return bytes_of(order_) + bytes_of(images_) + bytes_of(labels_); }
-  Batch next();
+  std::int64_t largest() const { return labels_.view().rows(); }  ///< samples of a batch
+  std::int64_t bytes() const;
+  /// Does not wait, but at the first batch of an epoch, whose order goes to the device.
+  LabelledBatch next();
 
   /// How many batches were handed out, in all epochs.
   std::int64_t taken() const { return taken_; }
@@ -64,7 +60,7 @@ class Batches {
   std::int64_t taken_ = 0;
   Array order_;   // (count) int32
   Array images_;  // (samples of the largest batch, inputs)
-  Array labels_;
+  Array labels_;  // (samples of the largest batch) int32
 };
 
 }  // namespace natgrad::trainer

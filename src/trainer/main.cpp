@@ -1,4 +1,4 @@
-#include "backend/cpu/blas_environment.hpp"
+#include "natgrad/process.hpp"
 #include "trainer/program.hpp"
 
 #include <fcntl.h>

@@ -1,48 +1,28 @@
 #pragma once
 
-#include "io/descriptor.hpp"
-#include "natgrad/types.hpp"
+#include "trainer/figures.hpp"
 
 #include <cstdint>
+#include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace natgrad::trainer {
 
-/// One line of figures: of a step, of an evaluation, or the last of both.
+/// One line of the metrics: of a step, of an evaluation, or the last of both.
 struct Record {
-  std::int64_t step = 0;   ///< steps taken, from 1
-  std::int64_t epoch = 0;  ///< the epoch that the step belongs to, from 1
-  double seconds = 0;      ///< since the start of the program, without evaluations
-  double evaluation_seconds = 0;
-  std::optional<double> loss = {};      ///< of the step's batch before the step, nats a sample
-  std::optional<double> accuracy = {};  ///< likewise
-  std::optional<double> test_loss = {};
-  std::optional<double> test_accuracy = {};
-  std::optional<double> damping = {};
-  std::optional<double> rate = {};
-  std::optional<double> predicted_kl = {};  ///< nats a sample; of sampled rows
-  std::optional<double> quadratic_form = {};
-  std::optional<double> residual = {};
-  std::optional<double> error_bound = {};
-  std::optional<Outcome> outcome = {};
+  std::int64_t step = 0;          ///< steps tried, from 1
+  std::int64_t epoch = 0;         ///< the epoch that the step belongs to, from 1; 0: there is none
+  double seconds = 0;             ///< since the start of the program, without evaluations
+  double evaluation_seconds = 0;  ///< spent in evaluations
+  Figures batch = {};             ///< of the task, of the step's batch, before the step
+  Figures evaluation = {};        ///< of the task, of an evaluation after the step
+  Figures method = {};            ///< of the optimizer
+  std::string outcome = {};       ///< of a natural step: the name of its `Outcome`
+  std::int64_t failures_in_a_row = 0;  ///< natural steps up to this one that were not accepted
   bool is_final = false;
 };
-
-/// Calls visit(name, figure) for every figure that a record may have.
-template <class AnyRecord, class Visit>
-void visit_figures(AnyRecord& record, const Visit& visit) {
-  visit("loss", record.loss);
-  visit("accuracy", record.accuracy);
-  visit("test_loss", record.test_loss);
-  visit("test_accuracy", record.test_accuracy);
-  visit("damping", record.damping);
-  visit("rate", record.rate);
-  visit("predicted_kl", record.predicted_kl);
-  visit("quadratic_form", record.quadratic_form);
-  visit("residual", record.residual);
-  visit("error_bound", record.error_bound);
-}
 
 /// Records as JSON lines, each with the figures that it has; a number that is not finite is null.
 class MetricsFile {
@@ -65,8 +45,12 @@ class MetricsFile {
   Kept synchronize() const;
 
  private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
   std::string path_;
-  io::Descriptor file_;
+  std::unique_ptr<std::FILE, Close> file_;  // without a buffer
   std::int64_t length_ = 0;
   bool can_be_cut_ = false;  // a pipe cannot
 };

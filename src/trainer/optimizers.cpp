@@ -1,10 +1,11 @@
 #include "trainer/optimizers.hpp"
 
-#include "core/message.hpp"
 #include "natgrad/error.hpp"
-#include "natgrad/natural_gradient.hpp"
-#include "natgrad/scores.hpp"
-#include "optimizer/first_order.hpp"
+#include "natgrad/first_order.hpp"
+#include "trainer/option_types.hpp"
+#include "trainer/options.hpp"
+
+#include <fmt/format.h>
 
 #include <deque>
 #include <vector>
@@ -15,49 +16,46 @@ namespace {
 
 class Natural : public Optimizer {
  public:
-  Natural(const Parameters& parameters, const NaturalMethod& method)
-      : method_(method),
-        data_(parameters),
-        sampled_(parameters, {.kind = FisherKind::sampled}),
-        optimizer_(parameters, method.optimizer) {}
+  Natural(const Parameters& parameters, const NaturalGradient::Options& options)
+      : optimizer_(parameters, options) {}
 
-  void step(FullyConnected& net, std::int64_t samples) override {
-    net.add_to(data_, {.samples = samples});
-    if (method_.fisher == FisherKind::sampled) {
-      net.sample(method_.draws);
-      net.add_sampled_to(sampled_, {.samples = samples * method_.draws});
-      // Rows, not numbers: as cheap, and without an array of P.
-      optimizer_.step({.fisher = sampled_, .gradient = data_});
-    } else {
-      optimizer_.step(data_);
+  void step(Task& task) override {
+    try {
+      optimizer_.step(task.batch());
+    } catch (const StepFailed&) {
+      fetch();
+      if (!reports_.empty()) throw_if_failed(reports_.back());
+      throw;
     }
   }
   void report(Record& record) override {
     if (reports_.empty()) fetch();
     const StepReport report = reports_.front();
     reports_.pop_front();
-    if (report.failures_in_a_row >= most_failures) throw_failed(report);
-    record.damping = report.damping;
-    record.rate = report.rate;
-    record.predicted_kl = report.predicted_kl;
-    record.quadratic_form = report.quadratic_form;
-    record.residual = report.residual;
-    record.error_bound = report.error_bound;
-    record.outcome = report.outcome;
+    throw_if_failed(report);
+    record.method = {{"damping", report.damping}, {"rate", report.rate}};
+    if (report.predicted_kl) record.method.push_back({"predicted_kl", *report.predicted_kl});
+    record.method.push_back({"quadratic_form", report.quadratic_form});
+    record.method.push_back({"residual", report.residual});
+    record.method.push_back({"error_bound", report.error_bound});
+    record.outcome = to_string(report.outcome);
+    record.failures_in_a_row = report.failures_in_a_row;
   }
-  void save(const std::string& path, const Blobs& blobs) override {
+  void save(const std::string& path, const Blobs& blobs) const override {
     natgrad::save(path, optimizer_, blobs);
   }
-  void restore(const Checkpoint& file) override { file.restore(optimizer_); }
+  void restore(const Checkpoint& checkpoint) override { checkpoint.restore(optimizer_); }
 
  private:
   static constexpr std::int64_t most_failures = 10;  // as of the library
 
-  [[noreturn]] static void throw_failed(const StepReport& report) {
-    throw StepFailed(detail::message("step ", report.step, ": ", report.failures_in_a_row,
-                                     " attempts in a row have failed, the last as ",
-                                     to_string(report.outcome),
-                                     "; the parameters are those of before them"));
+  static void throw_if_failed(const StepReport& report) {
+    if (report.failures_in_a_row < most_failures) return;
+    throw StepFailed(fmt::format(
+        "step {}: {} attempts in a row have failed, the last as {} at damping {}; the parameters "
+        "are those of before them. A larger --damping, --precision double or another --form may "
+        "help",
+        report.step, report.failures_in_a_row, to_string(report.outcome), report.damping));
   }
 
   void fetch() {
@@ -74,9 +72,6 @@ class Natural : public Optimizer {
     }
   }
 
-  NaturalMethod method_;
-  LayerScores data_;
-  LayerScores sampled_;
   NaturalGradient optimizer_;
   std::deque<StepReport> reports_;  // of steps that have run, oldest first
 };
@@ -85,35 +80,75 @@ class Plain : public Optimizer {
  public:
   Plain(const Parameters& parameters, const FirstOrder::Options& options)
       : gradient_(parameters.context().array({parameters.size(), 1}, parameters.type())),
-        rate_(options.rate),
         optimizer_(parameters, options) {}
 
-  void step(FullyConnected& net, std::int64_t) override {
-    net.gradient(gradient_);
+  void step(Task& task) override {
+    task.gradient(gradient_);
     optimizer_.step(gradient_);
   }
-  void report(Record& record) override { record.rate = rate_; }
-  void save(const std::string& path, const Blobs& blobs) override {
+  void report(Record& record) override { record.method = {{"rate", optimizer_.options().rate}}; }
+  void save(const std::string& path, const Blobs& blobs) const override {
     natgrad::save(path, optimizer_, blobs);
   }
-  void restore(const Checkpoint& file) override { file.restore(optimizer_); }
+  void restore(const Checkpoint& checkpoint) override { checkpoint.restore(optimizer_); }
 
  private:
   Array gradient_;  // (P)
-  double rate_;
   FirstOrder optimizer_;
 };
 
+/// At most one of both has a value, and a decay of 0 is none.
+Momentum momentum_of(const Settings& settings) {
+  const double spring = settings.get_or("--spring", 0.0);
+  const double heavy_ball = settings.get_or("--momentum", 0.0);
+  if (spring > 0) return Spring{spring};
+  if (heavy_ball > 0) return HeavyBall{heavy_ball};
+  return NoMomentum{};
+}
+
+StepRule step_rule_of(const Settings& settings) {
+  const double rate = settings.get<Rate>("--rate").first;
+  switch (settings.get<StepRuleName>("--step-rule")) {
+    case StepRuleName::kl:
+      return KlTrustRegion{.radius = settings.get<double>("--kl-radius"), .max_rate = rate};
+    case StepRuleName::fixed:
+      break;
+  }
+  return FixedRate{rate};
+}
+
+FirstOrder::Options first_order_options(const Settings& settings) {
+  FirstOrder::Options options = {.rule = Adam{},
+                                 .rate = settings.get<Rate>("--rate").first,
+                                 .weight_decay = settings.get<double>("--weight-decay")};
+  if (settings.get<OptimizerName>("--optimizer") == OptimizerName::sgd) {
+    options.rule = Sgd{settings.get<double>("--momentum")};
+  }
+  return options;
+}
+
 }  // namespace
 
-std::unique_ptr<Optimizer> make_optimizer(const Method& method, const Parameters& parameters,
+NaturalGradient::Options natural_options(const Settings& settings, std::int64_t steps) {
+  NaturalGradient::Options options;
+  options.damping = settings.get<Damping>("--damping");
+  options.step = step_rule_of(settings);
+  options.schedule = {.decay = settings.get<Rate>("--rate").decay, .steps = steps};
+  options.max_norm = settings.get_or("--max-norm", options.max_norm);
+  options.momentum = momentum_of(settings);
+  options.weight_decay = settings.get<double>("--weight-decay");
+  options.form = settings.get<Form>("--form");
+  options.refinement = static_cast<int>(settings.get_or<std::int64_t>("--refinement", 0));
+  options.allow_tf32 = settings.is_on("--allow-tf32");
+  return options;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const Settings& settings, const Parameters& parameters,
                                           std::int64_t steps) {
-  if (const auto* given = std::get_if<NaturalMethod>(&method)) {
-    NaturalMethod natural = *given;
-    natural.optimizer.schedule.steps = steps;
-    return std::make_unique<Natural>(parameters, natural);
+  if (settings.get<OptimizerName>("--optimizer") == OptimizerName::natural) {
+    return std::make_unique<Natural>(parameters, natural_options(settings, steps));
   }
-  return std::make_unique<Plain>(parameters, std::get<FirstOrder::Options>(method));
+  return std::make_unique<Plain>(parameters, first_order_options(settings));
 }
 
 }  // namespace natgrad::trainer

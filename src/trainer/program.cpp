@@ -1,11 +1,9 @@
 #include "trainer/program.hpp"
 
-#include "backend/cpu/blas_environment.hpp"
 #include "natgrad/checkpoint.hpp"
 #include "natgrad/error.hpp"
+#include "natgrad/process.hpp"
 #include "trainer/command_line.hpp"
-#include "trainer/data/dataset.hpp"
-#include "trainer/options.hpp"
 #include "trainer/plan.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/training.hpp"
@@ -15,6 +13,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <new>
 #include <optional>
 #include <string>
@@ -28,7 +27,7 @@ constexpr int exit_ok = 0;
 constexpr int exit_error = 2;
 constexpr int exit_diverged = 3;
 
-/// One line, whatever an argument that it quotes may hold.
+/// Prints one line, whatever an argument that it quotes may hold.
 void print_error(std::string text) {
   std::fflush(stdout);
   std::replace_if(
@@ -45,28 +44,35 @@ int fail(std::string_view text, int code) noexcept {
   return code;
 }
 
-Context make_context(const Options& options) {
-  Context::Options context;
-  if (!options.quiet) {
-    context.on_warning = [](std::string_view text) { print_error(std::string(text)); };
-  }
-  if (!options.device) return Context::best(context);
-  return *options.device == DeviceKind::cpu ? Context::cpu(context) : Context::cuda(context);
+/// Prints warnings, or drops them when the run is quiet.
+std::function<void(std::string_view)> warner(const Settings& settings) {
+  if (settings.is_on("--quiet")) return [](std::string_view) {};
+  return [](std::string_view text) { print_error(std::string(text)); };
 }
 
-void train_or_plan(const Options& options, Stopwatch& stopwatch) {
-  if (options.threads) set_threads(static_cast<int>(*options.threads));
-  const Context context = make_context(options);
-  const io::Dataset data = options.task == Task::digits ? io::load_digits(options.split)
-                                                        : io::load_mnist(options.directory);
-  if (options.plan) return print(plan(options, data, context));
+Context make_context(const Settings& settings) {
+  const Context::Options options = {.allocator = {}, .on_warning = warner(settings)};
+  const auto device = settings.get<std::optional<DeviceKind>>("--device");
+  if (!device) return Context::best(options);
+  return *device == DeviceKind::cpu ? Context::cpu(options) : Context::cuda(options);
+}
+
+void train_or_plan(const Settings& settings, Stopwatch& stopwatch) {
+  if (settings.has("--threads")) {
+    set_threads(static_cast<int>(settings.get<std::int64_t>("--threads")));
+  }
+  const Context context = make_context(settings);
+  if (settings.is_on("--plan")) return print(plan(settings, context));
+  const std::unique_ptr<Task> task = settings.task().make(settings, context);
   std::optional<SavedRun> saved;
-  if (!options.resume_file.empty()) saved.emplace(options);
-  MetricsFile metrics(options.metrics_file, saved ? saved->state().metrics : 0);
-  // The first checkpoint may be hours away: try now whether it can be written.
-  if (!options.checkpoint_file.empty()) require_writable(options.checkpoint_file);
-  Progress progress(progress_style(options.quiet));
-  train(options, data, context, {metrics, progress, stopwatch}, saved ? &*saved : nullptr);
+  if (settings.has("--resume")) saved.emplace(settings.get<std::string>("--resume"), settings);
+  MetricsFile metrics(settings.get_or<std::string>("--metrics", {}),
+                      saved ? saved->state().metrics : 0);
+  // The first checkpoint may be hours away: find out now whether it can be written.
+  if (settings.has("--checkpoint")) require_writable(settings.get<std::string>("--checkpoint"));
+  Progress progress(progress_style(settings.is_on("--quiet")));
+  train(settings, *task, {metrics, progress, stopwatch, warner(settings)},
+        saved ? &*saved : nullptr);
 }
 
 }  // namespace
@@ -75,11 +81,11 @@ int run(int argc, const char* const* argv) {
   Stopwatch stopwatch(Stopwatch::Clock::now());
   try {
     CommandLine line;
-    if (const auto text = parse_command_line(argc, argv, help_footer(), line)) {
+    if (const auto text = parse_command_line(argc, argv, line)) {
       print(*text);
       return exit_ok;
     }
-    train_or_plan(resolve(line), stopwatch);
+    train_or_plan(Settings(line), stopwatch);
     return exit_ok;
   } catch (const StepFailed& error) {
     return fail(error.what(), exit_diverged);

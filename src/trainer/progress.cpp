@@ -20,9 +20,7 @@ std::string duration(double seconds) {
   return fmt::format("{} min {:02} s", whole / 60, whole % 60);
 }
 
-std::string percent(double share) { return fmt::format("{:.2f} %", 100 * share); }
-
-/// Columns of the terminal, less the one behind the cursor.
+/// Returns the columns of the terminal, less the one behind the cursor.
 std::size_t line_width() {
   winsize size{};
   constexpr std::size_t usual = 80;
@@ -52,11 +50,12 @@ Progress::~Progress() {
   if (line_is_open_) std::fputs("\n", stdout);
 }
 
-void Progress::begin(const std::string& headline, std::int64_t total_steps, const Record& start) {
+void Progress::begin(const std::string& headline, std::int64_t total_steps, const Record& start,
+                     const std::string& evaluation) {
   total_steps_ = total_steps;
   begin_step_ = start.step;
   begin_seconds_ = start.seconds;
-  if (start.step > 0) note_test_figures(start);
+  evaluation_ = evaluation;
   if (style_ != Style::silent) print(headline + '\n');
 }
 
@@ -69,31 +68,29 @@ void Progress::step(const Record& record) {
   line_is_open_ = true;
   const double step_seconds =
       (record.seconds - begin_seconds_) / static_cast<double>(record.step - begin_step_);
-  const std::string line =
-      fmt::format("step {}/{}  loss {:.4f}{}  {:.0f} ms a step  {} left", record.step, total_steps_,
-                  record.loss.value_or(0), test_, 1000 * step_seconds,
-                  duration(step_seconds * static_cast<double>(total_steps_ - record.step)));
+  std::string line = fmt::format("step {}/{}", record.step, total_steps_);
+  if (!record.batch.empty()) {
+    const Figure& first = record.batch.front();
+    line += fmt::format("  {} {:.4f}", in_words(first.name), first.value);
+  }
+  if (!evaluation_.empty()) line += "  " + evaluation_;
+  line += fmt::format("  {:.0f} ms a step  {} left", 1000 * step_seconds,
+                      duration(step_seconds * static_cast<double>(total_steps_ - record.step)));
   // A longer one would wrap, and the next could not take its place.
   print(fmt::format("\r{}\x1b[K", line.substr(0, line_width())));
 }
 
-void Progress::note_test_figures(const Record& record) {
-  test_ = fmt::format("  test loss {:.4f}, accuracy {}", record.test_loss.value_or(0),
-                      percent(record.test_accuracy.value_or(0)));
-}
-
-void Progress::evaluation(const Record& record) {
-  note_test_figures(record);
+void Progress::evaluation(const Record& record, const std::string& words) {
+  evaluation_ = words;
   if (style_ != Style::lines) return;
-  print(fmt::format("epoch {}  step {}{}  {}\n", record.epoch, record.step, test_,
-                    duration(record.seconds)));
+  const std::string epoch = record.epoch > 0 ? fmt::format("epoch {}  ", record.epoch) : "";
+  print(fmt::format("{}step {}  {}  {}\n", epoch, record.step, words, duration(record.seconds)));
 }
 
-void Progress::finish(const Record& record) {
+void Progress::finish(const Record& record, const std::string& summary) {
   if (style_ == Style::silent) return;
   end_line();
-  print(fmt::format("test accuracy {} after {} steps in {} (and {} of evaluations)\n",
-                    percent(record.test_accuracy.value_or(0)), record.step,
+  print(fmt::format("{} after {} steps in {} (and {} of evaluations)\n", summary, record.step,
                     duration(record.seconds), duration(record.evaluation_seconds)));
 }
 

@@ -20,23 +20,26 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress();
 
-  /// `start`: where the run stands, at step 0 or in the figures of the last evaluation.
-  void begin(const std::string& headline, std::int64_t total_steps, const Record& start);
+  /// `start`: where the run stands, at step 0 or where it is resumed. `evaluation`: its last
+  /// evaluation in words, empty where there was none.
+  void begin(const std::string& headline, std::int64_t total_steps, const Record& start,
+             const std::string& evaluation);
   void step(const Record& record);
-  void evaluation(const Record& record);
-  void finish(const Record& record);
+  /// `words`: the evaluation's figures.
+  void evaluation(const Record& record, const std::string& words);
+  /// `summary`: the figure that counts, in words.
+  void finish(const Record& record, const std::string& summary);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void end_line();
-  void note_test_figures(const Record& record);
 
   Style style_;
   std::int64_t total_steps_ = 0;
   std::int64_t begin_step_ = 0;
   double begin_seconds_ = 0;
-  std::string test_;  // the last evaluation, in words
+  std::string evaluation_;  // the last one, in words
   Clock::time_point shown_;
   bool line_is_open_ = false;
 };
@@ -44,7 +47,7 @@ class Progress {
 /// Prints to standard output at once. Throws `FileError` when it cannot be written.
 void print(std::string_view text);
 
-/// `silent` when quiet, else what standard output is.
+/// Returns `silent` when quiet, else what suits standard output.
 Progress::Style progress_style(bool quiet);
 
 }  // namespace natgrad::trainer

@@ -1,129 +1,93 @@
 #include "trainer/saved_run.hpp"
 
-#include "core/message.hpp"
-#include "io/bytes.hpp"
 #include "natgrad/error.hpp"
-#include "trainer/run_values.hpp"
+#include "trainer/json_blob.hpp"
 
-#include <optional>
-#include <string>
-#include <vector>
+#include <fmt/format.h>
+
+#include <limits>
 
 namespace natgrad::trainer {
 
 namespace {
 
-using detail::message;
-
-const std::string options_blob = "natgrad-train options";
+const std::string settings_blob = "natgrad-train settings";
 const std::string state_blob = "natgrad-train state";
 
-void write(io::ByteWriter& out, const std::optional<double>& value) {
-  out.number(static_cast<std::int8_t>(value.has_value()));
-  out.number(value.value_or(0));
+Json to_json(const Figures& figures) {
+  Json object = Json::object();
+  for (const Figure& figure : figures) object[figure.name] = figure.value;
+  return object;
 }
 
-std::optional<double> read_optional(io::ByteReader& in) {
-  const bool given = in.number<std::int8_t>() != 0;
-  const auto value = in.number<double>();
-  return given ? std::optional(value) : std::nullopt;
-}
-
-void write(io::ByteWriter& out, const Record& record) {
-  out.number(record.step);
-  out.number(record.epoch);
-  out.number(record.seconds);
-  out.number(record.evaluation_seconds);
-  visit_figures(record, [&](const char*, const auto& figure) { write(out, figure); });
-  out.number(record.outcome ? static_cast<std::int64_t>(*record.outcome) : -1);
-}
-
-Record read_record(io::ByteReader& in) {
-  Record record;
-  record.step = in.number<std::int64_t>();
-  record.epoch = in.number<std::int64_t>();
-  record.seconds = in.number<double>();
-  record.evaluation_seconds = in.number<double>();
-  visit_figures(record, [&](const char*, auto& figure) { figure = read_optional(in); });
-  const auto outcome = in.number<std::int64_t>();
-  if (outcome >= 0) record.outcome = static_cast<Outcome>(outcome);
-  return record;
-}
-
-std::vector<std::byte> to_bytes(const RunState& state) {
-  io::ByteWriter out;
-  write(out, state.last);
-  out.number(state.batches);
-  out.number(state.draws);
-  out.number(state.train_samples);
-  out.number(state.test_samples);
-  out.number(state.metrics.value_or(-1));
-  return out.take();
-}
-
-RunState read_state(io::ByteReader in) {
-  RunState state;
-  state.last = read_record(in);
-  state.batches = in.number<std::int64_t>();
-  state.draws = in.number<std::int64_t>();
-  state.train_samples = in.number<std::int64_t>();
-  state.test_samples = in.number<std::int64_t>();
-  if (const auto length = in.number<std::int64_t>(); length >= 0) state.metrics = length;
-  in.end();
-  return state;
-}
-
-std::vector<NamedValue> read_options(io::ByteReader in) {
-  std::vector<NamedValue> values(in.number<std::uint8_t>());
-  for (auto& [name, value] : values) {
-    name = in.text();
-    value = in.text();
+/// A number that is not finite was written as null; which one it was is not told anywhere.
+Figures read_figures(const BlobReader& state, const std::string& key) {
+  const auto object = state.get<Json>(key);
+  Figures figures;
+  for (const auto& [name, value] : object.items()) {
+    const bool is_number = value.is_number();
+    figures.push_back({name, is_number ? value.template get<double>()
+                                       : std::numeric_limits<double>::quiet_NaN()});
   }
-  in.end();
+  return figures;
+}
+
+RunState read_state(const BlobReader& state) {
+  RunState run;
+  Record& last = run.last;
+  last.step = state.get<std::int64_t>("step");
+  last.epoch = state.get<std::int64_t>("epoch");
+  last.seconds = state.get<double>("seconds");
+  last.evaluation_seconds = state.get<double>("evaluation_seconds");
+  last.batch = read_figures(state, "batch");
+  last.evaluation = read_figures(state, "evaluation");
+  last.method = read_figures(state, "method");
+  last.outcome = state.get<std::string>("outcome");
+  last.failures_in_a_row = state.get<std::int64_t>("failures_in_a_row");
+  if (state.object().contains("metrics")) run.metrics = state.get<std::int64_t>("metrics");
+  return run;
+}
+
+std::vector<NamedValue> read_settings(const BlobReader& settings) {
+  std::vector<NamedValue> values;
+  for (const auto& [name, value] : settings.object().items()) {
+    values.emplace_back(name, settings.get<std::string>(name));
+  }
   return values;
 }
 
 }  // namespace
 
-Blobs to_blobs(const Options& options, const RunState& state) {
-  const std::vector<NamedValue> values = run_values(options);
-  io::ByteWriter out;
-  out.number(static_cast<std::uint8_t>(values.size()));
-  for (const auto& [name, value] : values) {
-    out.text(name);
-    out.text(value);
-  }
-  return {{options_blob, out.take()}, {state_blob, to_bytes(state)}};
+Blobs to_blobs(const Settings& settings, const RunState& state) {
+  Json values = Json::object();
+  for (const auto& [name, value] : settings.saved()) values[name] = value;
+  const Record& last = state.last;
+  Json run = {{"step", last.step},
+              {"epoch", last.epoch},
+              {"seconds", last.seconds},
+              {"evaluation_seconds", last.evaluation_seconds},
+              {"batch", to_json(last.batch)},
+              {"evaluation", to_json(last.evaluation)},
+              {"method", to_json(last.method)},
+              {"outcome", last.outcome},
+              {"failures_in_a_row", last.failures_in_a_row}};
+  if (state.metrics) run["metrics"] = *state.metrics;
+  return {{settings_blob, to_blob(values)}, {state_blob, to_blob(run)}};
 }
 
-SavedRun::SavedRun(const Options& options) : file_(options.resume_file) {
-  const Blobs& blobs = file_.blobs();
-  const auto blob = [&](const std::string& name) {
-    const auto found = blobs.find(name);
-    if (found == blobs.end()) {
-      throw FileError(message(file_.path(), ": is no run of natgrad-train"));
-    }
-    return io::ByteReader(found->second, message(file_.path(), ": \"", name, '"'));
-  };
-  require_same_run(file_.path(), read_options(blob(options_blob)), run_values(options));
-  state_ = read_state(blob(state_blob));
-  if (state_.last.step < 1 || state_.batches < 1 || state_.draws < 0) {
-    throw FileError(message(file_.path(), ": the run in it has not begun"));
-  }
+SavedRun::SavedRun(const std::string& path, const Settings& settings) : checkpoint_(path) {
+  const Blobs& blobs = checkpoint_.blobs();
+  require_same_run(path, read_settings({blobs, settings_blob, path}), settings.saved());
+  state_ = read_state({blobs, state_blob, path});
+  if (state_.last.step < 1) throw FileError(path + ": the run in it has not begun");
 }
 
-void SavedRun::require_fits(std::int64_t train_samples, std::int64_t test_samples,
-                            std::int64_t total_steps) const {
-  if (state_.train_samples != train_samples || state_.test_samples != test_samples) {
-    throw FileError(message(file_.path(), ": the run has ", state_.train_samples,
-                            " images to train on and ", state_.test_samples, " to test, here are ",
-                            train_samples, " and ", test_samples));
-  }
-  if (state_.last.step > total_steps) {
-    throw OptionError(message("--epochs or --steps: the run in ", file_.path(), " is at step ",
-                              state_.last.step, " already, this one would end at step ",
-                              total_steps));
-  }
+void SavedRun::require_before(std::int64_t total_steps) const {
+  if (state_.last.step <= total_steps) return;
+  throw OptionError(
+      fmt::format("--epochs or --steps: the run in {} is at step {} already, this one would end at "
+                  "step {}",
+                  checkpoint_.path(), state_.last.step, total_steps));
 }
 
 }  // namespace natgrad::trainer

@@ -1,36 +1,37 @@
 #include "trainer/step_queue.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace natgrad::trainer {
 
-StepQueue::StepQueue(const Context& context)
+StepQueue::StepQueue(const Context& context, std::int64_t numbers)
     : context_(context),
+      numbers_a_step_(numbers),
       most_(context.device().kind == DeviceKind::cpu ? 1 : 32),
-      sums_(context.array({2 * most_, 1}, ElementType::float64)) {}
+      numbers_(context.array({numbers * most_, 1}, ElementType::float64)) {}
 
-View StepQueue::sums() const { return sums_.view().row_range(2 * size(), 2); }
-
-void StepQueue::push(const Record& record, std::int64_t samples) {
-  if (steps_.empty()) begun_ = Clock::now();
-  steps_.push_back({record, samples});
+View StepQueue::numbers() const {
+  return numbers_.view().row_range(numbers_a_step_ * size(), numbers_a_step_);
 }
 
-std::vector<Record> StepQueue::take() {
-  std::vector<Record> records;
-  if (steps_.empty()) return records;
-  std::vector<double> sums(2 * steps_.size());
-  context_.read(sums_.view().row_range(0, 2 * size()), sums.data());
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
-    Record record = steps_[i].record;
-    const auto n = static_cast<double>(steps_[i].samples);
-    record.loss = -sums[2 * i] / n;
-    record.accuracy = sums[2 * i + 1] / n;
-    records.push_back(record);
+void StepQueue::push(std::int64_t step, const BatchPosition& batch) {
+  if (steps_.empty()) begun_ = Clock::now();
+  steps_.push_back({.step = step, .batch = batch});
+}
+
+std::vector<StepQueue::Step> StepQueue::take() {
+  if (steps_.empty()) return {};
+  std::vector<double> numbers(static_cast<std::size_t>(numbers_a_step_ * size()));
+  context_.read(numbers_.view().row_range(0, numbers_a_step_ * size()), numbers.data());
+  auto first = numbers.begin();
+  for (Step& step : steps_) {
+    const auto end = first + numbers_a_step_;
+    step.numbers.assign(first, end);
+    first = end;
   }
   adapt_period();
-  steps_.clear();
-  return records;
+  return std::exchange(steps_, {});
 }
 
 void StepQueue::adapt_period() {

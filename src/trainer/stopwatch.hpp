@@ -4,7 +4,7 @@
 
 namespace natgrad::trainer {
 
-/// Time since the start of the program, that spent in evaluations kept apart.
+/// Measures the time since the start of the program, and apart from it that spent in evaluations.
 class Stopwatch {
  public:
   using Clock = std::chrono::steady_clock;
@@ -20,7 +20,7 @@ class Stopwatch {
   double seconds() const { return in_seconds(Clock::now() - start_ - evaluation_); }
   double evaluation_seconds() const { return in_seconds(evaluation_); }
 
-  /// Runs `evaluation` and counts its time apart.
+  /// Runs `evaluation`, counts its time apart and returns its result.
   template <class Evaluation>
   auto apart(const Evaluation& evaluation) {
     const Clock::time_point before = Clock::now();

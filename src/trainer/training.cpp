@@ -1,181 +1,167 @@
 #include "trainer/training.hpp"
 
-#include "trainer/batches.hpp"
 #include "trainer/optimizers.hpp"
 #include "trainer/step_queue.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <vector>
 
 namespace natgrad::trainer {
 
 namespace {
 
+std::int64_t total_steps(const Settings& settings, const Task& task) {
+  std::int64_t total = std::numeric_limits<std::int64_t>::max();
+  if (settings.has("--steps")) total = settings.get<std::int64_t>("--steps");
+  if (settings.has("--epochs")) {
+    total = std::min(total, settings.get<std::int64_t>("--epochs") * task.steps_per_epoch());
+  }
+  return total;
+}
+
 class Training {
  public:
-  Training(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,
-           const SavedRun* saved);
+  Training(const Settings& settings, Task& task, const Outputs& outputs, const SavedRun* saved);
   void run();
 
  private:
   void resume(const SavedRun& saved);
   void save();
   void finish();
-  std::int64_t total_steps() const;
-  std::string headline(std::string_view name) const;
-  void take_step(const Batch& batch, std::int64_t step);
+  BatchPosition take_step(std::int64_t step);
   void collect();
-  Record evaluate(const Record& after);
-  FullyConnected::Evaluation evaluate_test_set();
-  bool evaluation_is_due(const Batch& batch, std::int64_t step) const;
-  void require_finite(double loss, std::string_view name, const Record& record);
+  void evaluate();
+  bool evaluation_is_due(const BatchPosition& batch, std::int64_t step) const;
+  void require_finite(const Figures& figures, Record record);
   void stamp(Record& record) const;
 
-  const Options& options_;
+  const Settings& settings_;
+  Task& task_;
   Outputs outputs_;
-  StagedExamples train_;
-  StagedExamples test_;
-  Batches batches_;
-  FullyConnected net_;
+  std::int64_t total_steps_;
   std::unique_ptr<Optimizer> optimizer_;
   StepQueue queue_;
   Record last_;  // of the last step, with the figures of the last evaluation
 };
 
-Training::Training(const Options& options, const io::Dataset& data, const Context& context,
-                   Outputs outputs, const SavedRun* saved)
-    : options_(options),
+Training::Training(const Settings& settings, Task& task, const Outputs& outputs,
+                   const SavedRun* saved)
+    : settings_(settings),
+      task_(task),
       outputs_(outputs),
-      train_(context, data.train, data.inputs, options.precision),
-      test_(context, data.test, data.inputs, options.precision),
-      batches_(context, train_, options.batch, options.seed),
-      net_(context, net_options(options, data)),
-      optimizer_(make_optimizer(options.method, net_.parameters(), total_steps())),
-      queue_(context) {
+      total_steps_(total_steps(settings, task)),
+      optimizer_(make_optimizer(settings, task.parameters(), total_steps_)),
+      queue_(task.parameters().context(), task.numbers()) {
   stamp(last_);
   if (saved != nullptr) resume(*saved);
   outputs_.metrics.begin();
-  outputs_.progress.begin(headline(data.name), total_steps(), last_);
+  const std::string from =
+      last_.step > 0 ? fmt::format("; resumed at step {}", last_.step) : std::string();
+  outputs_.progress.begin(task_.headline() + from, total_steps_, last_,
+                          last_.step > 0 ? task_.in_words(last_.evaluation) : "");
 }
 
 void Training::resume(const SavedRun& saved) {
-  const RunState& state = saved.state();
-  saved.require_fits(train_.count(), test_.count(), total_steps());
-  optimizer_->restore(saved.file());
-  batches_.skip_to(state.batches);
-  net_.set_draw_counter(state.draws);
-  last_ = state.last;
+  saved.require_before(total_steps_);
+  task_.restore(saved.checkpoint().blobs(), saved.checkpoint().path());
+  optimizer_->restore(saved.checkpoint());
+  last_ = saved.state().last;
   outputs_.stopwatch.add(last_.seconds, last_.evaluation_seconds);
 }
 
 void Training::run() {
-  const std::int64_t total = total_steps();
-  for (std::int64_t step = last_.step + 1; step <= total; ++step) {
-    const Batch batch = batches_.next();
-    take_step(batch, step);
-    const bool evaluates = step == total || evaluation_is_due(batch, step);
+  for (std::int64_t step = last_.step + 1; step <= total_steps_; ++step) {
+    const BatchPosition batch = take_step(step);
+    const bool evaluates = step == total_steps_ || evaluation_is_due(batch, step);
     if (evaluates || queue_.is_due()) collect();
     if (!evaluates) continue;
-    const Record evaluation = evaluate(last_);
-    last_.test_loss = evaluation.test_loss;
-    last_.test_accuracy = evaluation.test_accuracy;
-    last_.seconds = evaluation.seconds;
-    last_.evaluation_seconds = evaluation.evaluation_seconds;
+    evaluate();
     save();
   }
   finish();
 }
 
 void Training::save() {
-  if (options_.checkpoint_file.empty()) return;
-  const RunState state = {.last = last_,
-                          .batches = batches_.taken(),
-                          .draws = net_.draw_counter(),
-                          .train_samples = train_.count(),
-                          .test_samples = test_.count(),
-                          .metrics = outputs_.metrics.synchronize()};
-  optimizer_->save(options_.checkpoint_file, to_blobs(options_, state));
+  if (!settings_.has("--checkpoint")) return;
+  Blobs blobs = to_blobs(settings_, {.last = last_, .metrics = outputs_.metrics.synchronize()});
+  blobs.merge(task_.save());
+  optimizer_->save(settings_.get<std::string>("--checkpoint"), blobs);
 }
 
 void Training::finish() {
   last_.is_final = true;
   outputs_.metrics.write(last_);
-  outputs_.progress.finish(last_);
-  if (last_.outcome.value_or(Outcome::accepted) != Outcome::accepted) {
-    throw Diverged(fmt::format("the run ended in failed steps: step {} was {}", last_.step,
-                               to_string(*last_.outcome)));
+  outputs_.progress.finish(last_, task_.summary(last_.evaluation));
+  if (last_.failures_in_a_row > 0) {
+    outputs_.warn(
+        fmt::format("the run ended in {} failed steps, the last as {}: the parameters are those of "
+                    "step {}",
+                    last_.failures_in_a_row, last_.outcome, last_.step - last_.failures_in_a_row));
   }
 }
 
-void Training::take_step(const Batch& batch, std::int64_t step) {
-  net_.forward(batch.images);
-  net_.evaluate_to(batch.labels, queue_.sums());
-  net_.backward(batch.labels);
+BatchPosition Training::take_step(std::int64_t step) {
+  const BatchPosition batch = task_.next(queue_.numbers());
   try {
-    optimizer_->step(net_, batch.samples());
+    optimizer_->step(task_);
   } catch (const StepFailed&) {
-    // Of steps in the queue: their lines come first, and `collect` throws at the right one.
+    // The lines of the steps in the queue come first, and `collect` throws at the tenth failure
+    // where it is one of them.
     collect();
     throw;
   }
-  queue_.push({.step = step, .epoch = batch.epoch}, batch.samples());
+  queue_.push(step, batch);
+  return batch;
 }
 
 /// Writes the lines of the steps in the queue. On a device this comes some steps later than what it
 /// may find, a loss that is not finite or a tenth failure: the lines end and the error names the
 /// step as if it had been seen at once.
 void Training::collect() {
-  for (Record& record : queue_.take()) {
-    require_finite(record.loss.value_or(0), "loss", record);
+  const std::vector<StepQueue::Step> steps = queue_.take();
+  for (const StepQueue::Step& step : steps) {
+    Record record = {.step = step.step, .epoch = step.batch.epoch};
+    record.batch = task_.figures(step.numbers, step.batch);
+    require_finite(record.batch, record);
     optimizer_->report(record);
     stamp(record);
     outputs_.metrics.write(record);
     last_ = record;
   }
-  outputs_.progress.step(last_);
+  if (!steps.empty()) outputs_.progress.step(last_);
 }
 
-Record Training::evaluate(const Record& after) {
-  const auto result = outputs_.stopwatch.apart([&] { return evaluate_test_set(); });
-  Record record = {.step = after.step, .epoch = after.epoch};
-  record.test_loss = result.loss;
-  record.test_accuracy = result.accuracy;
-  require_finite(result.loss, "test loss", record);
+void Training::evaluate() {
+  Record record = {.step = last_.step, .epoch = last_.epoch};
+  record.evaluation = outputs_.stopwatch.apart([&] { return task_.evaluate(); });
+  require_finite(record.evaluation, record);
   stamp(record);
   outputs_.metrics.write(record);
-  outputs_.progress.evaluation(record);
-  return record;
+  outputs_.progress.evaluation(record, task_.in_words(record.evaluation));
+  last_.evaluation = record.evaluation;
+  last_.seconds = record.seconds;
+  last_.evaluation_seconds = record.evaluation_seconds;
 }
 
-FullyConnected::Evaluation Training::evaluate_test_set() {
-  const std::int64_t count = test_.count();
-  FullyConnected::Evaluation mean;
-  for (std::int64_t first = 0; first < count; first += evaluation_part) {
-    const std::int64_t samples = std::min(evaluation_part, count - first);
-    net_.forward(test_.images.view().row_range(first, samples));
-    const auto result = net_.evaluate(test_.labels.view().row_range(first, samples));
-    const double share = static_cast<double>(samples) / static_cast<double>(count);
-    mean.loss += share * result.loss;
-    mean.accuracy += share * result.accuracy;
-  }
-  return mean;
+bool Training::evaluation_is_due(const BatchPosition& batch, std::int64_t step) const {
+  if (!settings_.has("--evaluate-every")) return batch.ends_epoch;
+  return step % settings_.get<std::int64_t>("--evaluate-every") == 0;
 }
 
-bool Training::evaluation_is_due(const Batch& batch, std::int64_t step) const {
-  return options_.evaluate_every ? step % *options_.evaluate_every == 0 : batch.ends_epoch;
-}
-
-void Training::require_finite(double loss, std::string_view name, const Record& record) {
-  if (std::isfinite(loss)) return;
-  Record stamped = record;
-  stamp(stamped);
-  outputs_.metrics.write(stamped);
-  throw Diverged(fmt::format("diverged: the {} is not finite at step {}", name, record.step));
+/// Writes the record and ends the run where one of the figures is not finite.
+void Training::require_finite(const Figures& figures, Record record) {
+  const auto bad = std::ranges::find_if(
+      figures, [](const Figure& figure) { return !std::isfinite(figure.value); });
+  if (bad == figures.end()) return;
+  stamp(record);
+  outputs_.metrics.write(record);
+  throw Diverged(
+      fmt::format("diverged: the {} is not finite at step {}", in_words(bad->name), record.step));
 }
 
 void Training::stamp(Record& record) const {
@@ -183,39 +169,10 @@ void Training::stamp(Record& record) const {
   record.evaluation_seconds = outputs_.stopwatch.evaluation_seconds();
 }
 
-std::int64_t Training::total_steps() const {
-  constexpr std::int64_t no_limit = std::numeric_limits<std::int64_t>::max();
-  return std::min(options_.steps.value_or(no_limit),
-                  options_.epochs ? *options_.epochs * batches_.per_epoch() : no_limit);
-}
-
-std::string Training::headline(std::string_view name) const {
-  const FullyConnected::Options& net = net_.options();
-  const std::string activation =
-      options_.hidden.empty() ? "" : fmt::format(" {}", to_string(net.activation));
-  return fmt::format("{}: {} images to train on, {} to test; net {}{}, {} parameters, {} on {}",
-                     name, train_.count(), test_.count(), fmt::join(net.sizes, "-"), activation,
-                     net_.parameters().size(), to_string(net.type),
-                     to_string(net_.parameters().context().device().kind)) +
-         (last_.step > 0 ? fmt::format("; resumed at step {}", last_.step) : "");
-}
-
 }  // namespace
 
-FullyConnected::Options net_options(const Options& options, const io::Dataset& data) {
-  std::vector<std::int64_t> sizes = options.hidden;
-  sizes.insert(sizes.begin(), data.inputs);
-  sizes.push_back(data.classes);
-  return {.sizes = sizes,
-          .activation = options.activation,
-          .type = options.precision,
-          .seed = options.seed,
-          .allow_tf32 = options.allow_tf32};
-}
-
-void train(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,
-           const SavedRun* saved) {
-  Training(options, data, context, outputs, saved).run();
+void train(const Settings& settings, Task& task, const Outputs& outputs, const SavedRun* saved) {
+  Training(settings, task, outputs, saved).run();
 }
 
 }  // namespace natgrad::trainer

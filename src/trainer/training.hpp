@@ -1,20 +1,19 @@
 #pragma once
 
-#include "natgrad/context.hpp"
 #include "natgrad/error.hpp"
-#include "natgrad/models/fully_connected.hpp"
-#include "trainer/data/dataset.hpp"
 #include "trainer/metrics.hpp"
-#include "trainer/options.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/saved_run.hpp"
+#include "trainer/settings.hpp"
 #include "trainer/stopwatch.hpp"
+#include "trainer/tasks/task.hpp"
 
-#include <cstdint>
+#include <functional>
+#include <string_view>
 
 namespace natgrad::trainer {
 
-/// A run whose loss is no longer finite.
+/// A run with a figure that is no longer finite.
 class Diverged : public Error {
  public:
   using Error::Error;
@@ -25,17 +24,13 @@ struct Outputs {
   MetricsFile& metrics;
   Progress& progress;
   Stopwatch& stopwatch;
+  std::function<void(std::string_view)> warn;  ///< receives one line a warning
 };
 
-/// The net of a run on this data.
-FullyConnected::Options net_options(const Options& options, const io::Dataset& data);
-
-/// Samples of the test set that are evaluated at once: a large one needs no large memory.
-inline constexpr std::int64_t evaluation_part = 1000;
-
-/// Trains a fully connected net on `data`, from the beginning or (not null) from where `saved`
-/// stands. Throws `Diverged` naming the step, and `StepFailed`.
-void train(const Options& options, const io::Dataset& data, const Context& context, Outputs outputs,
-           const SavedRun* saved);
+/// Trains the model of `task`, from the beginning or (not null) from where `saved` stands. Throws
+/// `Diverged` naming the step, `StepFailed` once ten steps in a row have failed, and `OptionError`
+/// and `FileError` where `saved` does not go with the run. A run whose last steps failed, fewer
+/// than ten, ends with a warning.
+void train(const Settings& settings, Task& task, const Outputs& outputs, const SavedRun* saved);
 
 }  // namespace natgrad::trainer

@@ -243,9 +243,9 @@ TEST(contracts, batches) {
                                       .gradient = Gradient{w.floats(17)}});
                          }),
       bad<ArgumentError>("centred for the Fisher alone, with SPRING",
-                         "goes with neither SPRING nor a penalty",
+                         "goes with neither SPRING nor .l2",
                          [](W& w) { w.optimizer.step(centred(w, Centering::fisher_only, false)); }),
-      bad<ArgumentError>("centred for the Fisher alone, with a penalty", "nor a penalty",
+      bad<ArgumentError>("centred for the Fisher alone, with a penalty", "nor .l2",
                          [](W& w) {
                            optimizer_with(w, {.momentum = NoMomentum{}, .l2 = 1})
                                .step(centred(w, Centering::fisher_only, false));

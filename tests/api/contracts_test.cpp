@@ -612,11 +612,11 @@ TEST(contracts, centring) {
                                .step({.fisher = scores, .gradient = w.scores});
                          }),
       bad<ArgumentError>(
-          "fisher_only with SPRING", "neither SPRING nor a penalty",
+          "fisher_only with SPRING", "neither SPRING nor .l2",
           [](W& w) {
             optimizer_with(w, {.momentum = Spring{0.5}}).step(centred(w, Centering::fisher_only));
           }),
-      bad<ArgumentError>("fisher_only with a penalty", "neither SPRING nor a penalty",
+      bad<ArgumentError>("fisher_only with a penalty", "neither SPRING nor .l2",
                          [](W& w) {
                            optimizer_with(w, {.momentum = NoMomentum{}, .l2 = 0.1})
                                .step(centred(w, Centering::fisher_only));

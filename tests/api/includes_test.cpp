@@ -50,10 +50,13 @@ constexpr Place places[] = {
     {"src/core/overlap.hpp", 10},
     {"src/core/arena.hpp", 10},
     {"include/natgrad/context.hpp", 20},
+    {"include/natgrad/gather.hpp", 20},
+    {"include/natgrad/process.hpp", 0},
     {"src/backend/", 30},
     {"src/backend/cuda/context.cpp", 35},
     {"include/natgrad/cuda.hpp", 20},
     {"src/core/context", 35},
+    {"src/core/gather.cpp", 35},
     {"include/natgrad/parameters.hpp", 40},
     {"include/natgrad/scores.hpp", 40},
     {"include/natgrad/check_scores.hpp", 40},
@@ -64,6 +67,7 @@ constexpr Place places[] = {
     {"include/natgrad/models/", 50},
     {"src/models/", 50},
     {"include/natgrad/memory_plan.hpp", 50},
+    {"include/natgrad/first_order.hpp", 70},
     {"include/natgrad/natural_gradient.hpp", 70},
     {"src/optimizer/", 70},
     {"include/natgrad/checkpoint.hpp", 75},
@@ -186,6 +190,14 @@ TEST(includes, public_headers_include_public_headers_only) {
     if (!file.starts_with("include/")) return;
     if (file == "include/natgrad/cuda.hpp" && name == "cuda_runtime_api.h") return;
     EXPECT_TRUE(name.starts_with("natgrad/") || is_standard(name));
+  });
+}
+
+/// The trainer is an outside program: what it needs, users need too.
+TEST(includes, the_trainer_includes_public_headers_only) {
+  for_each_include([](const std::string& file, const std::string&, const std::string& included) {
+    if (!file.starts_with("src/trainer/") || included.empty()) return;
+    EXPECT_TRUE(begins_with_any(included, {"include/natgrad/", "src/trainer/"}));
   });
 }
 

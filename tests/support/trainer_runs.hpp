@@ -2,13 +2,12 @@
 
 #include "support/files.hpp"
 #include "support/idx_files.hpp"
+#include "support/trainer_files.hpp"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdlib>
-#include <sstream>
 #include <string>
 #include <sys/wait.h>
 #include <vector>
@@ -16,8 +15,6 @@
 // Runs natgrad-train itself, as a user does.
 
 namespace natgrad::tests {
-
-using nlohmann::json;
 
 struct Result {
   int code = -1;
@@ -28,14 +25,6 @@ struct Result {
   const json& last() const { return metrics.back(); }
   double test_accuracy() const { return last().at("test_accuracy").get<double>(); }
 };
-
-/// The lines of a metrics file, each of which must be whole.
-inline std::vector<json> read_metrics(const std::string& path) {
-  std::vector<json> metrics;
-  std::istringstream lines(read_file(path));
-  for (std::string line; std::getline(lines, line);) metrics.push_back(json::parse(line));
-  return metrics;
-}
 
 class Trainer : public testing::Test {
  protected:
@@ -89,16 +78,5 @@ class Trainer : public testing::Test {
 
   TemporaryDirectory directory_;
 };
-
-/// All figures but the times.
-inline std::string without_seconds(const std::vector<json>& metrics) {
-  std::string text;
-  for (json line : metrics) {
-    line.erase("seconds");
-    line.erase("evaluation_seconds");
-    text += line.dump() + '\n';
-  }
-  return text;
-}
 
 }  // namespace natgrad::tests

@@ -19,7 +19,7 @@
 namespace natgrad::tests {
 namespace {
 
-using formulas::RandomStream;
+using trainer::RandomStream;
 
 void write_gzip(const std::string& path, const std::string& content) {
   const gzFile file = gzopen(path.c_str(), "wb");
@@ -50,7 +50,7 @@ TEST(idx, reads_plain_and_packed_images) {
   write_file(plain, image_bytes(4));
   write_gzip(packed, image_bytes(4));
   for (const std::string& path : {plain, packed}) {
-    const io::IdxImages images = io::read_idx_images(path);
+    const trainer::IdxImages images = trainer::read_idx_images(path);
     EXPECT_EQ(images.count, 4);
     EXPECT_EQ(images.height, 2);
     EXPECT_EQ(images.width, 3);
@@ -63,7 +63,7 @@ TEST(idx, reads_plain_and_packed_images) {
 TEST(idx, reads_labels) {
   const TemporaryDirectory directory;
   write_gzip(directory.file("labels"), label_bytes(12));
-  const std::vector<std::uint8_t> labels = io::read_idx_labels(directory.file("labels"), 10);
+  const std::vector<std::uint8_t> labels = trainer::read_idx_labels(directory.file("labels"), 10);
   EXPECT_EQ(labels, (std::vector<std::uint8_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1}));
 }
 
@@ -94,9 +94,9 @@ TEST(idx, refuses_bad_files) {
   for (const auto& bad : cases) {
     const std::string path = directory.file(bad.name);
     write_file(path, bad.bytes);
-    expect_file_error([&] { io::read_idx_images(path); }, path, bad.what);
+    expect_file_error([&] { trainer::read_idx_images(path); }, path, bad.what);
     write_gzip(path, bad.bytes);
-    expect_file_error([&] { io::read_idx_images(path); }, path, bad.what);
+    expect_file_error([&] { trainer::read_idx_images(path); }, path, bad.what);
   }
 }
 
@@ -104,28 +104,28 @@ TEST(idx, refuses_labels_out_of_range) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("labels");
   write_file(path, idx_bytes({3}, {1, 10, 2}));
-  expect_file_error([&] { io::read_idx_labels(path, 10); }, path,
+  expect_file_error([&] { trainer::read_idx_labels(path, 10); }, path,
                     "label 10 in row 1, expected less than 10");
 }
 
 TEST(gzip, refuses_what_cannot_be_read) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("file.gz");
-  expect_file_error([&] { io::read_file(path); }, path, "No such file");
-  expect_file_error([&] { io::read_file(directory.path()); }, directory.path(), "directory");
+  expect_file_error([&] { trainer::read_file(path); }, path, "No such file");
+  expect_file_error([&] { trainer::read_file(directory.path()); }, directory.path(), "directory");
 
   write_gzip(path, image_bytes(200));
   const std::string packed = read_file(path);
   write_file(path, packed.substr(0, packed.size() / 2));
-  expect_file_error([&] { io::read_file(path); }, path, "cut off");
+  expect_file_error([&] { trainer::read_file(path); }, path, "cut off");
 
   std::string damaged = packed;
   damaged[damaged.size() - 6] ^= 1;  // the checksum
   write_file(path, damaged);
-  expect_file_error([&] { io::read_file(path); }, path, "damaged");
+  expect_file_error([&] { trainer::read_file(path); }, path, "damaged");
 
   const std::vector<std::uint8_t> half(packed.begin(), packed.begin() + 30);
-  expect_file_error([&] { io::unpack(half, "memory"); }, "memory", "damaged or cut off");
+  expect_file_error([&] { trainer::unpack(half, "memory"); }, "memory", "damaged or cut off");
 }
 
 class Mnist : public testing::Test {
@@ -138,7 +138,7 @@ class Mnist : public testing::Test {
   }
 
   void expect_error(const std::string& file, const std::string& what) {
-    expect_file_error([&] { io::load_mnist(directory_.path()); }, directory_.file(file), what);
+    expect_file_error([&] { trainer::load_mnist(directory_.path()); }, directory_.file(file), what);
   }
 
   TemporaryDirectory directory_;
@@ -147,7 +147,7 @@ class Mnist : public testing::Test {
 using mnist = Mnist;
 
 TEST_F(mnist, loads_plain_and_packed_files) {
-  const io::Dataset data = io::load_mnist(directory_.path());
+  const trainer::Dataset data = trainer::load_mnist(directory_.path());
   EXPECT_EQ(data.inputs, 6);
   EXPECT_EQ(data.classes, 10);
   EXPECT_EQ(data.train.count(), 20);
@@ -162,20 +162,20 @@ TEST_F(mnist, refuses_files_that_do_not_fit_each_other) {
   expect_error("train-labels-idx1-ubyte", "19 labels for the 20 images");
   SetUp();
   write_gzip(directory_.file("t10k-images-idx3-ubyte.gz"), idx_bytes({5, 1, 1}, {1, 2, 3, 4, 5}));
-  expect_file_error([&] { io::load_mnist(directory_.path()); }, directory_.path(),
+  expect_file_error([&] { trainer::load_mnist(directory_.path()); }, directory_.path(),
                     "2 x 3 for training and 1 x 1 for test");
 }
 
 TEST_F(mnist, names_the_missing_file) {
   std::filesystem::remove(directory_.file("t10k-labels-idx1-ubyte.gz"));
   expect_error("t10k-labels-idx1-ubyte", "no such file, nor with .gz");
-  expect_file_error([&] { io::load_mnist(directory_.file("none")); }, directory_.file("none"),
+  expect_file_error([&] { trainer::load_mnist(directory_.file("none")); }, directory_.file("none"),
                     "no such directory");
 }
 
 TEST(shuffle, is_a_permutation_for_every_length) {
   for (const std::int64_t count : {0, 1, 2, 3, 1000}) {
-    std::vector<std::int32_t> order = io::shuffled(7, RandomStream::shuffle, 3, count);
+    std::vector<std::int32_t> order = trainer::shuffled(7, RandomStream::shuffle, 3, count);
     std::sort(order.begin(), order.end());
     std::vector<std::int32_t> expected(static_cast<std::size_t>(count));
     std::iota(expected.begin(), expected.end(), 0);
@@ -186,7 +186,7 @@ TEST(shuffle, is_a_permutation_for_every_length) {
 // Literal, because splits and orders must stay what they are on every machine and in every version.
 TEST(shuffle, never_changes) {
   const auto first = [](std::uint64_t seed, RandomStream stream, std::uint32_t part) {
-    std::vector<std::int32_t> order = io::shuffled(seed, stream, part, 1797);
+    std::vector<std::int32_t> order = trainer::shuffled(seed, stream, part, 1797);
     order.resize(6);
     return order;
   };
@@ -201,7 +201,7 @@ TEST(shuffle, is_uniform_over_the_six_orders_of_three) {
   std::vector<int> counts(27, 0);
   constexpr int trials = 6000;
   for (std::uint32_t part = 0; part < trials; ++part) {
-    const std::vector<std::int32_t> order = io::shuffled(5, RandomStream::shuffle, part, 3);
+    const std::vector<std::int32_t> order = trainer::shuffled(5, RandomStream::shuffle, part, 3);
     ++counts[static_cast<std::size_t>(order[0] * 9 + order[1] * 3 + order[2])];
   }
   int orders = 0;
@@ -215,14 +215,14 @@ TEST(shuffle, is_uniform_over_the_six_orders_of_three) {
 }
 
 TEST(digits, are_split_four_to_one) {
-  const io::Dataset data = io::load_digits(0);
+  const trainer::Dataset data = trainer::load_digits(0);
   EXPECT_EQ(data.inputs, 64);
   EXPECT_EQ(data.classes, 10);
   EXPECT_EQ(data.train.count(), 1437);
   EXPECT_EQ(data.test.count(), 360);
   EXPECT_EQ(data.train.images.size(), 1437 * 64);
   EXPECT_EQ(data.test.images.size(), 360 * 64);
-  for (const io::Examples* part : {&data.train, &data.test}) {
+  for (const trainer::Examples* part : {&data.train, &data.test}) {
     const auto [least, most] = std::minmax_element(part->images.begin(), part->images.end());
     EXPECT_EQ(*least, 0);
     EXPECT_EQ(*most, 1);
@@ -231,12 +231,12 @@ TEST(digits, are_split_four_to_one) {
 
 TEST(digits, follow_the_order_of_the_split) {
   // The file's first row: a zero whose third pixel is 5.
-  const std::vector<std::int32_t> order = io::shuffled(3, RandomStream::split, 0, 1797);
-  const io::Dataset data = io::load_digits(3);
+  const std::vector<std::int32_t> order = trainer::shuffled(3, RandomStream::split, 0, 1797);
+  const trainer::Dataset data = trainer::load_digits(3);
   const auto at =
       static_cast<std::size_t>(std::find(order.begin(), order.end(), 0) - order.begin());
   const bool in_train = at < 1437;
-  const io::Examples& part = in_train ? data.train : data.test;
+  const trainer::Examples& part = in_train ? data.train : data.test;
   const std::size_t row = in_train ? at : at - 1437;
   EXPECT_EQ(part.labels[row], 0);
   EXPECT_EQ(part.images[row * 64 + 2], 5.0F / 16);
@@ -245,14 +245,14 @@ TEST(digits, follow_the_order_of_the_split) {
 TEST(digits, of_two_splits_differ_but_are_the_same_in_all) {
   std::int64_t label_sums[2] = {};
   for (const std::uint64_t split : {0, 1}) {
-    const io::Dataset data = io::load_digits(split);
-    for (const io::Examples* part : {&data.train, &data.test}) {
+    const trainer::Dataset data = trainer::load_digits(split);
+    for (const trainer::Examples* part : {&data.train, &data.test}) {
       label_sums[split] =
           std::accumulate(part->labels.begin(), part->labels.end(), label_sums[split]);
     }
   }
   EXPECT_EQ(label_sums[0], label_sums[1]);
-  EXPECT_NE(io::load_digits(0).test.labels, io::load_digits(1).test.labels);
+  EXPECT_NE(trainer::load_digits(0).test.labels, trainer::load_digits(1).test.labels);
 }
 
 }  // namespace

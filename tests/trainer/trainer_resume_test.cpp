@@ -156,7 +156,7 @@ TEST_F(trainer_resume, refuses_other_options_and_names_both_values) {
       {"--precision double", "--precision double: ", " has --precision float"},
       {"--allow-tf32", "--allow-tf32 on: ", " has --allow-tf32 none"},
       {"--optimizer adam", "--optimizer adam: ", " has --optimizer natural"},
-      {"--form dual", "--form dual: ", " has --form automatic"},
+      {"--form dual", "--form dual: ", " has --form auto"},
       {"--fisher sampled", "--fisher sampled: ", " has --fisher empirical"},
       {"--max-norm 2", "--max-norm 2: ", " has --max-norm none"},
       {"--refinement 1", "--refinement 1: ", " has --refinement 0"},

@@ -28,9 +28,9 @@ TEST_F(trainer, refuses_bad_options) {
   } cases[] = {
       {"", "no TASK given"},
       {"letters", "TASK letters: expected digits, or mnist DIR"},
-      {"digits somewhere", "digits takes no directory"},
-      {"mnist", "mnist needs the directory"},
-      {"mnist . --split 1", "--split"},
+      {"digits somewhere", "digits takes nothing behind it, not somewhere"},
+      {"mnist", "mnist needs the directory of its four IDX files, plain or gzip: mnist DIR"},
+      {"mnist . --split 1", "--split: has no meaning with mnist"},
       {"digits --fisher exact", "--fisher exact: expected empirical|sampled"},
       {"digits --fisher-draws 2", "--fisher-draws: has no meaning without --fisher sampled"},
       {"digits --fisher sampled --fisher-draws 0", "--fisher-draws 0: expected a whole number"},
@@ -62,13 +62,15 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits --damping -1", "--damping -1: expected a number >= 0"},
       {"digits --damping relative:x", "--damping x: expected a number >= 0"},
       {"digits --momentum 1", "--momentum 1: expected a number >= 0 and < 1"},
-      {"digits --momentum 0.5 --spring 0.5", "exclude each other"},
+      {"digits --momentum 0.5 --spring 0.5",
+       "--spring: has no meaning with --momentum: the two exclude each other"},
       {"digits --optimizer adam --damping 1", "--damping: has no meaning with --optimizer adam"},
       {"digits --optimizer adam --momentum 0.5", "--momentum: has no meaning"},
       {"digits --optimizer sgd --spring 0.5", "--spring: has no meaning"},
       {"digits --optimizer sgd --form dual", "--form: has no meaning"},
-      {"digits --weight-decay 10", "weight_decay"},
-      {"digits --optimizer adam --weight-decay 1e4", "weight_decay"},
+      {"digits --weight-decay 10", "the default --rate 0.4 times --weight-decay 10 is more than 1"},
+      {"digits --optimizer adam --weight-decay 1e4", "--weight-decay 10000 is more than 1"},
+      {"digits --rate 11", "--rate 11 times the default --weight-decay 0.1 is more than 1"},
       {"digits --hidden 10,,10", "--hidden"},
       {"digits --hidden 0", "--hidden 0: expected a whole number"},
       {"digits --hidden none --activation relu", "--activation: has no meaning"},
@@ -83,6 +85,11 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits --precision double --allow-tf32",
        "--allow-tf32: has no meaning with --precision double"},
       {"digits --threads 0", "--threads 0: expected a whole number"},
+      {"digits --rate 0.1 --rate 0.2", "--rate: given 2 times, expected once"},
+      {"digits --batch=1 --steps 3 --batch 1", "--batch: given 2 times, expected once"},
+      {"digits --plan --plan", "--plan: given 2 times, expected once"},
+      {"digits --metrics ''", "--metrics \"\": expected the name of a file"},
+      {"digits --newton", "--newton"},
       {"digits --evaluate-every 0", "--evaluate-every 0: expected a whole number"},
   };
   for (const auto& bad : cases) expect_one_line_error(bad.arguments, 2, bad.text);
@@ -147,12 +154,34 @@ TEST_F(trainer, gives_up_after_ten_failed_steps) {
                         "step 10: 10 attempts in a row have failed");
 }
 
+// Fewer failures at the end are no divergence: the parameters are good, and the user is told.
+TEST_F(trainer, warns_of_a_run_that_ends_in_fewer_than_ten_failed_steps) {
+  const std::string arguments =
+      "digits --hidden none --form dual --damping 0 --batch 1437 --steps 9 --metrics " +
+      metrics_file();
+  const Result result = run(arguments);
+  EXPECT_EQ(result.code, 0) << result.errors;
+  EXPECT_EQ(
+      result.errors,
+      "natgrad-train: the run ended in 9 failed steps, the last as not_positive_definite: the "
+      "parameters are those of step 0\n");
+  EXPECT_EQ(read_metrics(metrics_file()).back()["outcome"], "not_positive_definite");
+  const Result quiet = run(arguments + " --quiet");
+  EXPECT_EQ(quiet.code, 0);
+  EXPECT_EQ(quiet.errors, "");
+}
+
 TEST_F(trainer, prints_help_and_version) {
   const Result help = run("--help");
   EXPECT_EQ(help.code, 0);
-  for (const char* option :
-       {"--optimizer", "--damping", "--spring", "--hidden", "--metrics", "--resume"}) {
-    EXPECT_NE(help.output.find(option), std::string::npos) << option;
+  for (const char* text :
+       {"--optimizer natural|sgd|adam", "--damping X|relative:X", "--spring X",
+        "--hidden LIST|none", "--metrics FILE", "--resume FILE", "--split N", "(default natural)",
+        "digits   --hidden 128 --batch 479 --epochs 30 --weight-decay 0.1",
+        "mnist    --hidden 512,512 --batch 4000 --epochs 5 --weight-decay 0",
+        "natural  --fisher sampled: --momentum 0.9 --rate 0.3:linear --damping 0.03",
+        "adam     --rate 0.003", "null", "ten steps in a row"}) {
+    EXPECT_NE(help.output.find(text), std::string::npos) << text;
   }
   const Result version = run("--version");
   EXPECT_EQ(version.code, 0);

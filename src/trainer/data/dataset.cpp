@@ -1,11 +1,12 @@
 #include "trainer/data/dataset.hpp"
 
-#include "core/message.hpp"
 #include "natgrad/error.hpp"
 #include "trainer/data/digits_bytes.hpp"
 #include "trainer/data/gzip.hpp"
 #include "trainer/data/idx.hpp"
 #include "trainer/data/shuffle.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
@@ -14,11 +15,9 @@
 #include <span>
 #include <system_error>
 
-namespace natgrad::io {
+namespace natgrad::trainer {
 
 namespace {
-
-using detail::message;
 
 constexpr std::int64_t digit_inputs = 64;
 constexpr int digit_maximum = 16;
@@ -34,8 +33,8 @@ const char* append_digit(const char* at, const char* end, Examples& examples) {
     const int largest = is_label ? classes - 1 : digit_maximum;
     const char separator = is_label ? '\n' : ',';
     if (error != std::errc() || value < 0 || value > largest || next == end || *next != separator) {
-      throw FileError(message("digits.csv.gz: line ", examples.count() + 1, ", column ", column + 1,
-                              " is not a number up to ", largest));
+      throw FileError(fmt::format("digits.csv.gz: line {}, column {} is not a number up to {}",
+                                  examples.count() + 1, column + 1, largest));
     }
     if (is_label) {
       examples.labels.push_back(value);
@@ -71,12 +70,12 @@ std::string plain_or_packed(const std::filesystem::path& directory, const std::s
     std::error_code why;
     const std::filesystem::file_status status = std::filesystem::status(path, why);
     if (std::filesystem::is_regular_file(status)) return path.string();
-    if (std::filesystem::exists(status)) throw FileError(message(path.string(), ": is no file"));
+    if (std::filesystem::exists(status)) throw FileError(path.string() + ": is no file");
     if (status.type() == std::filesystem::file_type::none) {
-      throw FileError(message(path.string(), ": ", why.message()));
+      throw FileError(path.string() + ": " + why.message());
     }
   }
-  throw FileError(message((directory / name).string(), ": no such file, nor with .gz"));
+  throw FileError((directory / name).string() + ": no such file, nor with .gz");
 }
 
 struct ImageFiles {
@@ -91,8 +90,8 @@ ImageFiles load_pair(const std::string& directory, const std::string& prefix) {
   const IdxImages images = read_idx_images(image_path);
   const std::vector<std::uint8_t> labels = read_idx_labels(label_path, classes);
   if (images.count != static_cast<std::int64_t>(labels.size())) {
-    throw FileError(message(label_path, ": ", labels.size(), " labels for the ", images.count,
-                            " images of ", image_path));
+    throw FileError(fmt::format("{}: {} labels for the {} images of {}", label_path, labels.size(),
+                                images.count, image_path));
   }
   ImageFiles files = {{}, images.height, images.width};
   files.examples.labels.assign(labels.begin(), labels.end());
@@ -111,8 +110,7 @@ const char* const digits_attribution =
 
 Dataset load_digits(std::uint64_t split) {
   const Examples all = parse_digits(unpack(digits_bytes(), "digits.csv.gz"));
-  const std::vector<std::int32_t> order =
-      shuffled(split, formulas::RandomStream::split, 0, all.count());
+  const std::vector<std::int32_t> order = shuffled(split, RandomStream::split, 0, all.count());
   const std::span<const std::int32_t> rows = order;
   const std::size_t train_rows = rows.size() * 4 / 5;
   return {"digits", digit_inputs, classes, select(all, rows.first(train_rows), digit_inputs),
@@ -121,16 +119,16 @@ Dataset load_digits(std::uint64_t split) {
 
 Dataset load_mnist(const std::string& directory) {
   if (std::error_code none; !std::filesystem::is_directory(directory, none)) {
-    throw FileError(message(directory, ": no such directory"));
+    throw FileError(directory + ": no such directory");
   }
   ImageFiles train = load_pair(directory, "train");
   ImageFiles test = load_pair(directory, "t10k");
   if (train.height != test.height || train.width != test.width) {
-    throw FileError(message(directory, ": images are ", train.height, " x ", train.width,
-                            " for training and ", test.height, " x ", test.width, " for test"));
+    throw FileError(fmt::format("{}: images are {} x {} for training and {} x {} for test",
+                                directory, train.height, train.width, test.height, test.width));
   }
   return {"mnist", train.height * train.width, classes, std::move(train.examples),
           std::move(test.examples)};
 }
 
-}  // namespace natgrad::io
+}  // namespace natgrad::trainer

@@ -1,19 +1,17 @@
 #include "trainer/data/gzip.hpp"
 
-#include "core/message.hpp"
 #include "natgrad/error.hpp"
 
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
 
-namespace natgrad::io {
+namespace natgrad::trainer {
 
 namespace {
-
-using detail::message;
 
 constexpr std::size_t chunk = 1 << 20;
 
@@ -28,9 +26,9 @@ struct EndInflate {
 [[noreturn]] void throw_read_error(gzFile file, const std::string& path) {
   int code = Z_OK;
   const char* text = gzerror(file, &code);
-  if (code == Z_ERRNO) throw FileError(message(path, ": ", std::strerror(errno)));
-  if (code == Z_BUF_ERROR) throw FileError(message(path, ": the gzip data are cut off"));
-  throw FileError(message(path, ": damaged gzip data (", text, ")"));
+  if (code == Z_ERRNO) throw FileError(fmt::format("{}: {}", path, std::strerror(errno)));
+  if (code == Z_BUF_ERROR) throw FileError(path + ": the gzip data are cut off");
+  throw FileError(fmt::format("{}: damaged gzip data ({})", path, text));
 }
 
 }  // namespace
@@ -38,7 +36,8 @@ struct EndInflate {
 std::vector<std::uint8_t> read_file(const std::string& path) {
   errno = 0;
   const std::unique_ptr<gzFile_s, CloseFile> file(gzopen(path.c_str(), "rb"));
-  if (!file) throw FileError(message(path, ": ", std::strerror(errno == 0 ? ENOMEM : errno)));
+  if (!file)
+    throw FileError(fmt::format("{}: {}", path, std::strerror(errno == 0 ? ENOMEM : errno)));
   std::vector<std::uint8_t> content;
   while (true) {
     const std::size_t before = content.size();
@@ -48,7 +47,7 @@ std::vector<std::uint8_t> read_file(const std::string& path) {
     content.resize(before + static_cast<std::size_t>(count));
     if (count == 0) break;
   }
-  // A gzip file that ends early is no failure of gzread's; it is told only here.
+  // gzread does not fail on a gzip file that ends early; only gzerror says so.
   int code = Z_OK;
   gzerror(file.get(), &code);
   if (code != Z_OK) throw_read_error(file.get(), path);
@@ -61,7 +60,7 @@ std::vector<std::uint8_t> unpack(std::span<const std::uint8_t> packed, const std
   stream.avail_in = static_cast<uInt>(packed.size());
   constexpr int gzip_format = 16;
   if (inflateInit2(&stream, gzip_format + MAX_WBITS) != Z_OK) {
-    throw FileError(message(name, ": zlib does not start"));
+    throw FileError(name + ": zlib does not start");
   }
   const std::unique_ptr<z_stream, EndInflate> end(&stream);
   std::vector<std::uint8_t> content;
@@ -74,8 +73,8 @@ std::vector<std::uint8_t> unpack(std::span<const std::uint8_t> packed, const std
     status = inflate(&stream, Z_NO_FLUSH);
     content.resize(content.size() - stream.avail_out);
   }
-  if (status != Z_STREAM_END) throw FileError(message(name, ": damaged or cut off gzip data"));
+  if (status != Z_STREAM_END) throw FileError(name + ": damaged or cut off gzip data");
   return content;
 }
 
-}  // namespace natgrad::io
+}  // namespace natgrad::trainer

@@ -1,17 +1,16 @@
 #include "trainer/data/idx.hpp"
 
-#include "core/message.hpp"
 #include "natgrad/error.hpp"
 #include "trainer/data/gzip.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
-namespace natgrad::io {
+namespace natgrad::trainer {
 
 namespace {
-
-using detail::message;
 
 constexpr int unsigned_byte = 8;
 
@@ -34,35 +33,36 @@ void require_length(const std::string& path, const std::vector<std::int64_t>& di
   bool cut_off = false;
   for (const std::int64_t dimension : dimensions) {
     shape += (shape.empty() ? "" : " x ") + std::to_string(dimension);
-    if (dimension == 0) throw FileError(message(path, ": holds nothing, a dimension is 0"));
+    if (dimension == 0) throw FileError(path + ": holds nothing, a dimension is 0");
     cut_off = cut_off || dimension > available / expected;
     if (!cut_off) expected *= dimension;
   }
   if (cut_off) {
-    throw FileError(message(path, ": cut off, ", available, " bytes are there for ", shape));
+    throw FileError(fmt::format("{}: cut off, {} bytes are there for {}", path, available, shape));
   }
   if (available > expected) {
-    throw FileError(message(path, ": ", available - expected, " bytes too many after ", shape));
+    throw FileError(
+        fmt::format("{}: {} bytes too many after {}", path, available - expected, shape));
   }
 }
 
 Idx read_idx(const std::string& path, std::size_t expected_dimensions) {
   Idx idx = {{}, read_file(path)};
   std::vector<std::uint8_t>& bytes = idx.elements;
-  if (bytes.size() < 4) throw FileError(message(path, ": too short for an IDX file"));
+  if (bytes.size() < 4) throw FileError(path + ": too short for an IDX file");
   if (bytes[0] != 0 || bytes[1] != 0) {
-    throw FileError(message(path, ": not an IDX file, it does not begin with two zero bytes"));
+    throw FileError(path + ": not an IDX file, it does not begin with two zero bytes");
   }
   if (bytes[2] != unsigned_byte) {
-    throw FileError(message(path, ": IDX element type ", int{bytes[2]}, ", expected ",
-                            unsigned_byte, " (unsigned byte)"));
+    throw FileError(fmt::format("{}: IDX element type {}, expected {} (unsigned byte)", path,
+                                bytes[2], unsigned_byte));
   }
   if (bytes[3] != expected_dimensions) {
-    throw FileError(message(path, ": IDX file of ", int{bytes[3]}, " dimensions, expected ",
-                            expected_dimensions));
+    throw FileError(fmt::format("{}: IDX file of {} dimensions, expected {}", path, bytes[3],
+                                expected_dimensions));
   }
   const std::size_t header = 4 + 4 * expected_dimensions;
-  if (bytes.size() < header) throw FileError(message(path, ": cut off within the IDX header"));
+  if (bytes.size() < header) throw FileError(path + ": cut off within the IDX header");
   for (std::size_t at = 4; at < header; at += 4) idx.dimensions.push_back(big_endian(&bytes[at]));
   bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(header));
   require_length(path, idx.dimensions, static_cast<std::int64_t>(bytes.size()));
@@ -81,10 +81,10 @@ std::vector<std::uint8_t> read_idx_labels(const std::string& path, int classes) 
   const auto wrong = std::find_if(idx.elements.begin(), idx.elements.end(),
                                   [&](std::uint8_t label) { return label >= classes; });
   if (wrong != idx.elements.end()) {
-    throw FileError(message(path, ": label ", int{*wrong}, " in row ", wrong - idx.elements.begin(),
-                            ", expected less than ", classes));
+    throw FileError(fmt::format("{}: label {} in row {}, expected less than {}", path, *wrong,
+                                wrong - idx.elements.begin(), classes));
   }
   return std::move(idx.elements);
 }
 
-}  // namespace natgrad::io
+}  // namespace natgrad::trainer

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace natgrad::io {
+namespace natgrad::trainer {
 
 // IDX, the format of MNIST: two zero bytes, a byte for the element type (8: unsigned byte), a byte
 // for the number of dimensions, each dimension as a big-endian 32-bit number, then the elements.
@@ -26,4 +26,4 @@ IdxImages read_idx_images(const std::string& path);
 /// more.
 std::vector<std::uint8_t> read_idx_labels(const std::string& path, int classes);
 
-}  // namespace natgrad::io
+}  // namespace natgrad::trainer

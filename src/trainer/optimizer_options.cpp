@@ -1,0 +1,186 @@
+#include "natgrad/error.hpp"
+#include "natgrad/natural_gradient.hpp"
+#include "natgrad/types.hpp"
+#include "trainer/option_types.hpp"
+#include "trainer/options.hpp"
+
+#include <fmt/format.h>
+
+// The options of the optimizers, and their defaults.
+
+namespace natgrad::trainer {
+
+namespace {
+
+void require(bool holds, const std::string& text) {
+  if (!holds) throw OptionError(text);
+}
+
+bool is_natural(const Settings& s) {
+  return s.get<OptimizerName>("--optimizer") == OptimizerName::natural;
+}
+
+bool is_sampled(const Settings& s) {
+  return is_natural(s) && s.get<FisherKind>("--fisher") == FisherKind::sampled;
+}
+
+// What an option goes with: each function says beside what it does not.
+
+std::string natural_only(const Settings& s) {
+  return is_natural(s) ? "" : "with --optimizer " + s.in_words("--optimizer");
+}
+
+std::string sampled_only(const Settings& s) {
+  if (!is_natural(s)) return natural_only(s);
+  return is_sampled(s) ? "" : "without --fisher sampled";
+}
+
+std::string kl_only(const Settings& s) {
+  if (!is_natural(s)) return natural_only(s);
+  return s.get<StepRuleName>("--step-rule") == StepRuleName::kl ? "" : "without --step-rule kl";
+}
+
+std::string not_primal(const Settings& s) {
+  if (!is_natural(s)) return natural_only(s);
+  return s.get<Form>("--form") == Form::primal ? "with --form primal" : "";
+}
+
+std::string not_adam(const Settings& s) {
+  return s.get<OptimizerName>("--optimizer") == OptimizerName::adam ? "with --optimizer adam" : "";
+}
+
+std::string spring_only(const Settings& s) {
+  if (!is_natural(s)) return natural_only(s);
+  return s.given("--momentum") ? "with --momentum: the two exclude each other" : "";
+}
+
+// What must hold between values.
+
+void require_fisher_of_kl(const Settings& s) {
+  require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl || is_sampled(s),
+          "--step-rule kl: the empirical matrix predicts no KL divergence, needs --fisher sampled");
+}
+
+void require_constant_rate(const Settings& s) {
+  require(is_natural(s) || s.get<Rate>("--rate").decay == RateDecay::none,
+          "--rate with :linear or :cosine: has no meaning " + natural_only(s));
+}
+
+void require_small_decay(const Settings& s) {
+  const auto named = [&](const char* name) {
+    return fmt::format("{}{} {}", s.given(name) ? "" : "the default ", name, s.in_words(name));
+  };
+  require(!(s.get<Rate>("--rate").first * s.get<double>("--weight-decay") > 1),
+          fmt::format("{} times {} is more than 1", named("--rate"), named("--weight-decay")));
+}
+
+}  // namespace
+
+std::vector<OptionRow> optimizer_rows() {
+  const std::string group = "Optimizer";
+  return {
+      {.name = "--optimizer",
+       .group = group,
+       .type = choice<OptimizerName>({{"natural", OptimizerName::natural},
+                                      {"sgd", OptimizerName::sgd},
+                                      {"adam", OptimizerName::adam}}),
+       .help = "method",
+       .otherwise = "natural"},
+      {.name = "--fisher",
+       .group = group,
+       .type = choice<FisherKind>(
+           {{"empirical", FisherKind::empirical}, {"sampled", FisherKind::sampled}}),
+       .help = "labels of the Fisher's rows: the data's, or drawn from the model",
+       .otherwise = "empirical",
+       .no_meaning = natural_only},
+      {.name = "--fisher-draws",
+       .group = group,
+       .type = number(counting, "N"),
+       .help = "labels drawn a sample",
+       .otherwise = "1",
+       .no_meaning = sampled_only},
+      {.name = "--form",
+       .group = group,
+       .type = choice<Form>(
+           {{"auto", Form::automatic}, {"primal", Form::primal}, {"dual", Form::dual}}),
+       .help = "system that a natural step factorizes",
+       .otherwise = "auto",
+       .no_meaning = natural_only},
+      {.name = "--step-rule",
+       .group = group,
+       .type = choice<StepRuleName>({{"fixed", StepRuleName::fixed}, {"kl", StepRuleName::kl}}),
+       .help = "length of a natural step: the rate, or a predicted KL divergence",
+       .otherwise = "fixed",
+       .no_meaning = natural_only,
+       .require = require_fisher_of_kl},
+      {.name = "--rate",
+       .group = group,
+       .type = rate_and_decay(),
+       .help = "step length, falling to 0 over the run's steps if so; with --step-rule kl the "
+               "largest",
+       .require = require_constant_rate},
+      {.name = "--kl-radius",
+       .group = group,
+       .type = number(positive, "X"),
+       .help = "KL divergence of a step, nats a sample",
+       .otherwise = "0.01",
+       .no_meaning = kl_only},
+      {.name = "--max-norm",
+       .group = group,
+       .type = number(positive, "X"),
+       .help = "largest norm of a natural step",
+       .no_meaning = natural_only},
+      {.name = "--damping",
+       .group = group,
+       .type = damping_number(),
+       .help = "added to the eigenvalues of the Fisher matrix; relative: in units of their mean",
+       .no_meaning = natural_only},
+      {.name = "--refinement",
+       .group = group,
+       .type = number(repeats, "N"),
+       .help = "corrections of a natural step's solve, from the rows in double",
+       .otherwise = "0",
+       .no_meaning = not_primal},
+      {.name = "--momentum",
+       .group = group,
+       .type = momentum_decay(),
+       .help = "heavy ball (natural) or classical (sgd)",
+       .unless = "--spring",
+       .no_meaning = not_adam},
+      {.name = "--spring",
+       .group = group,
+       .type = momentum_decay(),
+       .help = "SPRING momentum, in place of --momentum",
+       .unless = "--momentum",
+       .no_meaning = spring_only},
+      {.name = "--weight-decay",
+       .group = group,
+       .type = number(not_negative, "X"),
+       .help = "weights shrink by rate times X a step",
+       .otherwise = "0",
+       .require = require_small_decay},
+  };
+}
+
+const std::vector<OptimizerDefaults>& optimizer_defaults() {
+  static const std::vector<OptimizerDefaults> table = {
+      {"natural",
+       "--fisher empirical",
+       [](const Settings& s) { return is_natural(s) && !is_sampled(s); },
+       {{"--spring", "0.9"}, {"--rate", "0.4"}, {"--damping", "0.03"}}},
+      {"natural",
+       "--fisher sampled",
+       is_sampled,
+       {{"--momentum", "0.9"}, {"--rate", "0.3:linear"}, {"--damping", "0.03"}}},
+      {"sgd",
+       "",
+       [](const Settings& s) { return s.get<OptimizerName>("--optimizer") == OptimizerName::sgd; },
+       {{"--momentum", "0.9"}, {"--rate", "0.1"}}},
+      {"adam",
+       "",
+       [](const Settings& s) { return s.get<OptimizerName>("--optimizer") == OptimizerName::adam; },
+       {{"--rate", "0.003"}}}};
+  return table;
+}
+
+}  // namespace natgrad::trainer

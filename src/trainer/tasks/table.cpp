@@ -1,0 +1,14 @@
+#include "trainer/tasks/task.hpp"
+
+namespace natgrad::trainer {
+
+// Each in the file of its name.
+TaskRow digits_task();
+TaskRow mnist_task();
+
+const std::vector<TaskRow>& task_table() {
+  static const std::vector<TaskRow> table = {digits_task(), mnist_task()};
+  return table;
+}
+
+}  // namespace natgrad::trainer
