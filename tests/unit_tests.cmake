@@ -146,7 +146,8 @@ natgrad_tests(curvature
     accuracy
     centering
     fisher_matrix
-    identities)
+    identities
+    structure)
 natgrad_tests(io
   DEVICE
     checkpoint
@@ -172,6 +173,7 @@ natgrad_tests(optimizer
     loop_rules
     natural_gradient
     singular
+    structure_step
     ten_steps
   HOST
     traps)

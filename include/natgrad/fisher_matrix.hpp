@@ -26,8 +26,8 @@ struct Coefficients {
 struct SolveReport {
   Outcome outcome = Outcome::accepted;  ///< never `rejected`
   Structure structure = Structure::full;
-  Form form = Form::dual;
-  double damping = 0;  ///< lambda as used
+  Form form = Form::dual;  ///< `automatic` where the blocks of a matrix differ
+  double damping = 0;      ///< lambda as used
   /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows.
   double residual = 0;
   /// Relative error of d: of an unrefined solve an estimate, eps |A| / lambda (README, Accuracy);
@@ -45,20 +45,28 @@ struct SolveReport {
 ///
 /// `Form::automatic` takes the form with the smaller estimate of operations to accumulate and
 /// factorize (those in double count twice), unless it needs more than four times the memory of the
-/// other; damping 0 with P <= N is always primal.
+/// other; damping 0 with P <= N is always primal, and so is P < N, where K is singular, within that
+/// memory.
+///
+/// `Structure::block_diagonal`: F is zero outside the blocks of its groups. Each block is a matrix
+/// of its own with its own form and, where damping is relative, the lambda of its own trace.
+/// `Structure::diagonal`: F is zero outside its diagonal, P doubles whatever N is, 2 N P operations
+/// to accumulate; form and refinement have no meaning. All that follows is then of that F.
 class NATGRAD_EXPORT FisherMatrix {
  public:
   struct Options {
     Structure structure = Structure::full;  ///< which part of F is taken for the whole
     /// Block diagonal: groups that together name every segment once. Empty: each layer's weight and
-    /// bias, as the uses of the first rows name them.
+    /// bias, as the uses of the first rows name them; what layers share joins them, and each tensor
+    /// of dense rows is a group of its own.
     ParameterGroups groups = {};
-    Form form = Form::automatic;
+    Form form = Form::automatic;  ///< of the whole matrix, or of every block; not dual for diagonal
     Damping damping = {};
     /// Rows that will be accumulated in all. 0: the whole batch that the first set states, its
     /// `batch_samples`. The dual form takes no more than these.
     std::int64_t samples = 0;
-    /// Rows formed at once in primal accumulation; more are faster and take P doubles each.
+    /// Rows formed at once in primal accumulation; more are faster and take P doubles each, of a
+    /// diagonal at most 8 MiB together.
     std::int64_t tile_rows = 256;
     /// Dual form: type of K and its factor; default: the parameters'. Double costs twice, and is
     /// exact to 1e-16 |K| / lambda. Where anything is centred it is always double.
@@ -73,7 +81,9 @@ class NATGRAD_EXPORT FisherMatrix {
     /// which corrects it; the `error_bound` knows.
     bool allow_tf32 = false;
   };
-  /// Throws `OptionError` naming every option that is wrong, `ArgumentError` without parameters.
+  /// Throws `OptionError` naming every option that is wrong, groups for a structure that has none
+  /// included, and `ArgumentError` without parameters or for groups that are empty, overlap, leave
+  /// a segment out or name one that does not exist.
   explicit FisherMatrix(Parameters parameters);
   FisherMatrix(Parameters parameters, Options options);
   ~FisherMatrix();
@@ -84,52 +94,68 @@ class NATGRAD_EXPORT FisherMatrix {
 
   std::int64_t size() const;     ///< P
   std::int64_t samples() const;  ///< rows accumulated since the last `reset`
-  Form form() const;             ///< `automatic` until the first rows decide
+  Form form() const;  ///< `automatic` until the first rows decide, or where blocks differ
 
-  /// Forgets all rows; keeps the memory.
+  /// Forgets all rows; keeps the memory. What the first rows had decided (form, groups, and the
+  /// size of the batch where `.samples` is 0) the next ones decide anew. Does not wait.
   void reset();
 
   /// Adds S^T S of these scores (weights applied here), and S^T r to the gradient that
-  /// `solve(Coefficients{})` uses. Primal: N P^2 operations and no memory beyond one tile of rows.
-  /// Dual: a copy of the rows. Does not wait. Throws `ArgumentError` when the scores are of other
-  /// parameters, their set is empty or differently centred, `ShapeError` when the dual form has no
-  /// room for more rows or kept others' layers, `MemoryError` without room; nothing was added then.
-  /// A driver that fails half way (`DeviceError`) may leave no rows at all: see `samples`.
+  /// `solve(Coefficients{})` uses. Primal: N P^2 operations and no memory beyond one tile of rows;
+  /// a block the same with its own P, a diagonal 2 N P operations, more where rows have several
+  /// terms or are centred. Dual: a copy of the rows. Does not wait. Throws `ArgumentError` when the
+  /// scores are of other parameters, their set is empty or differently centred, `ShapeError` when
+  /// the dual form has no room for more rows or kept others' layers, `MemoryError` without room;
+  /// nothing was added then. A driver that fails half way (`DeviceError`) may leave no rows at all:
+  /// see `samples`.
   void accumulate(const Scores& scores);
 
   /// Writes d = (F + lambda I)^-1 S^T r, P contiguous numbers of the parameters' type. The
-  /// factorization is kept until rows are added or the damping changes: P^3 / 3 or N^3 / 3
-  /// operations once, then 2 P^2 or 2 N^2 and one pass over the rows. On an outcome other than
-  /// `accepted`, `direction` is left as it was. Does not wait. Throws `ArgumentError` without rows,
-  /// or when coefficients are given in the primal form, which keeps no rows.
+  /// factorization is kept until rows are added or the damping changes: P^3 / 3 (primal) or N^3 / 3
+  /// (dual) operations once, then 2 P^2 or 2 N^2 and one pass over the rows. On an outcome other
+  /// than `accepted`, `direction` is left as it was. Does not wait. Throws `ArgumentError` without
+  /// rows, when their coefficients make no gradient, or when coefficients are given in the primal
+  /// form, of a single block too, which keeps no rows; `ShapeError`, `TypeError` or `DeviceError`
+  /// for an operand that does not fit, `MemoryError` without room.
   void solve(const Coefficients& coefficients, const View& direction);
 
   /// Writes d = (F + lambda I)^-1 g for any gradient of P numbers, scale finite (`OptionError`). In
   /// the dual form that is (g - S^T t) / lambda with (K + lambda I) t = S g, which cancels: see
-  /// `error_bound`; it needs lambda > 0 (`ArgumentError` where every part of it is 0). Costs, waits
-  /// and keeps like the other `solve`.
+  /// `error_bound`; it needs lambda > 0 (`ArgumentError` where every part of it is 0). The
+  /// factorization is kept until rows are added or the damping changes: P^3 / 3 (primal) or N^3 / 3
+  /// (dual) operations once, then 2 P^2, or 2 N^2 and two passes over the rows. On an outcome other
+  /// than `accepted`, `direction` is left as it was. Does not wait. Throws `ArgumentError` also
+  /// without rows and with `Centering::fisher_only`, which goes with the rows' own coefficients;
+  /// `ShapeError`, `TypeError` or `DeviceError` for an operand that does not fit, `MemoryError`
+  /// without room.
   void solve(const Gradient& gradient, const View& direction);
 
-  /// Changes lambda for the next solves. Throws `OptionError` for a negative or non-finite part.
+  /// Changes lambda for the next solves; K or F is kept, its factor is not. Does not wait. Throws
+  /// `OptionError` for a negative or non-finite part.
   void set_damping(const Damping& damping);
 
-  // What follows throws `ArgumentError` without rows, and `ShapeError`, `TypeError` or
-  // `DeviceError` for an operand that does not fit.
+  // What follows throws `ArgumentError` without rows, `ShapeError`, `TypeError` or `DeviceError`
+  // for an operand that does not fit, and `MemoryError` without room.
 
   /// F v, both P contiguous numbers of the parameters' type, apart from each other. 2 P^2 or 2 N P
   /// operations, fewer by layers. Does not wait.
   void apply(const ConstView& v, const View& product) const;
 
-  /// v^T F v. Waits.
+  /// v^T F v, the squared Fisher norm of v: P contiguous numbers of the parameters' type. 2 P^2 or
+  /// N P operations, fewer by layers. Waits.
   double quadratic_form(const ConstView& v) const;
-  /// The trace of F. Waits.
+  /// The trace of F. P operations, dual N P. Waits.
   double trace() const;
-  /// The P diagonal elements of F, of the parameters' type. Does not wait.
+  /// The P diagonal elements of F, contiguous, of the parameters' type. P operations, dual N P.
+  /// Does not wait.
   void diagonal(const View& diagonal) const;
-  /// F as a full (P, P) array of the parameters' type or double. Does not wait.
+  /// F as a full (P, P) array of the parameters' type or double, rows perhaps apart; zeros outside
+  /// the structure. P^2 operations, dual N P^2. Does not wait.
   void to_dense(const View& matrix) const;
 
-  /// How the last solve went. Waits.
+  /// How the last solve went; of a block-diagonal matrix the largest lambda, residual and error
+  /// bound of its blocks, and the sum of their d^T F d. Waits. Throws `ArgumentError` before the
+  /// first solve.
   SolveReport report() const;
 
  private:

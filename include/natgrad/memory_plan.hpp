@@ -31,7 +31,11 @@ struct ScoresShape {
   std::int64_t samples = 0;  ///< N > 0, rows of a set
   /// M >= N, rows of the whole batch. 0: N. Larger: the batch is accumulated from such sets.
   std::int64_t batch_samples = 0;
-  std::vector<Layer> layers = {};  ///< none: dense rows
+  /// None: dense rows. For `Structure::block_diagonal` and `diagonal` a layer stands for the next
+  /// segment of shape (outputs, inputs), and the one behind as its bias where that has `outputs`
+  /// numbers: list the layers in the order of their segments. Behind the last segment comes the
+  /// first again.
+  std::vector<Layer> layers = {};
   Source gradient = Source::rows;
   Centering centering = Centering::none;
 };

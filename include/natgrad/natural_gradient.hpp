@@ -140,8 +140,9 @@ class NATGRAD_EXPORT NaturalGradient {
     /// `predicted_kl` and KlTrustRegion, which speak of F itself, are not there.
     Structure structure = Structure::full;
     /// Block diagonal: groups that together name every segment once, frozen ones too. Empty: each
-    /// layer's weight and bias, as the uses of the first batch name them; tied weights and what is
-    /// shared between layers belong together.
+    /// layer's weight and bias, as the uses of a batch name them (in parts: those of its first
+    /// part); tied weights and what is shared between layers belong together, and each tensor of
+    /// dense rows is a group of its own.
     ParameterGroups groups = {};
     /// Automatic: see `FisherMatrix`; the rows of a step are never kept.
     Form form = Form::automatic;

@@ -87,6 +87,7 @@ enum class BoundRule : std::uint8_t {
   push_through,
   any_gradient,
   parameter_space,
+  diagonal,
   refined,
   refined_any_gradient,
   refined_fisher_only
@@ -194,7 +195,8 @@ struct CenterFisher {
 /// The bound, with |A| the smaller of trace and infinity norm and a = min(|A| / shift, n / the
 /// smallest scaled pivot) the amplification of rounding: unrefined an estimate, a eps by
 /// push-through; a eps |g| / (shift |d|) for a gradient that was given, because the difference
-/// g - S^T t cancels; 4 a eps in parameter space. A refined solve knows its residual rho in double:
+/// g - S^T t cancels; 4 a eps in parameter space; a eps of a diagonal, whose elements are sums of n
+/// rows and have no other pivots. A refined solve knows its residual rho in double:
 /// |S^T (K + shift)^-1 rho| <= |rho| / (2 sqrt(shift)), a bound that no estimate enters but the
 /// rounding of rho.
 ///
@@ -238,6 +240,7 @@ struct JudgeSolve {
         s.gradient_square > 0 ? amplified * sqrt(s.gradient_square) / (s.shift * d) : 0;
     switch (bound) {
       case BoundRule::push_through:
+      case BoundRule::diagonal:
         return amplified;
       case BoundRule::any_gradient:
         return cancelled;

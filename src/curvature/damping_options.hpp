@@ -2,6 +2,7 @@
 
 #include "core/option_errors.hpp"
 #include "natgrad/damping.hpp"
+#include "natgrad/structure.hpp"
 #include "natgrad/types.hpp"
 
 #include <optional>
@@ -19,6 +20,13 @@ inline void check_gram_type(std::string_view owner, const std::optional<ElementT
   if (!type || *type == ElementType::float64 || *type == parameters) return;
   throw OptionError(message(owner, ": .gram_type = ", to_string(*type), ", must be float64 or the ",
                             "parameters' ", to_string(parameters)));
+}
+
+/// A diagonal keeps no rows.
+inline void check_form(std::string_view owner, Structure structure, Form form) {
+  if (structure != Structure::diagonal || form != Form::dual) return;
+  throw OptionError(message(owner, ": .form = Form::dual goes with .structure = full and ",
+                            "block_diagonal; a diagonal has no such form"));
 }
 
 }  // namespace natgrad::detail

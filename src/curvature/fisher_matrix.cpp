@@ -32,6 +32,7 @@ void check(const FisherMatrix::Options& options, const Parameters& parameters) {
   errors.throw_if_any();
   if (parameters.size() == 0) throw ArgumentError("Fisher matrix: the parameters are empty");
   detail::check_gram_type("Fisher matrix", options.gram_type, parameters.type());
+  detail::check_form("Fisher matrix", options.structure, options.form);
 }
 
 }  // namespace
@@ -91,7 +92,7 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
           "rows' own coefficients, or centre the rows");
     }
     const Damping& damping = s.options.damping;
-    if (s.curvature->form() == Form::dual && damping.absolute == 0 && damping.relative == 0) {
+    if (s.curvature->form() != Form::primal && damping.absolute == 0 && damping.relative == 0) {
       throw ArgumentError(
           "solve: a gradient of P numbers needs damping > 0 in the dual form, whose F is singular");
     }

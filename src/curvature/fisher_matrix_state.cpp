@@ -208,10 +208,10 @@ void FisherMatrix::State::require_numbers(const char* name, const ConstView& vie
 void FisherMatrix::State::require_own_gradient(const Coefficients& coefficients) const {
   const ConstView& c = coefficients.view;
   if (!c.empty()) {
-    if (curvature->form() == Form::primal) {
+    if (curvature->form() != Form::dual) {
       throw ArgumentError(
-          "solve: the primal form keeps no rows; give the coefficients with the scores, or solve "
-          "for a gradient");
+          "solve: the primal form, of a block too, keeps no rows; give the coefficients with the "
+          "scores, or solve for a gradient");
     }
     if (centering == Centering::fisher_only) {
       throw ArgumentError(

@@ -5,6 +5,7 @@
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
 #include "optimizer/natural_gradient_state.hpp"
+#include "optimizer/planned_uses.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -16,25 +17,6 @@ using detail::Phase;
 using detail::readable;
 
 namespace {
-
-/// The layers' uses, without views.
-std::vector<LayerUse> uses_of(const ScoresShape& shape, std::int64_t rows, std::int64_t parameters,
-                              bool one_row_an_input) {
-  if (shape.layers.empty()) return {{.rows = rows, .outputs = parameters, .bias_offset = 0}};
-  std::vector<LayerUse> uses;
-  for (const ScoresShape::Layer& layer : shape.layers) {
-    const std::int64_t per_input = one_row_an_input ? 1 : layer.rows_per_input;
-    uses.push_back({.rows = layer.rows == 0 ? rows : layer.rows,
-                    .inputs = layer.inputs,
-                    .outputs = layer.outputs,
-                    .terms = layer.terms,
-                    .rows_per_input = per_input});
-    if (one_row_an_input && layer.rows != 0) {
-      uses.back().rows = layer.rows / layer.rows_per_input;
-    }
-  }
-  return uses;
-}
 
 std::int64_t rows_per_input(const ScoresShape& shape) {
   std::int64_t most = 1;
@@ -103,7 +85,11 @@ struct NaturalGradient::State::PlannedBatch {
     check_shape(given);
     const std::int64_t all = std::max(given.samples, given.batch_samples);
     const bool parts = all > given.samples;
-    uses = uses_of(given, given.samples, s.active.size(), false);
+    uses = detail::planned_uses(given, given.samples, s.active.size(), false);
+    // The full matrix costs the same whichever parameters they are.
+    if (s.options.structure != Structure::full) {
+      detail::name_parameters(uses, s.parameters, s.active);
+    }
     shape.batch = {.uses = uses,
                    .rows = given.samples,
                    .batch_rows = all,
@@ -119,7 +105,7 @@ struct NaturalGradient::State::PlannedBatch {
     if (s.active.scaled() && !parts) shape.scaled = s.active.size();
     if (given.gradient != ScoresShape::Source::other_rows) return;
     shape.gradient_rows = given.samples / rows_per_input(given);
-    gradient_uses = uses_of(given, shape.gradient_rows, s.active.size(), true);
+    gradient_uses = detail::planned_uses(given, shape.gradient_rows, s.active.size(), true);
     shape.gradient_uses = gradient_uses;
   }
   // The batch views the uses.

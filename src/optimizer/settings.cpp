@@ -98,6 +98,7 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   }
   errors.throw_if_any();
   check_gram_type("optimizer", options.gram_type, parameters);
+  check_form("optimizer", options.structure, options.form);
   const StepRuleStrategy::Needs needs = make_step_rule(options.step)->needs();
   if (std::holds_alternative<KlTrustRegion>(options.step) && options.structure != Structure::full) {
     throw OptionError(message(

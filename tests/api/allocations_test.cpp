@@ -95,8 +95,9 @@ TEST(allocations, the_counter_counts) {
 }
 
 template <class T>
-void check_training(Form form, const Momentum& momentum) {
-  SCOPED_TRACE(testing::Message() << to_string(form) << ", momentum " << momentum.index() << ", "
+void check_training(Form form, const Momentum& momentum, Structure structure = Structure::full) {
+  SCOPED_TRACE(testing::Message() << to_string(structure) << ", " << to_string(form)
+                                  << ", momentum " << momentum.index() << ", "
                                   << to_string(element_type_of<T>));
   constexpr std::size_t samples = 40;
   Counter counter;
@@ -109,8 +110,9 @@ void check_training(Form form, const Momentum& momentum) {
   Tensor<T> coefficients(random.numbers(samples));
   std::vector<std::int32_t> labels(samples);
   for (std::size_t n = 0; n < samples; ++n) labels[n] = static_cast<std::int32_t>(n % 3);
-  NaturalGradient optimizer(net.parameters(),
-                            {.momentum = momentum, .weight_decay = 0.1, .form = form});
+  NaturalGradient optimizer(
+      net.parameters(),
+      {.momentum = momentum, .weight_decay = 0.1, .structure = structure, .form = form});
   LayerScores scores(net.parameters());
   const auto train = [&](std::int64_t count) {
     const ConstView batch_labels(labels.data(), {count, 1});
@@ -175,6 +177,15 @@ TEST(allocations, training_allocates_nothing_after_the_first_step) {
       check_training<float>(form, momentum);
       check_training<double>(form, momentum);
     }
+  }
+}
+
+TEST(allocations, nor_does_it_with_a_part_of_the_matrix) {
+  for (const Momentum& momentum : momenta) {
+    for (Form form : {Form::primal, Form::dual}) {
+      check_training<float>(form, momentum, Structure::block_diagonal);
+    }
+    check_training<float>(Form::primal, momentum, Structure::diagonal);
   }
 }
 

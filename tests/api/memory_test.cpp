@@ -181,16 +181,57 @@ std::vector<Plan> plans() {
       {.name = "row ranges", .uses = interior_and_boundary},
       {.name = "tied", .uses = tied},
       {.name = "wide", .uses = wide},
+      {.name = "blocks of groups, heavy ball, penalty, double",
+       .options = {.momentum = HeavyBall{},
+                   .l2 = 0.1,
+                   .structure = Structure::block_diagonal,
+                   .groups = {{{0}, {3}}, {{1}}, {{2}}}},
+       .type = ElementType::float64},
+      {.name = "blocks of groups, refined, numbers",
+       .options = {.structure = Structure::block_diagonal,
+                   .groups = {{{0}, {3}}, {{1}, {2}}},
+                   .refinement = 1},
+       .source = Source::numbers},
       {.name = "dense", .dense = true},
       {.name = "dense, numbers, double",
        .type = ElementType::float64,
        .source = Source::numbers,
        .dense = true},
   };
+  const std::vector<Plan> of_structures = {
+      {.name = "net"},
+      {.name = "net, other rows, no momentum, double",
+       .options = {.momentum = NoMomentum{}},
+       .type = ElementType::float64,
+       .source = Source::other_rows},
+      {.name = "net, centred", .centering = Centering::rows},
+      {.name = "net, centred for the Fisher alone",
+       .options = {.momentum = HeavyBall{}},
+       .centering = Centering::fisher_only},
+      {.name = "net, numbers, rate factors, heavy ball",
+       .options = {.momentum = HeavyBall{}, .rate_factors = {{{0}, 2}}},
+       .source = Source::numbers},
+      {.name = "net, frozen", .options = {.rate_factors = {first}}},
+      {.name = "terms", .uses = convolution},
+      {.name = "rows an input", .uses = drawn},
+      {.name = "row ranges", .uses = interior_and_boundary},
+      {.name = "tied", .uses = tied},
+      {.name = "wide", .uses = wide},
+      {.name = "dense rows", .dense = true},
+  };
+  for (Structure structure : {Structure::block_diagonal, Structure::diagonal}) {
+    for (Plan plan : of_structures) {
+      plan.options.structure = structure;
+      base.push_back(plan);
+    }
+  }
   std::vector<Plan> all;
   for (Plan plan : base) {
     for (Form form : {Form::dual, Form::primal}) {
-      if (plan.uses.front().inputs > 100 && form == Form::primal) continue;  // P = 4505
+      const Structure structure = plan.options.structure;
+      const bool is_large = plan.uses.front().inputs > 100;  // P = 4505
+      if (is_large && form == Form::primal && structure != Structure::diagonal) continue;
+      if (structure == Structure::diagonal && form == Form::dual) continue;
       for (std::int64_t batch : {samples, 2 * samples + 12}) {
         plan.options.form = form;
         plan.options.damping = damping;
@@ -204,14 +245,15 @@ std::vector<Plan> plans() {
 
 template <class T>
 void check_plan(const Plan& plan) {
-  SCOPED_TRACE(testing::Message() << plan.name << ", " << to_string(plan.options.form) << ", "
-                                  << plan.batch << " rows");
+  SCOPED_TRACE(testing::Message() << to_string(plan.options.structure) << ", " << plan.name << ", "
+                                  << to_string(plan.options.form) << ", " << plan.batch << " rows");
   Work<T> run(plan);
   NaturalGradient optimizer(run.rows.parameters, plan.options);
   const MemoryPlan of_shape = optimizer.plan(run.shape());
   EXPECT_EQ(run.counter.calls, 0);
   const MemoryPlan planned = optimizer.plan(run.batch(samples, plan.batch));
   EXPECT_EQ(planned.form, plan.options.form);
+  EXPECT_EQ(planned.structure, plan.options.structure);
   if (!run.freezes()) {
     EXPECT_EQ(of_shape.bytes, planned.bytes) << of_shape.text() << planned.text();
     EXPECT_EQ(of_shape.scratch_bytes, planned.scratch_bytes);
@@ -235,8 +277,8 @@ void check_plan(const Plan& plan) {
 
 template <class T>
 void check_reserved(const Plan& plan) {
-  SCOPED_TRACE(testing::Message() << plan.name << ", " << to_string(plan.options.form) << ", "
-                                  << plan.batch << " rows");
+  SCOPED_TRACE(testing::Message() << to_string(plan.options.structure) << ", " << plan.name << ", "
+                                  << to_string(plan.options.form) << ", " << plan.batch << " rows");
   Work<T> run(plan);
   NaturalGradient optimizer(run.rows.parameters, plan.options);
   optimizer.reserve(optimizer.plan(run.shape()));
@@ -271,14 +313,19 @@ TEST(memory, what_is_reserved_is_all_that_a_step_takes) {
 }
 
 TEST(memory, a_plan_of_frozen_tensors_can_be_reserved_for_its_batch) {
-  const Plan plan{.name = "frozen", .options = {.rate_factors = {{{0}, 0}}, .form = Form::dual}};
-  for (std::int64_t whole : {samples, 3 * samples}) {
-    Work<float> run(plan);
-    NaturalGradient optimizer(run.rows.parameters, plan.options);
-    optimizer.reserve(optimizer.plan(run.batch(samples, whole)));
-    const std::int64_t calls = run.counter.calls;
-    run.step(optimizer, whole, samples);
-    EXPECT_EQ(run.counter.calls, calls);
+  Plan plan{.name = "frozen", .options = {.rate_factors = {{{0}, 0}}}};
+  for (Structure structure : {Structure::full, Structure::block_diagonal, Structure::diagonal}) {
+    plan.options.structure = structure;
+    plan.options.form = structure == Structure::diagonal ? Form::primal : Form::dual;
+    for (std::int64_t whole : {samples, 3 * samples}) {
+      SCOPED_TRACE(testing::Message() << to_string(structure) << ", " << whole << " rows");
+      Work<float> run(plan);
+      NaturalGradient optimizer(run.rows.parameters, plan.options);
+      optimizer.reserve(optimizer.plan(run.batch(samples, whole)));
+      const std::int64_t calls = run.counter.calls;
+      run.step(optimizer, whole, samples);
+      EXPECT_EQ(run.counter.calls, calls);
+    }
   }
 }
 

@@ -333,6 +333,50 @@ TEST(fisher_matrix, after_a_reset_is_as_new) {
   }
 }
 
+TEST(fisher_matrix, after_a_reset_the_first_set_states_the_size_anew) {
+  for (Structure structure : {Structure::full, Structure::block_diagonal, Structure::diagonal}) {
+    for (Form form : {Form::automatic, Form::primal, Form::dual}) {
+      if (structure == Structure::diagonal && form == Form::dual) continue;
+      SCOPED_TRACE(testing::Message() << to_string(structure) << ", " << to_string(form));
+      LayeredBatch<double> batch({.layers = layers, .samples = 60});
+      LayerScores scores(batch.parameters);
+      const FisherMatrix::Options options{.structure = structure, .form = form};
+      FisherMatrix used(batch.parameters, options);
+      for (std::int64_t samples : {4, 3, 60, 9}) {
+        used.reset();
+        FisherMatrix fresh(batch.parameters, options);
+        batch.fill(scores, {.samples = samples});
+        Tensor<double> direction = zeros<double>(used.size());
+        Tensor<double> expected = zeros<double>(used.size());
+        used.accumulate(scores);
+        fresh.accumulate(scores);
+        EXPECT_EQ(used.form(), fresh.form()) << samples << " rows";
+        used.solve(Coefficients{}, direction.view());
+        fresh.solve(Coefficients{}, expected.view());
+        EXPECT_TRUE(same_bits(direction.memory(), expected.memory())) << samples << " rows";
+        EXPECT_EQ(used.samples(), samples);
+        // The batch is as large as this set said.
+        if (used.form() == Form::dual) {
+          EXPECT_THROW(used.accumulate(scores), ShapeError);
+        }
+      }
+    }
+  }
+  // What the caller has set stays.
+  LayeredBatch<double> batch({.layers = layers, .samples = 9});
+  LayerScores scores(batch.parameters);
+  FisherMatrix limited(batch.parameters, {.form = Form::dual, .samples = 5});
+  for (std::int64_t samples : {4, 5}) {
+    limited.reset();
+    batch.fill(scores, {.samples = samples});
+    limited.accumulate(scores);
+  }
+  limited.reset();
+  batch.fill(scores, {.samples = 9});
+  EXPECT_THROW(limited.accumulate(scores), ShapeError);
+  EXPECT_EQ(limited.samples(), 0);
+}
+
 /// Counts what a context allocates.
 struct Counter {
   std::int64_t calls = 0;

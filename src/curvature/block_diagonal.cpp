@@ -1,0 +1,240 @@
+#include "curvature/block_diagonal.hpp"
+
+#include "core/context_state.hpp"
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+
+#include <algorithm>
+
+namespace natgrad::detail {
+
+namespace {
+
+constexpr ElementType real = ElementType::float64;
+
+}  // namespace
+
+BlockDiagonalCurvature::BlockDiagonalCurvature(const Context& context,
+                                               const CurvatureOptions& options)
+    : context_(context), backend_(context.state().backend()), options_(options) {}
+
+/// Readies blocks for the uses of a call. Those of a batch in parts are decided by its first part.
+void BlockDiagonalCurvature::divide(const BatchShape& shape) {
+  const bool decided = begun_ || (shape.phase == Phase::finish && !parts_.empty());
+  if (!decided && blocks_.divide(shape.tensors, shape.uses, options_.groups)) {
+    parts_.clear();
+    for (std::size_t i = 0; i < blocks_.blocks().size(); ++i) {
+      parts_.emplace_back().exact = std::make_unique<ExactCurvature>(context_, options_);
+    }
+  }
+  blocks_.distribute(shape.uses, shape.rows);
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    Part& part = parts_[i];
+    part.curvature = part.exact.get();
+    if (shape.phase != Phase::whole || !blocks_.blocks()[i].uses.empty()) continue;
+    if (!part.unused) {
+      part.unused = std::make_unique<DiagonalCurvature>(backend_, options_);
+    }
+    part.curvature = part.unused.get();
+  }
+}
+
+BatchShape BlockDiagonalCurvature::shape_of(const Block& block, const BatchShape& shape) {
+  BatchShape own = shape;
+  own.uses = block.uses;
+  own.parameters = block.size;
+  own.tensors = block.tensors;
+  return own;
+}
+
+void BlockDiagonalCurvature::layout(const CurvatureMemory& memory, const BatchShape& shape) {
+  divide(shape);
+  batch_rows_ = shape.batch_rows;
+  gradient_given_ = shape.gradient_given;
+  if (shape.phase == Phase::whole) rows_ = 0;
+  if (shape.phase != Phase::part) lay_out_vectors(memory, shape);
+  lay_out_parts(memory, shape);
+}
+
+void BlockDiagonalCurvature::lay_out_vectors(const CurvatureMemory& memory,
+                                             const BatchShape& shape) {
+  std::int64_t largest = 0;
+  for (const Block& block : blocks_.blocks()) {
+    if (!block.adjacent) largest = std::max(largest, block.size);
+  }
+  scalars_ = take_scalars<SolveScalars>(memory.system);
+  Carver& scratch = memory.scratch;
+  direction_ = scratch.take({shape.parameters, 1}, options_.type);
+  gradient_ = shape.gradient_given ? scratch.take({shape.parameters, 1}, real) : View();
+  element_ = scratch.take({1, 1}, real);
+  vector_ = scratch.take({largest, 1}, options_.type);
+  product_ = scratch.take({largest, 1}, options_.type);
+  scratch.item("vectors of all blocks together");
+}
+
+/// Blocks run one after another and share one scratch, but for the roots of the weights of centred
+/// rows, which a block looks at again.
+void BlockDiagonalCurvature::lay_out_parts(const CurvatureMemory& memory, const BatchShape& shape) {
+  if (shape.centering != Centering::none) {
+    for_each([&](const Block& block, Curvature& curvature) {
+      curvature.layout(memory, shape_of(block, shape));
+    });
+    return;
+  }
+  std::int64_t most = 0;
+  for_each([&](const Block& block, Curvature& curvature) {
+    Carver kept;
+    Carver system;
+    Carver scratch;
+    curvature.layout({kept, system, scratch}, shape_of(block, shape));
+    most = std::max(most, scratch.bytes());
+  });
+  void* shared = memory.scratch.take_bytes(most);
+  memory.scratch.item("vectors of a block's solve, scratch of products with its rows");
+  for_each([&](const Block& block, Curvature& curvature) {
+    Carver scratch = shared == nullptr ? Carver() : Carver(shared, backend_.device());
+    curvature.layout({memory.kept, memory.system, scratch}, shape_of(block, shape));
+  });
+}
+
+void BlockDiagonalCurvature::reserve(const BatchShape& shape) {
+  divide(shape);
+  for_each(
+      [&](const Block& block, Curvature& curvature) { curvature.reserve(shape_of(block, shape)); });
+}
+
+std::int64_t BlockDiagonalCurvature::reserved_bytes(const BatchShape& shape) const {
+  BlockDiagonalCurvature other(context_, options_);
+  other.divide(shape);
+  std::int64_t bytes = 0;
+  other.for_each([&](const Block& block, Curvature& curvature) {
+    bytes += curvature.reserved_bytes(shape_of(block, shape));
+  });
+  return bytes;
+}
+
+void BlockDiagonalCurvature::accumulate(const RowInput& rows, Lifetime lifetime) {
+  const std::int64_t count = rows.set.size();
+  const bool keeps_rows = std::any_of(parts_.begin(), parts_.end(), [](const Part& part) {
+    return part.curvature->form() == Form::dual;
+  });
+  if (lifetime == Lifetime::copied && keeps_rows && rows_ + count > batch_rows_) {
+    // Before any block has taken them.
+    throw ShapeError(message("accumulate: ", rows_, " rows kept and ", count,
+                             " more are beyond .samples = ", batch_rows_, " of the dual form"));
+  }
+  for_each([&](const Block& block, Curvature& curvature) {
+    curvature.accumulate({rows.set, block.uses}, lifetime);
+  });
+  rows_ += count;
+  begun_ = lifetime == Lifetime::copied;
+}
+
+void BlockDiagonalCurvature::factorize(const DampingState* damping) {
+  for_each([&](const Block&, Curvature& curvature) { curvature.factorize(damping); });
+}
+
+void BlockDiagonalCurvature::solve(const RightHandSide& rhs) {
+  for_each([&](const Block& block, Curvature& curvature) {
+    RightHandSide own = rhs;
+    if (!rhs.previous.empty()) own.previous = part_of(backend_, block, rhs.previous, vector_);
+    if (gradient_given_) take_part(backend_, block, gradient_, curvature.gradient());
+    curvature.solve(own);
+    put_part(backend_, block, curvature.direction(), direction_);
+  });
+}
+
+void BlockDiagonalCurvature::measure(const ConstView& v) {
+  for_each([&](const Block& block, Curvature& curvature) {
+    curvature.measure(part_of(backend_, block, v, vector_));
+  });
+}
+
+void BlockDiagonalCurvature::judge() {
+  bool first = true;
+  for_each([&](const Block&, Curvature& curvature) {
+    curvature.judge();
+    backend_.evaluate(formulas::AddBlock{.block = address<SolveScalars>(curvature.scalars()),
+                                         .sum = address<SolveScalars>(scalars_),
+                                         .first = first});
+    first = false;
+  });
+}
+
+Form BlockDiagonalCurvature::form() const {
+  Form common = Form::automatic;
+  for (const Part& part : parts_) {
+    if (part.curvature != part.exact.get()) continue;
+    const Form form = part.exact->form();
+    if (common == Form::automatic) common = form;
+    if (form != common) return Form::automatic;
+  }
+  return common;
+}
+
+void BlockDiagonalCurvature::apply(const ConstView& v, const View& product) {
+  for_each([&](const Block& block, Curvature& curvature) {
+    const ConstView own = part_of(backend_, block, v, vector_);
+    if (block.adjacent) {
+      return curvature.apply(own, product.row_range(block.offsets.front(), block.size));
+    }
+    const View own_product = product_.row_range(0, block.size);
+    curvature.apply(own, own_product);
+    put_part(backend_, block, own_product, product);
+  });
+}
+
+void BlockDiagonalCurvature::quadratic_form(const ConstView& v, const View& result) {
+  backend_.fill(0, result);
+  for_each([&](const Block& block, Curvature& curvature) {
+    curvature.quadratic_form(part_of(backend_, block, v, vector_), element_);
+    backend_.axpby(1.0, element_, 1.0, result);
+  });
+}
+
+/// In memory of its own: blocks take the context's scratch for this.
+void BlockDiagonalCurvature::diagonal(const View& diagonal) {
+  for_each([&](const Block& block, Curvature& curvature) {
+    if (block.adjacent) {
+      return curvature.diagonal(diagonal.row_range(block.offsets.front(), block.size));
+    }
+    const Array own = context_.array({block.size, 1}, diagonal.type());
+    curvature.diagonal(own);
+    put_part(backend_, block, own, diagonal);
+  });
+}
+
+void BlockDiagonalCurvature::to_dense(const View& matrix) {
+  backend_.fill(0, matrix);
+  const auto part = [](const View& of, std::int64_t row, std::int64_t rows, std::int64_t column,
+                       std::int64_t columns) {
+    return column_range(of.row_range(row, rows), column, columns);
+  };
+  for_each([&](const Block& block, Curvature& curvature) {
+    if (block.adjacent) {
+      const std::int64_t first = block.offsets.front();
+      return curvature.to_dense(part(matrix, first, block.size, first, block.size));
+    }
+    const Array own = context_.array({block.size, block.size}, matrix.type());
+    curvature.to_dense(own);
+    for (std::size_t i = 0; i < block.tensors.size(); ++i) {
+      for (std::size_t j = 0; j < block.tensors.size(); ++j) {
+        const std::int64_t rows = block.tensors[i].theta.size();
+        const std::int64_t columns = block.tensors[j].theta.size();
+        backend_.copy(part(own, block.tensors[i].offset, rows, block.tensors[j].offset, columns),
+                      part(matrix, block.offsets[i], rows, block.offsets[j], columns));
+      }
+    }
+  });
+}
+
+void BlockDiagonalCurvature::forget() {
+  for (const Part& part : parts_) {
+    part.exact->forget();
+    if (part.unused) part.unused->forget();
+  }
+  rows_ = 0;
+  begun_ = false;
+}
+
+}  // namespace natgrad::detail
