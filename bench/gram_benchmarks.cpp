@@ -1,5 +1,6 @@
 // The two ways to the Gram matrix of a layer with T terms a row, in turn: products of pairs of
-// terms, and rows formed some columns at a time. The library's choice against the cheaper one.
+// terms, and rows materialized some columns at a time. The library's choice against the cheaper
+// one.
 
 #include "benchmarks.hpp"
 #include "core/context_state.hpp"
@@ -42,7 +43,7 @@ class Grams {
                 .terms = which.terms});
     const RowBatch rows = scores.rows().blocks();
     block_ = rows.blocks.front();
-    chosen_ = block_.formed;
+    chosen_ = block_.materialized;
     scale_ = context_.array({which.rows, 1}, ElementType::float64);
     Backend& backend = context_.state().backend();
     backend.fill(1, scale_);
@@ -52,10 +53,10 @@ class Grams {
     scratch_.data = memory_.view().data();
   }
 
-  bool may_pair() const { return block_.terms <= most_paired_terms; }
-  bool forms() const { return chosen_; }
-  double time(bool formed) {
-    block_.formed = formed;
+  bool may_be_pairwise() const { return block_.terms <= most_pairwise_terms; }
+  bool materializes() const { return chosen_; }
+  double time(bool materialized) {
+    block_.materialized = materialized;
     return seconds([&] {
       context_.state().backend().gram({{&block_, 1}, scale_, bench_mode()}, gram_, scratch_);
     });
@@ -79,22 +80,22 @@ class Grams {
 void gram(benchmark::State& state, const LayerCase& which) {
   Grams grams(which);
   grams.time(true);
-  if (grams.may_pair()) grams.time(false);
-  double formed = 0;
-  double paired = 0;
+  if (grams.may_be_pairwise()) grams.time(false);
+  double materialized = 0;
+  double pairwise = 0;
   for (auto _ : state) {
     const double first = grams.time(true);
-    const double second = grams.may_pair() ? grams.time(false) : first;
-    formed += first;
-    paired += second;
-    state.SetIterationTime(grams.forms() ? first : second);
+    const double second = grams.may_be_pairwise() ? grams.time(false) : first;
+    materialized += first;
+    pairwise += second;
+    state.SetIterationTime(grams.materializes() ? first : second);
   }
-  const double chosen = grams.forms() ? formed : paired;
-  state.counters["paired_over_formed"] = paired / formed;
-  state.counters["chosen_over_cheaper"] = chosen / std::min(formed, paired);
+  const double chosen = grams.materializes() ? materialized : pairwise;
+  state.counters["pairwise_over_materialized"] = pairwise / materialized;
+  state.counters["chosen_over_cheaper"] = chosen / std::min(materialized, pairwise);
 }
 
-/// K = S S^T of formed rows, on N^2 P operations: one triangle.
+/// K = S S^T of rows that are given, on N^2 P operations: one triangle.
 void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
   const double peak = gemm_peak(ElementType::float32, bench_mode());
   const Context context = bench_context();
@@ -103,7 +104,7 @@ void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
   const Array scale = context.array({n, 1}, ElementType::float64);
   backend.fill(1, scale);
   const LayerUse block = {
-      .rows = n, .outputs = p, .formed = true, .bias_offset = 0, .output_score = S};
+      .rows = n, .outputs = p, .materialized = true, .bias_offset = 0, .output_score = S};
   const RowBatch rows = {{&block, 1}, scale, bench_mode()};
   const Array gram = context.array({n, n}, ElementType::float32);
   const std::int64_t bytes =

@@ -7,7 +7,14 @@
 #include <cstdint>
 #include <initializer_list>
 
-// Elementwise work over views of one shape, columns along the threads of a warp.
+// Elementwise work over views of one shape, columns along the threads of a warp. An operation is a
+// functor f(i, j), run for every element by one kernel:
+//
+//   map(stream, elements_of({x, y}), Axpby{...});
+//
+// A functor whose scalars lie on the device has load(), which returns the functor that one thread
+// applies to all of its elements, with these scalars read. One that may have nothing to do, by a
+// flag on the device, has skips().
 
 namespace natgrad::kernels {
 
@@ -43,7 +50,7 @@ struct Elements {
   }
 };
 
-/// Those of views of one shape; views that are all contiguous are one long row.
+/// Those of views of one shape, which are one long row where all views are contiguous.
 inline Elements elements_of(std::initializer_list<ConstView> views) {
   const Shape shape = views.begin()->shape();
   for (const ConstView& view : views) {
@@ -52,7 +59,8 @@ inline Elements elements_of(std::initializer_list<ConstView> views) {
   return {1, shape.size()};
 }
 
-/// Launches a kernel that calls `elements.for_each`. Narrow arrays have several rows in a block.
+/// Launches a kernel that calls `elements.for_each`. Of arrays with few columns a block takes
+/// several rows.
 template <class Kernel>
 void launch_over(Stream stream, const Elements& elements, const Kernel& kernel) {
   if (elements.rows == 0 || elements.columns == 0) return;
@@ -62,6 +70,29 @@ void launch_over(Stream stream, const Elements& elements, const Kernel& kernel) 
   const unsigned columns = blocks_for(elements.columns, threads.x);
   const Extent blocks{columns, blocks_for(elements.rows, threads.y, most_blocks / columns)};
   launch(stream, blocks, threads, kernel);
+}
+
+template <class Functor>
+struct Map {
+  static constexpr bool synchronizes = false;
+  Elements elements;
+  Functor functor;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    if constexpr (requires { functor.skips(); }) {
+      if (functor.skips()) return;
+    }
+    if constexpr (requires { functor.load(); })
+      elements.for_each(thread, functor.load());
+    else
+      elements.for_each(thread, functor);
+  }
+};
+
+/// Enqueues functor(i, j) for every element.
+template <class Functor>
+void map(Stream stream, const Elements& elements, const Functor& functor) {
+  launch_over(stream, elements, Map<Functor>{elements, functor});
 }
 
 }  // namespace natgrad::kernels

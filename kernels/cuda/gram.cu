@@ -20,19 +20,14 @@ NATGRAD_DEVICE void store_gram(const GramTile<T>& tile, std::int64_t i, std::int
 /// One term in every row: an element of K is one of each product.
 template <class T>
 struct AddSingleTerms {
-  static constexpr bool synchronizes = false;
-  Elements elements;
   GramTile<T> tile;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      if (j > i + tile.below) return;
-      T factor = tile.bias ? T{1} : T{0};
-      if (tile.inputs.data != nullptr) {
-        factor += tile.inputs(tile.left.input(i), tile.right.input(j));
-      }
-      store_gram(tile, i, j, factor * tile.outputs(i, j));
-    });
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    if (j > i + tile.below) return;
+    T factor = tile.bias ? T{1} : T{0};
+    if (tile.inputs.data != nullptr) {
+      factor += tile.inputs(tile.left.input(i), tile.right.input(j));
+    }
+    store_gram(tile, i, j, factor * tile.outputs(i, j));
   }
 };
 
@@ -82,28 +77,12 @@ struct AddTerms {
   }
 };
 
-template <class T>
-struct ScaleLower {
-  static constexpr bool synchronizes = false;
-  Elements elements;
-  const double* scale;
-  Matrix<T> K;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      if (j > i) return;
-      K(i, j) = static_cast<T>(static_cast<double>(K(i, j)) * (scale[i] * scale[j]));
-    });
-  }
-};
-
 }  // namespace
 
 template <class T>
 void add_term_products(Stream stream, const GramTile<T>& tile) {
   if (tile.left.terms == 1 && tile.right.terms == 1) {
-    const Elements elements{tile.K.rows, tile.K.columns};
-    return launch_over(stream, elements, AddSingleTerms<T>{elements, tile});
+    return map(stream, {tile.K.rows, tile.K.columns}, AddSingleTerms<T>{tile});
   }
   const std::int64_t width = block_threads / tile.right.terms;
   launch(stream,
@@ -111,10 +90,22 @@ void add_term_products(Stream stream, const GramTile<T>& tile) {
          {block_threads}, AddTerms<T>{tile});
 }
 
+namespace {
+
+template <class T>
+struct ScaleLower {
+  const double* scale;
+  Matrix<T> K;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    if (j <= i) K(i, j) = static_cast<T>(static_cast<double>(K(i, j)) * (scale[i] * scale[j]));
+  }
+};
+
+}  // namespace
+
 template <class T>
 void scale_lower(Stream stream, const double* scale, const Matrix<T>& K) {
-  const Elements elements{K.rows, K.columns};
-  launch_over(stream, elements, ScaleLower<T>{elements, scale, K});
+  map(stream, {K.rows, K.columns}, ScaleLower<T>{scale, K});
 }
 
 template void add_term_products<float>(Stream, const GramTile<float>&);

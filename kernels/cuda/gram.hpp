@@ -8,14 +8,14 @@
 
 namespace natgrad::kernels {
 
-/// What two pieces of blocks add to a part of K, of which only the elements (i, j) with
+/// What pieces of two uses of layers add to a part of K, of which only the elements (i, j) with
 /// j <= i + below are in the lower triangle of K, and are touched.
 template <class T>
 struct GramTile {
   Matrix<T> K;
   std::int64_t below = 0;
-  RowShape left;            // the rows of this part
-  RowShape right;           // its columns
+  TermLayout left;          // the rows of this part
+  TermLayout right;         // its columns
   Matrix<const T> outputs;  // D_nt . D_ms (left rows T, right rows T)
   Matrix<const T> inputs;   // A_nt . A_ms by input and term; null where no weight is shared
   bool bias = false;        // is shared
@@ -23,12 +23,12 @@ struct GramTile {
   const double* row_scale = nullptr;  // for the last pair that adds; or null
   const double* column_scale = nullptr;
 };
-/// K_nm = scale_n scale_m (K_nm + sum_ts (A_nt . A_ms + bias) (D_nt . D_ms)). At most
-/// `most_blocks_down` rows, and `block_threads` terms a row.
+/// Adds, and scales where there is a scale: K_nm = scale_n scale_m (K_nm + sum_ts (A_nt . A_ms +
+/// bias) (D_nt . D_ms)). At most `most_blocks_down` rows, and `block_threads` terms a row.
 template <class T>
 void add_term_products(Stream stream, const GramTile<T>& tile);
 
-/// K_nm = scale_n scale_m K_nm in the lower triangle.
+/// Scales: K_nm = scale_n scale_m K_nm in the lower triangle.
 template <class T>
 void scale_lower(Stream stream, const double* scale, const Matrix<T>& K);
 

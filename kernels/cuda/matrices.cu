@@ -1,95 +1,15 @@
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/matrices.hpp"
 #include "kernels/cuda/reduce.hpp"
-#include "kernels/formulas/solve.hpp"
+#include "kernels/cuda/triangle.hpp"
+#include "kernels/formulas/projection.hpp"
 
 #include <cmath>
+#include <limits>
 
 namespace natgrad::kernels {
 
 namespace {
-
-/// Which elements of a square matrix a kernel writes.
-enum class Part : std::uint8_t { all, lower, upper };
-
-Part triangle(bool lower) { return lower ? Part::lower : Part::upper; }
-
-NATGRAD_DEVICE bool within(Part part, std::int64_t i, std::int64_t j) {
-  return part == Part::all || (part == Part::lower ? j <= i : j >= i);
-}
-
-template <class T>
-struct Scale {
-  static constexpr bool synchronizes = false;
-  Elements elements;
-  Part part;
-  T b;
-  Matrix<T> C;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      if (within(part, i, j)) C(i, j) = b == 0 ? T{0} : b * C(i, j);
-    });
-  }
-};
-
-struct StoreInfo {
-  static constexpr bool synchronizes = false;
-  const int* info;
-  double* result;
-  NATGRAD_DEVICE void operator()(const Thread&) const { *result = *info; }
-};
-
-template <class T>
-struct AddToDiagonal {
-  static constexpr bool synchronizes = false;
-  DeviceScalar value;
-  Matrix<T> A;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const T added = static_cast<T>(value.value());
-    for (std::int64_t i = thread.column(); i < A.rows; i += thread.columns()) A(i, i) += added;
-  }
-};
-
-template <class T>
-struct Diagonal {
-  static constexpr bool synchronizes = false;
-  Matrix<const T> A;
-  T* d;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    for (std::int64_t i = thread.column(); i < A.rows; i += thread.columns()) d[i] = A(i, i);
-  }
-};
-
-/// By one block.
-template <class T>
-struct SmallestPivots {
-  static constexpr bool synchronizes = true;
-  Matrix<const T> A;
-  DeviceScalar shift;
-  Matrix<const T> factor;
-  double* result;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const Smaller smaller;
-    const double added = shift.value();
-    double ratio = INFINITY;
-    double pivot = INFINITY;
-    for (std::int64_t i = thread.index.x; i < factor.rows; i += thread.threads.x) {
-      const auto u = static_cast<double>(factor(i, i));
-      const double square = u * u;
-      ratio = smaller(ratio, square / (static_cast<double>(A(i, i)) + added));
-      pivot = smaller(pivot, square);
-    }
-    ratio = combine_threads(thread, ratio, smaller);
-    pivot = combine_threads(thread, pivot, smaller);
-    if (thread.index.x != 0) return;
-    result[0] = ratio;
-    result[1] = pivot;
-  }
-};
 
 constexpr unsigned tile = 32;
 constexpr unsigned tile_threads = block_threads / tile;  // rows of a block whose rows are warps
@@ -123,7 +43,20 @@ struct Mirror {
   }
 };
 
+}  // namespace
+
+void mirror(Stream stream, const ConstView& lower, const View& upper) {
+  const unsigned tiles = blocks_for(upper.rows(), tile, upper.rows());
+  with_float_type(lower.type(), [&]<class T>(T) {
+    launch(stream, {tiles, tiles}, {tile, tile_threads},
+           Mirror<T>{matrix<T>(lower), matrix<T>(upper)});
+  });
+}
+
+namespace {
+
 constexpr std::int64_t most_norm_blocks = partial_count / 2;
+constexpr double largest_finite = std::numeric_limits<double>::max();
 
 /// A warp for each row: the largest absolute row sum and the sum of the diagonal of a block's rows.
 template <class T>
@@ -152,7 +85,7 @@ struct NormAndTracePartials {
       const double row_sum =
           combine_threads<tile>(thread, inside ? absolute_sum(i, thread) : 0, Plus{});
       // A maximum would lose NaN.
-      most = Larger{}(most, formulas::is_finite(row_sum) ? row_sum : INFINITY);
+      most = Larger{}(most, row_sum <= largest_finite ? row_sum : INFINITY);
       if (inside) diagonal_sum += static_cast<double>(upper(i, i));
     }
     most = combine_rows(thread, most, Larger{});
@@ -194,6 +127,62 @@ struct NormAndTrace {
   }
 };
 
+}  // namespace
+
+void norm_and_trace(Stream stream, const ConstView& lower, const ConstView& upper, const View& norm,
+                    const View& trace, double* partials) {
+  const unsigned blocks = blocks_for(lower.rows(), tile_threads, most_norm_blocks);
+  double* traces = partials + most_norm_blocks;
+  with_float_type(lower.type(), [&]<class T>(T) {
+    launch(stream, {1, blocks}, {tile, tile_threads},
+           NormAndTracePartials<T>{matrix<T>(lower), matrix<T>(upper), partials, traces});
+  });
+  launch(stream, {}, {block_threads},
+         NormAndTrace{partials, traces, blocks, norm.as<double>(), trace.as<double>()});
+}
+
+namespace {
+
+/// By one block.
+template <class T>
+struct SmallestPivots {
+  static constexpr bool synchronizes = true;
+  Matrix<const T> A;
+  DeviceScalar shift;
+  Matrix<const T> factor;
+  double* result;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const Smaller smaller;
+    const double added = shift.value();
+    double ratio = INFINITY;
+    double pivot = INFINITY;
+    for (std::int64_t i = thread.index.x; i < factor.rows; i += thread.threads.x) {
+      const auto u = static_cast<double>(factor(i, i));
+      const double square = u * u;
+      ratio = smaller(ratio, square / (static_cast<double>(A(i, i)) + added));
+      pivot = smaller(pivot, square);
+    }
+    ratio = combine_threads(thread, ratio, smaller);
+    pivot = combine_threads(thread, pivot, smaller);
+    if (thread.index.x != 0) return;
+    result[0] = ratio;
+    result[1] = pivot;
+  }
+};
+
+}  // namespace
+
+void smallest_pivots(Stream stream, const ConstView& A, DeviceScalar shift, const ConstView& factor,
+                     const View& result) {
+  with_float_type(factor.type(), [&]<class T>(T) {
+    launch(stream, {}, {block_threads},
+           SmallestPivots<T>{matrix<T>(A), shift, matrix<T>(factor), result.as<double>()});
+  });
+}
+
+namespace {
+
 /// |u|^2 and u . y.
 template <class T>
 struct SquareAndProduct {
@@ -211,66 +200,90 @@ struct SquareAndProduct {
 };
 
 template <class T>
-struct Project {
-  static constexpr bool synchronizes = false;
+struct Subtract {
+  double ratio;
   const T* u;
-  const double* square_and_product;
   T* y;
-  std::int64_t size;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const double square = square_and_product[0];
-    if (square == 0) return;
-    const double ratio = square_and_product[1] / square;
-    for (std::int64_t i = thread.column(); i < size; i += thread.columns()) {
-      y[i] -= static_cast<T>(ratio * static_cast<double>(u[i]));
-    }
+  NATGRAD_DEVICE void operator()(std::int64_t, std::int64_t i) const {
+    y[i] -= static_cast<T>(ratio * static_cast<double>(u[i]));
   }
 };
 
-/// With p = A u / |u|^2, c = u . p / |u|^2 and q = p - (c / 2) u, P A P = A - p u^T - u p^T + c u
-/// u^T is A - q u^T - u q^T.
 template <class T>
-struct ProjectMatrix {
-  static constexpr bool synchronizes = false;
-  Elements elements;
+struct Project {
+  const double* square_and_product;
+  const T* u;
+  T* y;
+  NATGRAD_DEVICE bool skips() const { return !formulas::spans(square_and_product[0]); }
+  NATGRAD_DEVICE Subtract<T> load() const {
+    return {square_and_product[1] / square_and_product[0], u, y};
+  }
+};
+
+}  // namespace
+
+void project(Stream stream, const ConstView& u, const View& y, double* partials) {
+  double* const sums = partials + sum_results;
+  with_float_type(y.type(), [&]<class T>(T) {
+    const T* direction = matrix<T>(u).data;
+    T* vector = matrix<T>(y).data;
+    sum(stream, y.size(), SquareAndProduct<T>{direction, vector}, partials, sums);
+    map(stream, {1, y.size()}, Project<T>{sums, direction, vector});
+  });
+}
+
+namespace {
+
+/// A_ij -= q_i u_j + u_i q_j with p = A u / |u|^2, c = u . p / |u|^2 and q = p - (c / 2) u, for
+///   P A P = A - p u^T - u p^T + c u u^T = A - q u^T - u q^T.
+template <class T>
+struct SubtractProducts {
   Part part;
+  T inverse;  // 1 / |u|^2
+  T half;     // c / 2
   const T* u;
   const T* product;  // A u
-  const double* square_and_product;
   Matrix<T> A;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const double square = square_and_product[0];
-    if (square == 0) return;
-    const auto inverse = static_cast<T>(1 / square);
-    const auto half = static_cast<T>(square_and_product[1] / (2 * square * square));
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      if (!within(part, i, j)) return;
-      const T q_i = inverse * product[i] - half * u[i];
-      const T q_j = inverse * product[j] - half * u[j];
-      A(i, j) -= q_i * u[j] + u[i] * q_j;
-    });
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    if (!within(part, i, j)) return;
+    const T q_i = inverse * product[i] - half * u[i];
+    const T q_j = inverse * product[j] - half * u[j];
+    A(i, j) -= q_i * u[j] + u[i] * q_j;
   }
 };
 
 template <class T>
-struct IdentityUnless {
-  static constexpr bool synchronizes = false;
-  Elements elements;
+struct ProjectMatrix {
+  const double* square_and_product;
   Part part;
-  const double* flag;
+  const T* u;
+  const T* product;
   Matrix<T> A;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    if (*flag > 0) return;
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      if (within(part, i, j)) A(i, j) = i == j ? T{1} : T{0};
-    });
+  NATGRAD_DEVICE bool skips() const { return !formulas::spans(square_and_product[0]); }
+  NATGRAD_DEVICE SubtractProducts<T> load() const {
+    const double square = square_and_product[0];
+    const double half = formulas::half_mean(square_and_product[1], square);
+    return {part, static_cast<T>(1 / square), static_cast<T>(half), u, product, A};
   }
 };
 
-// Many rows of threads, because a block sums its columns alone: narrow matrices have few blocks.
+}  // namespace
+
+void project_matrix(Stream stream, bool lower, const ConstView& u, const ConstView& product,
+                    const View& A, double* partials) {
+  double* const sums = partials + sum_results;
+  with_float_type(A.type(), [&]<class T>(T) {
+    const T* direction = matrix<T>(u).data;
+    const T* along = matrix<T>(product).data;
+    sum(stream, A.rows(), SquareAndProduct<T>{direction, along}, partials, sums);
+    map(stream, {A.rows(), A.columns()},
+        ProjectMatrix<T>{sums, triangle(lower), direction, along, matrix<T>(A)});
+  });
+}
+
+namespace {
+
+// Many rows of threads, because one block sums a column: a matrix with few columns has few blocks.
 constexpr unsigned sum_columns = 16;
 constexpr unsigned sum_rows = 64;
 
@@ -299,13 +312,6 @@ struct ColumnSums {
   }
 };
 
-void scale(Stream stream, Part part, double b, const View& C) {
-  const Elements elements = part == Part::all ? elements_of({C}) : Elements{C.rows(), C.columns()};
-  with_float_type(C.type(), [&]<class T>(T) {
-    launch_over(stream, elements, Scale<T>{elements, part, static_cast<T>(b), matrix<T>(C)});
-  });
-}
-
 void sum_matrix_columns(Stream stream, const ConstView& A, bool squares, double factor, bool add,
                         const View& result) {
   const unsigned blocks = blocks_for(A.columns(), sum_columns, A.columns());
@@ -317,90 +323,6 @@ void sum_matrix_columns(Stream stream, const ConstView& A, bool squares, double 
 }
 
 }  // namespace
-
-void scale_matrix(Stream stream, double b, const View& C) { scale(stream, Part::all, b, C); }
-
-void scale_triangle(Stream stream, bool lower, double b, const View& C) {
-  scale(stream, triangle(lower), b, C);
-}
-
-void store_info(Stream stream, const int* info, const View& result) {
-  launch(stream, {}, {}, StoreInfo{info, result.as<double>()});
-}
-
-void smallest_pivots(Stream stream, const ConstView& A, DeviceScalar shift, const ConstView& factor,
-                     const View& result) {
-  with_float_type(factor.type(), [&]<class T>(T) {
-    launch(stream, {}, {block_threads},
-           SmallestPivots<T>{matrix<T>(A), shift, matrix<T>(factor), result.as<double>()});
-  });
-}
-
-void add_to_diagonal(Stream stream, DeviceScalar value, const View& A) {
-  with_float_type(A.type(), [&]<class T>(T) {
-    launch(stream, {blocks_for(A.rows(), block_threads)}, {block_threads},
-           AddToDiagonal<T>{value, matrix<T>(A)});
-  });
-}
-
-void diagonal(Stream stream, const ConstView& A, const View& d) {
-  with_float_type(A.type(), [&]<class T>(T) {
-    launch(stream, {blocks_for(A.rows(), block_threads)}, {block_threads},
-           Diagonal<T>{matrix<T>(A), matrix<T>(d).data});
-  });
-}
-
-void mirror(Stream stream, const ConstView& lower, const View& upper) {
-  const unsigned tiles = blocks_for(upper.rows(), tile, upper.rows());
-  with_float_type(lower.type(), [&]<class T>(T) {
-    launch(stream, {tiles, tiles}, {tile, tile_threads},
-           Mirror<T>{matrix<T>(lower), matrix<T>(upper)});
-  });
-}
-
-void norm_and_trace(Stream stream, const ConstView& lower, const ConstView& upper, const View& norm,
-                    const View& trace, double* partials) {
-  const unsigned blocks = blocks_for(lower.rows(), tile_threads, most_norm_blocks);
-  double* traces = partials + most_norm_blocks;
-  with_float_type(lower.type(), [&]<class T>(T) {
-    launch(stream, {1, blocks}, {tile, tile_threads},
-           NormAndTracePartials<T>{matrix<T>(lower), matrix<T>(upper), partials, traces});
-  });
-  launch(stream, {}, {block_threads},
-         NormAndTrace{partials, traces, blocks, norm.as<double>(), trace.as<double>()});
-}
-
-void project(Stream stream, const ConstView& u, const View& y, double* partials) {
-  double* const sums = partials + sum_results;
-  with_float_type(y.type(), [&]<class T>(T) {
-    const T* direction = matrix<T>(u).data;
-    T* vector = matrix<T>(y).data;
-    sum(stream, y.size(), SquareAndProduct<T>{direction, vector}, partials, sums);
-    launch(stream, {blocks_for(y.size(), block_threads)}, {block_threads},
-           Project<T>{direction, sums, vector, y.size()});
-  });
-}
-
-void project_matrix(Stream stream, bool lower, const ConstView& u, const ConstView& product,
-                    const View& A, double* partials) {
-  double* const sums = partials + sum_results;
-  const Elements elements{A.rows(), A.columns()};
-  with_float_type(A.type(), [&]<class T>(T) {
-    const T* direction = matrix<T>(u).data;
-    const T* along = matrix<T>(product).data;
-    sum(stream, A.rows(), SquareAndProduct<T>{direction, along}, partials, sums);
-    launch_over(stream, elements,
-                ProjectMatrix<T>{elements, triangle(lower), direction, along, sums, matrix<T>(A)});
-  });
-}
-
-void identity_unless(Stream stream, const ConstView& flag, bool lower, const View& A) {
-  const Elements elements{A.rows(), A.columns()};
-  with_float_type(A.type(), [&]<class T>(T) {
-    launch_over(stream, elements,
-                IdentityUnless<T>{elements, triangle(lower), flag.as<double>(), matrix<T>(A)});
-  });
-}
 
 void column_sums(Stream stream, double factor, const ConstView& A, const View& result) {
   sum_matrix_columns(stream, A, false, factor, false, result);

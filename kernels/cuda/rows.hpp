@@ -5,14 +5,15 @@
 
 #include <cstdint>
 
-// Rows of S from their factors (LayerUse in src/backend/backend.hpp), enqueued on a stream. `Row`
-// is the type of the factors and `Result` that of the results and of all arithmetic: float and
-// float, float and double, or double and double.
+// Rows of S from their factors (LayerUse in src/backend/rows.hpp), enqueued on a stream. `Row` is
+// the type of the factors and `Result` that of the results and of all arithmetic: float and float,
+// float and double, or double and double.
 
 namespace natgrad::kernels {
 
-/// How some consecutive rows of a block read their factors; n counts from the first of them.
-struct RowShape {
+/// How some consecutive rows of a use of a layer read their factors; n counts from the first of
+/// them.
+struct TermLayout {
   std::int64_t rows = 0;
   std::int64_t terms = 1;
   std::int64_t rows_per_input = 1;
@@ -30,66 +31,72 @@ struct RowShape {
   NATGRAD_FORMULA std::int64_t carrying() const { return bias_first_term ? 1 : terms; }
 };
 
+/// Some consecutive rows of a use of a layer, given by its factors: a row is a sum of Kronecker
+/// products of rows of D and A, which makes S a Khatri-Rao product of the two.
 template <class Row>
-struct RowFactors {
-  RowShape shape;
+struct KhatriRaoFactors {
+  TermLayout layout;
   Matrix<const Row> outputs;  // D (rows T, d_out)
   Matrix<const Row> inputs;   // A, from the first row's input on; null without a weight
 };
 
+/// `RowOperations::row_scaling`.
 void row_scaling(Stream stream, const ConstView& weights, double uniform,
                  const ConstView& coefficients, DeviceScalar reference, double factor,
                  const View& scale, const View& rhs);
 
-/// Where a part of the rows is formed: row n at to + n leading_dimension.
+/// Where a part of the rows is written out: row n at to + n leading_dimension.
 template <class Result>
-struct FormedPart {
+struct MaterializedPart {
   const double* scale;  // of the rows; null: 1
   bool adds;
   Result* to;
   std::int64_t leading_dimension;
 };
-/// The rows' numbers of a weight, row-major (d_out, d_in): sum_t D_nt (x) A_nt.
+/// Writes the rows' numbers of a weight, row-major (d_out, d_in): sum_t D_nt (x) A_nt.
 template <class Row, class Result>
-void form_weight(Stream stream, const RowFactors<Row>& rows, const FormedPart<Result>& part);
-/// The rows' numbers of a bias (d_out): sum_t D_nt over the terms that carry it.
+void materialize_weight(Stream stream, const KhatriRaoFactors<Row>& factors,
+                        const MaterializedPart<Result>& part);
+/// Writes the rows' numbers of a bias (d_out): sum_t D_nt over the terms that carry it.
 template <class Row, class Result>
-void form_bias(Stream stream, const RowFactors<Row>& rows, const FormedPart<Result>& part);
+void materialize_bias(Stream stream, const KhatriRaoFactors<Row>& factors,
+                      const MaterializedPart<Result>& part);
 
+/// Operands and result of z = S v beside the factors.
 template <class Result>
-struct RowProducts {
+struct ApplyOperands {
   Matrix<const Result> inputs;  // A V^T (rows / R T, d_out), or null
   const Result* bias;           // v_b (d_out), or null
-  const double* scale;          // of the rows, for the last block that adds; or null
+  const double* scale;          // of the rows, where this use is the last that adds; or null
   bool adds;
   Result* z;  // (rows)
 };
 /// z_n = scale_n (z_n + sum_t (A_nt V^T + v_b) . D_nt).
 template <class Row, class Result>
-void add_row_products(Stream stream, const RowFactors<Row>& rows,
-                      const RowProducts<Result>& products);
+void add_products(Stream stream, const KhatriRaoFactors<Row>& factors,
+                  const ApplyOperands<Result>& products);
 /// z_n = scale_n z_n.
 template <class Result>
-void scale_rows(Stream stream, const double* scale, std::int64_t rows, Result* z);
+void scale_vector(Stream stream, const double* scale, std::int64_t size, Result* z);
 
 /// u_n = scale_n y_n.
 template <class Result>
-struct RowWeights {
+struct ScaledVector {
   const double* scale;
   const Result* y;
   NATGRAD_DEVICE Result operator()(std::int64_t n) const {
     return static_cast<Result>(scale[n] * static_cast<double>(y[n]));
   }
 };
-/// E (rows / R T, d_out): the sum of u_n D_nt over the rows n of each input. The first row is its
-/// input's first.
+/// Writes E (rows / R T, d_out): the sum of u_n D_nt over the rows n of each input. The first row
+/// is its input's first.
 template <class Row, class Result>
-void weigh_outputs(Stream stream, const RowFactors<Row>& rows, const RowWeights<Result>& u,
-                   Result* to);
+void weigh_outputs(Stream stream, const KhatriRaoFactors<Row>& factors,
+                   const ScaledVector<Result>& u, Result* to);
 /// g_b = sum_nt u_n D_nt + beta g_b over the terms that carry the bias; beta = 0 ignores what g
 /// held.
 template <class Row, class Result>
-void adjoint_bias(Stream stream, const RowFactors<Row>& rows, const RowWeights<Result>& u,
-                  Result beta, Result* g);
+void adjoint_bias(Stream stream, const KhatriRaoFactors<Row>& factors,
+                  const ScaledVector<Result>& u, Result beta, Result* g);
 
 }  // namespace natgrad::kernels

@@ -265,8 +265,8 @@ struct JudgeSolve {
     if (s.info != 0) return true;
     // Centring leaves rounding of the matrix that held the mean.
     if (s.pivot <= level * removed()) return true;
-    // A shift above rounding carries the pivots itself.
-    const bool carried = s.shift > scalar_epsilon / few * matrix_norm();
+    // A shift above the rounding of the diagonal carries the pivots itself.
+    const bool carried = s.shift > 4 * scalar_epsilon * (s.trace + removed()) / size;
     if (s.pivot_ratio <= level && !carried) return true;
     constexpr double large_residual = 0.5;
     return s.residual > large_residual;

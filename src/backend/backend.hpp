@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/arrays.hpp"
 #include "backend/blas.hpp"
 #include "backend/models.hpp"
 #include "backend/rows.hpp"
@@ -13,27 +14,29 @@
 
 namespace natgrad {
 
-/// The seam: the array operations that the library is written on, over views on one device, ordered
-/// as called. Operands were validated above the seam: shapes fit, types are the ones named here.
-/// T is float or double, the same for all operands of a call unless said. Matrices are row-major;
-/// vectors are contiguous unless said. One-element results are float64. The same operands give the
-/// same bits with the same number of threads.
+/// The backend interface: the array operations that the library is written on, in groups, over
+/// views on one device. Work is ordered as called; only `synchronize`, `upload` and `download` wait
+/// for it. Operands were validated by the caller: shapes fit, and types are the ones named.
+/// Matrices are row-major and may be strided; vectors are contiguous unless said. One-element
+/// results are float64. The same operands give the same bits with the same number of threads.
 ///
-/// Every operation has a naive twin in tests/support and a case in the operation table.
-class Backend : public BlasOperations,
+/// A new operation enters with its reference in tests/support/reference_backend* and its cases in
+/// tests/backend/operations_*.cpp; the suite fails while a case is missing.
+class Backend : public ArrayOperations,
+                public BlasOperations,
                 public RowOperations,
                 public ModelOperations,
                 public StepOperations {
  public:
-  /// The CUDA stream that work is ordered on, null on the CPU.
+  /// The CUDA stream that work is enqueued on; null on the CPU.
   virtual void* stream() const { return nullptr; }
   /// Whether `MathMode::tf32` is another arithmetic than `strict` here.
   virtual bool has_tf32() const { return false; }
   MathMode math_mode(bool allow_tf32) const {
     return allow_tf32 && has_tf32() ? MathMode::tf32 : MathMode::strict;
   }
-  /// Where arrays lie that queued work writes and the host reads without a call; null: where all
-  /// others lie.
+  /// Memory that enqueued work writes and the host reads without a call, for reports of steps; null
+  /// where all of the backend's memory is such.
   virtual std::shared_ptr<const Allocator> visible_memory() const { return nullptr; }
 };
 

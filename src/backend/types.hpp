@@ -9,7 +9,7 @@
 namespace natgrad {
 
 /// A scalar operand: a constant, or a one-element float64 view that earlier work of the stream
-/// wrote.
+/// wrote, and that the operation reads when it runs.
 class Scalar {
  public:
   Scalar(double constant) : constant_(constant) {}         // NOLINT(google-explicit-constructor)
@@ -36,10 +36,18 @@ enum class MathMode : std::uint8_t {
 /// What a factor loses at most, relative to it, whether it is rounded to TF32 or cut.
 inline constexpr double tf32_epsilon = 0x1p-10;
 
-/// Memory that an operation may use while it runs; its content is nobody's.
+/// Memory that an operation may use while it runs. What it holds before and after is undefined.
 struct Scratch {
   void* data = nullptr;
   std::int64_t bytes = 0;
 };
+
+/// The diagonal of a square matrix as a strided (n, 1) view of the same memory.
+inline View diagonal_of(const View& A) {
+  return {A.data(),
+          A.type(),
+          {A.rows(), 1},
+          {.leading_dimension = A.leading_dimension() + 1, .device = A.device()}};
+}
 
 }  // namespace natgrad

@@ -106,8 +106,12 @@ class Curvature {
   /// Bytes of that.
   virtual std::int64_t reserved_bytes(const BatchShape& shape) const = 0;
 
-  /// Adds S^T S of the rows, and S^T r to the gradient of their own.
+  /// Adds S^T S of the rows, and S^T r to the gradient of their own. Throws `ShapeError` or
+  /// `MemoryError`, having added nothing where it is still `intact`, and `DeviceError`, after which
+  /// everything must be forgotten.
   virtual void accumulate(const RowInput& rows, Lifetime lifetime) = 0;
+  /// Whether no `accumulate` has failed half way since the last `forget`.
+  virtual bool intact() const { return true; }
   /// Damps and factorizes; `damping` is an address of the device.
   virtual void factorize(const DampingState* damping) = 0;
   /// P numbers where the caller writes a gradient that is given, after `layout`; uphill in log p.

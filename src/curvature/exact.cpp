@@ -23,10 +23,11 @@ Form ExactCurvature::form_of(const BatchShape& shape) const {
        .damped = shape.damped,
        .rows = shape.batch_rows,
        .parameters = shape.parameters,
-       .gram_operations = gram_operations(shape.uses, shape.rows),
+       .gram_operations = gram_operations(shape.uses, shape.rows, backend_.row_costs()),
        .tile_rows = std::min(options_.tile_rows, shape.rows),
        .type = options_.type,
-       .gram = centred ? ElementType::float64 : options_.gram_type.value_or(options_.type)});
+       .gram = centred ? ElementType::float64 : options_.gram_type.value_or(options_.type),
+       .double_cost = backend_.double_cost()});
 }
 
 void ExactCurvature::layout(const CurvatureMemory& memory, const BatchShape& shape) {

@@ -18,6 +18,7 @@ class ExactCurvature final : public Curvature {
   void reserve(const BatchShape& shape) override;
   std::int64_t reserved_bytes(const BatchShape& shape) const override;
   void accumulate(const RowInput& rows, Lifetime lifetime) override;
+  bool intact() const override { return chosen().intact(); }
   void factorize(const DampingState* damping) override { chosen().factorize(damping); }
   View gradient() const override { return chosen().gradient(); }
   void solve(const RightHandSide& rhs) override { chosen().solve(rhs); }

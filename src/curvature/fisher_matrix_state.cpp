@@ -143,11 +143,11 @@ void FisherMatrix::State::accumulate(const detail::ScoreSet& rows) {
                                " are beyond .samples = ", capacity, " of the dual form"));
     }
     curvature->accumulate({rows, part.uses}, detail::Lifetime::copied);
-  } catch (const ShapeError&) {
-    if (samples == 0) reset();
-    throw;  // refused before anything was added
-  } catch (...) {
+  } catch (const DeviceError&) {
     reset();  // the sums may hold a part of this set
+    throw;
+  } catch (...) {
+    if (samples == 0 || !curvature->intact()) reset();
     throw;
   }
   if (const char* reason = detail::missing_gradient(rows)) no_gradient = reason;

@@ -4,9 +4,9 @@
 
 namespace natgrad::detail {
 
-double gram_operations(std::span<const LayerUse> uses, std::int64_t rows) {
+double gram_operations(std::span<const LayerUse> uses, std::int64_t rows, const RowCosts& costs) {
   double sum = 0;
-  for (const LayerUse& use : uses) sum += gram_operations(use, rows);
+  for (const LayerUse& use : uses) sum += gram_operations(use, rows, costs);
   return sum;
 }
 
@@ -16,12 +16,13 @@ Form choose_form(const FormRequest& request) {
 
   const auto n = static_cast<double>(request.rows);
   const auto p = static_cast<double>(request.parameters);
-  const auto element = static_cast<double>(size_of(request.type));
-  const auto gram_element = static_cast<double>(size_of(request.gram));
+  const auto operation_cost = [&](ElementType type) {
+    return type == request.type ? 1 : request.double_cost;
+  };
   const double dual_time =
-      (n * n * request.gram_operations + n * n * n / 3) * (gram_element / element);
-  const double primal_time = (n * p * p + p * p * p / 3) * (sizeof(double) / element);
-  const double dual_memory = n * n * gram_element;
+      (n * n * request.gram_operations + n * n * n / 3) * operation_cost(request.gram);
+  const double primal_time = (n * p * p + p * p * p / 3) * operation_cost(ElementType::float64);
+  const double dual_memory = n * n * static_cast<double>(size_of(request.gram));
   const double primal_memory =
       (p * p + p * static_cast<double>(request.tile_rows)) * sizeof(double);
   constexpr double most = 4;

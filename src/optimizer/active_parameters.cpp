@@ -1,5 +1,6 @@
 #include "optimizer/active_parameters.hpp"
 
+#include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
 #include "scores/gram_way.hpp"
@@ -113,6 +114,7 @@ std::span<const LayerUse> ActiveParameters::uses(const ScoreSet& rows,
   const auto all = rows.blocks().blocks;
   if (!frozen()) return all;
   active_uses.clear();
+  const RowCosts costs = parameters_.context().state().backend().row_costs();
   for (const LayerUse& block : all) {
     if (rows.dense()) {
       add_dense(block, active_uses);
@@ -128,7 +130,7 @@ std::span<const LayerUse> ActiveParameters::uses(const ScoreSet& rows,
     }
     if (moving.weight_offset < 0 && moving.bias_offset < 0) continue;
     active_uses.push_back(moving);
-    choose_gram_way(active_uses, rows.size());
+    choose_gram_way(active_uses, rows.size(), costs);
   }
   return active_uses;
 }

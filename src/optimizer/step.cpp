@@ -115,10 +115,11 @@ void NaturalGradient::State::accumulate(const Batch& batch) {
     if (batch.gradient.given()) {
       add_gradient(batch.gradient, partial.empty() ? 0 : 1, b.gradient_sum);
     }
-  } catch (const ShapeError&) {
-    throw;  // refused before anything was added
-  } catch (...) {
+  } catch (const DeviceError&) {
     discard();  // the sums may hold a part of this set
+    throw;
+  } catch (...) {
+    if (!parts->intact()) discard();
     throw;
   }
   partial.add(batch);

@@ -7,36 +7,29 @@ namespace natgrad::detail {
 
 namespace {
 
-// What a pair of terms costs beside its products, and what forming and storing a number of a row
-// costs, in multiply-adds of a matrix product.
-constexpr double pair_overhead = 12;
-constexpr double forming_overhead = 8;
-// A symmetric product of few columns is bound by memory: K passes once for every 512.
-constexpr double formed_passes = 32;
-
-double paired_operations(const LayerUse& a, const LayerUse& b) {
+double pairwise_operations(const LayerUse& a, const LayerUse& b, const RowCosts& costs) {
   const auto pairs =
       static_cast<double>(a.rows * a.terms) * static_cast<double>(b.rows * b.terms) / 2;
   const double inputs =
       share_weight(a, b) ? static_cast<double>(a.inputs) / (static_cast<double>(a.rows_per_input) *
                                                             static_cast<double>(b.rows_per_input))
                          : 0;
-  return pairs * (inputs + static_cast<double>(a.outputs) + pair_overhead);
+  return pairs * (inputs + static_cast<double>(a.outputs) + costs.pair_overhead);
 }
 
-/// Of one use: the numbers of its row, and forming them.
-double forming_operations(const LayerUse& block) {
+/// Of one use: writing out its columns of the rows.
+double materializing_operations(const LayerUse& block, const RowCosts& costs) {
   const auto size = static_cast<double>(block.outputs * std::max<std::int64_t>(1, block.inputs));
   return static_cast<double>(block.rows) * size *
-         (static_cast<double>(block.terms) + forming_overhead);
+         (static_cast<double>(block.terms) + costs.materializing_overhead);
 }
 
-double product_operations(const LayerUse& block, std::int64_t rows) {
+double product_operations(const LayerUse& block, std::int64_t rows, const RowCosts& costs) {
   const auto n = static_cast<double>(rows);
   const auto weight =
       static_cast<double>(block.weight_offset >= 0 ? block.outputs * block.inputs : 0);
   const auto bias = static_cast<double>(block.bias_offset >= 0 ? block.outputs : 0);
-  return n * n / 2 * (weight + bias + formed_passes);
+  return n * n / 2 * (weight + bias + costs.passes);
 }
 
 bool shares(const LayerUse& a, const LayerUse& b) { return share_weight(a, b) || share_bias(a, b); }
@@ -58,41 +51,45 @@ std::vector<LayerUse*> sharing(std::span<LayerUse> blocks) {
 
 }  // namespace
 
-double gram_operations(const LayerUse& block, std::int64_t rows) {
+double gram_operations(const LayerUse& block, std::int64_t rows, const RowCosts& costs) {
   const auto n = static_cast<double>(rows);
   LayerUse alone = block;
   alone.weight_offset = block.inputs > 0 ? 0 : -1;
   alone.bias_offset = block.inputs > 0 ? -1 : 0;
-  const double formed = product_operations(alone, block.rows) + forming_operations(block);
-  const double paired = paired_operations(alone, alone);
-  const bool may_pair = block.terms <= most_paired_terms;
-  return (may_pair ? std::min(formed, paired) : formed) / (n * n / 2);
+  const double materialized =
+      product_operations(alone, block.rows, costs) + materializing_operations(block, costs);
+  const double pairwise = pairwise_operations(alone, alone, costs);
+  const bool may_pair = block.terms <= most_pairwise_terms;
+  return (may_pair ? std::min(materialized, pairwise) : materialized) / (n * n / 2);
 }
 
-void choose_gram_way(std::span<LayerUse> blocks, std::int64_t rows) {
+void choose_gram_way(std::span<LayerUse> blocks, std::int64_t rows, const RowCosts& costs) {
   LayerUse& newest = blocks.back();
   const auto before = blocks.first(blocks.size() - 1);
   if (std::none_of(before.begin(), before.end(),
                    [&](const LayerUse& other) { return shares(other, newest); })) {
     // The usual case, on the way of every step: without memory.
-    const double formed = product_operations(newest, newest.rows) + forming_operations(newest);
-    newest.formed = newest.terms > most_paired_terms || formed < paired_operations(newest, newest);
+    const double materialized =
+        product_operations(newest, newest.rows, costs) + materializing_operations(newest, costs);
+    newest.materialized = newest.terms > most_pairwise_terms ||
+                          materialized < pairwise_operations(newest, newest, costs);
     return;
   }
   const std::vector<LayerUse*> group = sharing(blocks);
   bool may_pair = true;
-  double paired = 0;
-  double formed = 0;
+  double pairwise = 0;
+  double materialized = 0;
   for (const LayerUse* a : group) {
-    may_pair = may_pair && a->terms <= most_paired_terms;
-    // The group's parameters are mostly one weight and its bias, which are formed once for all.
-    formed +=
-        product_operations(*a, rows) / static_cast<double>(group.size()) + forming_operations(*a);
+    may_pair = may_pair && a->terms <= most_pairwise_terms;
+    // The group's parameters are mostly one weight and its bias, which are materialized once for
+    // all.
+    materialized += product_operations(*a, rows, costs) / static_cast<double>(group.size()) +
+                    materializing_operations(*a, costs);
     for (const LayerUse* b : group) {
-      if (shares(*a, *b)) paired += paired_operations(*a, *b);
+      if (shares(*a, *b)) pairwise += pairwise_operations(*a, *b, costs);
     }
   }
-  for (LayerUse* block : group) block->formed = !may_pair || formed < paired;
+  for (LayerUse* block : group) block->materialized = !may_pair || materialized < pairwise;
 }
 
 }  // namespace natgrad::detail

@@ -254,7 +254,7 @@ void RowStore::append_block(const Context& context, std::span<const LayerUse> se
     blocks_.erase(before);
   }
   blocks_.push_back(use);
-  choose_gram_way(blocks_, use.first + use.rows);
+  choose_gram_way(blocks_, use.first + use.rows, backend.row_costs());
 }
 
 void RowStore::append(const ScoreSet& rows, std::span<const LayerUse> blocks,

@@ -72,11 +72,11 @@ void ScoreSet::add(const LayerUse& use, bool dense) {
   blocks_.push_back(use);
   dense_ = dense;
   if (dense) {
-    blocks_.back().formed = true;
+    blocks_.back().materialized = true;
     return;
   }
   try {
-    choose_gram_way(blocks_, size());
+    choose_gram_way(blocks_, size(), parameters_.context().state().backend().row_costs());
   } catch (...) {
     blocks_.pop_back();
     throw;

@@ -57,6 +57,10 @@ std::string spring_only(const Settings& s) {
 // What must hold between values.
 
 void require_fisher_of_kl(const Settings& s) {
+  if (s.get<StepRuleName>("--step-rule") == StepRuleName::kl &&
+      s.get<Structure>("--structure") != Structure::full) {
+    throw OptionError("--step-rule kl: needs --structure full, whose d^T F d is that of F");
+  }
   require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl || is_sampled(s),
           "--step-rule kl: the empirical matrix predicts no KL divergence, needs --fisher sampled");
 }
@@ -99,6 +103,14 @@ std::vector<OptionRow> optimizer_rows() {
        .help = "labels drawn a sample",
        .otherwise = "1",
        .no_meaning = sampled_only},
+      {.name = "--structure",
+       .group = group,
+       .type = choice<Structure>({{"full", Structure::full},
+                                  {"block_diagonal", Structure::block_diagonal},
+                                  {"diagonal", Structure::diagonal}}),
+       .help = "part of the Fisher matrix that a natural step takes; blocks are the layers",
+       .otherwise = "full",
+       .no_meaning = natural_only},
       {.name = "--form",
        .group = group,
        .type = choice<Form>(

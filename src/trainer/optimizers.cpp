@@ -137,6 +137,7 @@ NaturalGradient::Options natural_options(const Settings& settings, std::int64_t 
   options.max_norm = settings.get_or("--max-norm", options.max_norm);
   options.momentum = momentum_of(settings);
   options.weight_decay = settings.get<double>("--weight-decay");
+  options.structure = settings.get<Structure>("--structure");
   options.form = settings.get<Form>("--form");
   options.refinement = static_cast<int>(settings.get_or<std::int64_t>("--refinement", 0));
   options.allow_tf32 = settings.is_on("--allow-tf32");

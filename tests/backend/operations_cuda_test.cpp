@@ -33,6 +33,22 @@ TestDevice make_device() {
   return true;
 }();
 
+TEST(cuda_backend, a_double_costs_what_the_data_sheets_say) {
+  EXPECT_EQ(cuda::double_cost(7, 0), 2) << "V100";
+  EXPECT_EQ(cuda::double_cost(8, 0), 1) << "A100: tensor cores for double";
+  EXPECT_EQ(cuda::double_cost(9, 0), 1) << "H100, H200";
+  EXPECT_EQ(cuda::double_cost(10, 0), 2) << "B200";
+  EXPECT_EQ(cuda::double_cost(7, 5), 32) << "T4";
+  EXPECT_EQ(cuda::double_cost(8, 9), 64) << "L40";
+  EXPECT_EQ(cuda::double_cost(10, 3), 64) << "B300";
+  EXPECT_EQ(cuda::double_cost(12, 0), 64) << "RTX PRO 6000";
+  int major = 0;
+  int minor = 0;
+  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "major");
+  cuda::check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "minor");
+  EXPECT_EQ(make_device().backend->double_cost(), cuda::double_cost(major, minor));
+}
+
 TEST(cuda_backend, fewer_rows_take_no_more_scratch) {
   const TestDevice device = make_device();
   const Backend& backend = *device.backend;

@@ -124,8 +124,8 @@ void factors_positive_definite(TestDevice& device, Triangle triangle, ElementTyp
   }
 }
 
-/// Sizes for which a library may choose another algorithm, and too large for the naive twin. The
-/// other triangle is a fence: the damped system keeps its matrix there.
+/// Sizes for which a library may choose another algorithm, and too large for the reference
+/// implementation. The other triangle is a fence: the damped system keeps its matrix there.
 void factors_large(TestDevice& device, Triangle triangle, ElementType type) {
   for (std::int64_t n : {1025, 3000}) {
     SCOPED_TRACE("n " + std::to_string(n));

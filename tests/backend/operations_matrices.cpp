@@ -164,12 +164,16 @@ void add_diagonal_cases(OperationTable& table) {
       });
     }
   });
-  table.add_types("diagonal", "", [](TestDevice& device, ElementType type) {
+  table.add_types("copy", "diagonal", [](TestDevice& device, ElementType type) {
     for_sizes(device, squares, [=](Trial& trial, const Square& s) {
       const Operand A = trial.matrix(s.n, s.n, type, Use::input);
       const Operand d = trial.vector(s.n, type, Use::output);
-      trial.run([&](Backend& backend, const Side& of) { backend.diagonal(of(A), of(d)); });
+      trial.run([&](Backend& backend, const Side& of) { backend.copy(diagonal_of(of(A)), of(d)); });
       trial.expect_equal(d);
+      for (std::int64_t i = 0; i < s.n; ++i) {
+        const double element = trial.given(A)[i * s.n + i];
+        ASSERT_NEAR(trial.actual(d)[i], element, epsilon(type)) << i;
+      }
     });
   });
 }
@@ -257,6 +261,26 @@ void add_triangle_cases(OperationTable& table) {
     trial.expect_equal(y);
     trial.expect_equal(A);
   });
+
+  // The fourth power of |u| underflows first, and then its square does, of which P is I.
+  for (double size : {1e-90, 1e-160}) {
+    table.add("project", size > 1e-100 ? "small" : "negligible", [=](TestDevice& device) {
+      constexpr std::int64_t n = 13;
+      Trial trial(device);
+      const Operand u =
+          trial.vector(ElementType::float64, Use::input, std::vector<double>(n, size));
+      const Operand p =
+          trial.vector(ElementType::float64, Use::input, std::vector<double>(n, size));
+      const Operand y = trial.vector(n, ElementType::float64, Use::both);
+      const Operand A = trial.matrix(n, n, ElementType::float64, Use::both, Part::lower);
+      trial.run([&](Backend& backend, const Side& of) {
+        backend.project(of(u), of(y));
+        backend.project_matrix(Triangle::lower, of(u), of(p), of(A));
+      });
+      trial.expect_within(y, 20 * epsilon(ElementType::float64));
+      trial.expect_within(A, 20 * epsilon(ElementType::float64));
+    });
+  }
 
   const auto two_triangles = [](Trial& trial, std::int64_t n, ElementType type) {
     return std::pair{trial.matrix(n, n, type, Use::input, Part::lower),

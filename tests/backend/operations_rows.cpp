@@ -28,7 +28,7 @@ struct Layer {
   std::int64_t terms = 1;
   std::int64_t rows_per_input = 1;
   bool bias_first_term = false;
-  bool formed = false;
+  bool materialized = false;
   int shares_weight = -1;  // with an earlier layer
   int shares_bias = -1;
   double begin = 0;  // of the rows
@@ -48,8 +48,8 @@ const std::vector<Layout>& layouts() {
       {"weight", {{7, 5, false}}},
       {"bias_of_two", {{0, 5, true}, {0, 3, true}}},
       // Wider than what a backend may convert at a time.
-      {"dense", {{.d_in = 0, .d_out = 530, .bias = true, .formed = true}}, 0, 133},
-      {"dense_paired", {{0, 530, true}}, 0, 133},
+      {"dense", {{.d_in = 0, .d_out = 530, .bias = true, .materialized = true}}, 0, 133},
+      {"dense_pairwise", {{0, 530, true}}, 0, 133},
       {"dense_with_gaps", {{0, 70, true, false, 3}}, 2},
       {"network", {{13, 9, true}, {9, 17, false}, {0, 6, true}, {17, 4, true, true}}},
       {"network_with_gaps",
@@ -58,61 +58,74 @@ const std::vector<Layout>& layouts() {
       {"one_by_one", {{1, 1, true}}},
       {"no_blocks", {}, 11},
       {"terms", {{.d_in = 7, .d_out = 5, .bias = true, .terms = 3}}},
-      {"terms_formed", {{.d_in = 7, .d_out = 5, .bias = true, .terms = 3, .formed = true}}, 1, 133},
+      {"terms_materialized",
+       {{.d_in = 7, .d_out = 5, .bias = true, .terms = 3, .materialized = true}},
+       1,
+       133},
       {"first_term_has_bias",
        {{.d_in = 4, .d_out = 6, .bias = true, .terms = 4, .bias_first_term = true},
         {.d_in = 0, .d_out = 3, .bias = true, .terms = 2},
         {.d_in = 0, .d_out = 2, .bias = true, .terms = 2, .bias_first_term = true}}},
-      {"first_term_has_bias_formed",
-       {{.d_in = 4, .d_out = 6, .bias = true, .terms = 4, .bias_first_term = true, .formed = true},
-        {.d_in = 0, .d_out = 3, .bias = true, .terms = 2, .formed = true},
+      {"first_term_has_bias_materialized",
+       {{.d_in = 4,
+         .d_out = 6,
+         .bias = true,
+         .terms = 4,
+         .bias_first_term = true,
+         .materialized = true},
+        {.d_in = 0, .d_out = 3, .bias = true, .terms = 2, .materialized = true},
         {.d_in = 0,
          .d_out = 2,
          .bias = true,
          .terms = 2,
          .bias_first_term = true,
-         .formed = true}}},
+         .materialized = true}}},
       // More terms and wider parts than a backend may take at once.
-      {"many_terms_formed",
-       {{.d_in = 3, .d_out = 2, .bias = true, .terms = 300, .formed = true}},
+      {"many_terms_materialized",
+       {{.d_in = 3, .d_out = 2, .bias = true, .terms = 300, .materialized = true}},
        0,
        14},
-      {"wide_formed",
-       {{.d_in = 530, .d_out = 2, .bias = false, .formed = true},
-        {.d_in = 11, .d_out = 60, .bias = true, .formed = true}},
+      {"wide_materialized",
+       {{.d_in = 530, .d_out = 2, .bias = false, .materialized = true},
+        {.d_in = 11, .d_out = 60, .bias = true, .materialized = true}},
        0,
        133},
       {"most_terms", {{.d_in = 3, .d_out = 2, .bias = true, .terms = 64}}, 0, 70},
       {"shared_inputs",
        {{.d_in = 5, .d_out = 4, .bias = true, .rows_per_input = 3},
         {.d_in = 3, .d_out = 2, .bias = true, .terms = 2, .rows_per_input = 3},
-        {.d_in = 3, .d_out = 2, .bias = true, .terms = 2, .rows_per_input = 4, .formed = true}}},
+        {.d_in = 3,
+         .d_out = 2,
+         .bias = true,
+         .terms = 2,
+         .rows_per_input = 4,
+         .materialized = true}}},
       {"tied",
        {{.d_in = 5, .d_out = 4, .bias = true},
         {.d_in = 6, .d_out = 3, .bias = true},
         {.d_in = 5, .d_out = 4, .bias = true, .terms = 2, .shares_weight = 0, .shares_bias = 0},
         {.d_in = 2, .d_out = 3, .bias = true, .shares_bias = 1},
         {.d_in = 5, .d_out = 4, .bias = false, .rows_per_input = 2, .shares_weight = 0}}},
-      {"tied_formed",
-       {{.d_in = 5, .d_out = 4, .bias = true, .formed = true},
-        {.d_in = 6, .d_out = 3, .bias = true, .formed = true},
+      {"tied_materialized",
+       {{.d_in = 5, .d_out = 4, .bias = true, .materialized = true},
+        {.d_in = 6, .d_out = 3, .bias = true, .materialized = true},
         {.d_in = 5,
          .d_out = 4,
          .bias = true,
          .terms = 2,
-         .formed = true,
+         .materialized = true,
          .shares_weight = 0,
          .shares_bias = 0},
-        {.d_in = 2, .d_out = 3, .bias = true, .formed = true, .shares_bias = 1},
+        {.d_in = 2, .d_out = 3, .bias = true, .materialized = true, .shares_bias = 1},
         {.d_in = 4, .d_out = 3, .bias = true}}},
       {"ranges",
        {{.d_in = 5, .d_out = 4, .bias = true, .terms = 3, .bias_first_term = true, .end = 0.6},
         {.d_in = 5, .d_out = 4, .bias = true, .shares_weight = 0, .shares_bias = 0, .begin = 0.6},
-        {.d_in = 3, .d_out = 2, .bias = true, .formed = true, .end = 0.3},
+        {.d_in = 3, .d_out = 2, .bias = true, .materialized = true, .end = 0.3},
         {.d_in = 3,
          .d_out = 2,
          .bias = true,
-         .formed = true,
+         .materialized = true,
          .shares_weight = 2,
          .shares_bias = 2,
          .begin = 0.7},
@@ -122,7 +135,10 @@ const std::vector<Layout>& layouts() {
        {{.d_in = 2, .d_out = 1, .bias = true, .rows_per_input = 3}},
        0,
        1100},
-      {"wider_formed", {{.d_in = 4100, .d_out = 2, .bias = false, .formed = true}}, 0, 13},
+      {"wider_materialized",
+       {{.d_in = 4100, .d_out = 2, .bias = false, .materialized = true}},
+       0,
+       13},
   };
   return all;
 }
@@ -157,7 +173,7 @@ struct Rows {
     shape.terms = layer.terms;
     shape.rows_per_input = layer.rows_per_input;
     shape.bias_first_term = layer.bias_first_term;
-    shape.formed = layer.formed;
+    shape.materialized = layer.materialized;
     place(layer, shape);
     if (layer.d_in > 0) {
       block.input = trial.matrix(shape.rows / layer.rows_per_input * layer.terms, layer.d_in, type,
@@ -289,12 +305,12 @@ void add_materialize_cases(OperationTable& table, const Layout& layout) {
       });
 }
 
-/// Paired, formed and as they are: the ways that products of float rows go.
+/// Pairwise, materialized and as they are: the ways that products of float rows go.
 void add_tf32_cases(OperationTable& table) {
   constexpr ElementType single = ElementType::float32;
   for (const Layout& layout : layouts()) {
     const std::string name = layout.name;
-    if (name != "network" && name != "terms_formed" && name != "dense") continue;
+    if (name != "network" && name != "terms_materialized" && name != "dense") continue;
     const auto rows_of = [&layout](Trial& trial) {
       Rows S(trial, layout, 70, single);
       S.blocks.mode = MathMode::tf32;

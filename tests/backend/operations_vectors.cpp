@@ -74,13 +74,14 @@ void add_memory_cases(OperationTable& table) {
   table.add("download", "", transfers([](Trial& trial, std::int64_t size, ElementType type) {
               const Operand from = trial.vector(size, type, Use::input);
               std::vector<std::int64_t> tested(static_cast<std::size_t>(size) + 1, 7);
-              std::vector<std::int64_t> twin = tested;
+              std::vector<std::int64_t> reference = tested;
               trial.run([&](Backend& backend, const Side& of) {
                 if (of.place() != Side::magnitude) {
-                  backend.download(of(from), (of.place() == Side::tested ? tested : twin).data());
+                  backend.download(of(from),
+                                   (of.place() == Side::tested ? tested : reference).data());
                 }
               });
-              EXPECT_EQ(tested, twin);
+              EXPECT_EQ(tested, reference);
               EXPECT_EQ(tested.back(), 7) << "written past the end";
             }));
   table.add("synchronize", "returns", [](TestDevice& device) {

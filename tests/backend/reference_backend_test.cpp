@@ -258,7 +258,7 @@ TEST_F(reference_backend, diagonals_and_triangles) {
   naive.add_to_diagonal(0.5, A);
   EXPECT_EQ(A.elements, (Elements{1.5, 2, 3, 4.5}));
   Numbers<double> d = vector({0, 0});
-  naive.diagonal(A, d);
+  naive.copy(diagonal_of(A), d);
   EXPECT_EQ(d.elements, (Elements{1.5, 4.5}));
   Numbers<double> U = matrix(2, {7, 7, 7, 7});
   naive.mirror(A, U);

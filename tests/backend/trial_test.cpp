@@ -73,7 +73,7 @@ TEST(trial, finds_an_element_that_was_not_written) {
   const Operand to = trial.vector(3, float64, Use::output);
   trial.run([&](Backend&, const Side& of) {
     if (of.place() != Side::tested) of(to).as<double>()[1] = of(to).as<double>()[2] = 0;
-    // Poison where the twin has NaN of its own would otherwise pass for it.
+    // Poison where the reference has NaN of its own would otherwise pass for it.
     of(to).as<double>()[2] = 0;
   });
   const std::string failures = failures_of([&] { trial.expect_equal(to); });

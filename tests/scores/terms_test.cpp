@@ -169,11 +169,11 @@ void for_backends(Trial& t, const Body& body) {
   const detail::ScoreSet& rows = t.layers.scores.rows();
   std::vector<LayerUse> blocks(rows.blocks().blocks.begin(), rows.blocks().blocks.end());
   Backend& backend = t.model.parameters.context().state().backend();
-  for (bool formed : {false, true}) {
-    SCOPED_TRACE(formed ? "formed" : "paired");
+  for (bool materialized : {false, true}) {
+    SCOPED_TRACE(materialized ? "materialized" : "pairwise");
     for (LayerUse& block : blocks) {
-      ASSERT_LE(block.terms, most_paired_terms);
-      block.formed = formed;
+      ASSERT_LE(block.terms, most_pairwise_terms);
+      block.materialized = materialized;
     }
     body(backend, RowBatch{blocks, rows.scale()});
   }

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-// The one table of operation cases, which proves every backend against the naive twin. Its parts
-// stand in operations_*.cpp; an executable registers the whole of it for each device it has.
+// The one table of operation cases, which proves every backend against the reference
+// implementation. Its parts stand in operations_*.cpp; an executable registers the whole of it for
+// each device it has.
 
 namespace natgrad::tests {
 

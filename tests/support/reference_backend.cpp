@@ -242,10 +242,6 @@ void ReferenceBackend::add_to_diagonal(Scalar value, const View& A) {
   for (std::int64_t i = 0; i < A.rows(); ++i) store(load(A, i, i) + value_of(value), A, i, i);
 }
 
-void ReferenceBackend::diagonal(const ConstView& A, const View& d) {
-  for (std::int64_t i = 0; i < A.rows(); ++i) store(load(A, i, i), d, i);
-}
-
 void ReferenceBackend::mirror(const ConstView& lower, const View& upper) {
   for_each(upper, [&](auto i, auto j) {
     if (j >= i) store(load(lower, j, i), upper, i, j);
@@ -276,7 +272,7 @@ void ReferenceBackend::project(const ConstView& u, const View& y) {
     square += load(u, i) * load(u, i);
     product += load(u, i) * load(y, i);
   }
-  if (square == 0) return;
+  if (square < std::numeric_limits<double>::min()) return;
   for (std::int64_t i = 0; i < y.rows(); ++i) {
     store(load(y, i) - product / square * load(u, i), y, i);
   }
@@ -290,7 +286,7 @@ void ReferenceBackend::project_matrix(Triangle triangle, const ConstView& u,
     square += load(u, i) * load(u, i);
     along += load(u, i) * load(product, i);
   }
-  if (square == 0) return;
+  if (square < std::numeric_limits<double>::min()) return;
   for_each(A, [&](auto i, auto j) {
     if (!in_triangle(triangle, i, j)) return;
     const Real cross = load(product, i) * load(u, j) + load(u, i) * load(product, j);

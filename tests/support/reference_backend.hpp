@@ -6,9 +6,10 @@
 
 namespace natgrad::tests {
 
-/// The slow, obvious twin of every backend: each operation a few loops straight from its definition
-/// in backend.hpp, in long double, with neither BLAS nor threads, and rows of S formed. It takes no
-/// scratch. `reference_backend_test` proves it by hand on matrices under 5 x 5.
+/// The slow, obvious implementation that proves the backends: each operation a few loops straight
+/// from its definition in src/backend, in long double, with neither BLAS nor threads, and rows of S
+/// written out. It takes no scratch. `reference_backend_test` proves it by hand on matrices under 5
+/// x 5.
 class ReferenceBackend final : public Backend {
  public:
   Device device() const override { return {}; }
@@ -47,7 +48,6 @@ class ReferenceBackend final : public Backend {
   void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
                        const View& result) override;
   void add_to_diagonal(Scalar value, const View& A) override;
-  void diagonal(const ConstView& A, const View& d) override;
   void mirror(const ConstView& lower, const View& upper) override;
   void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
                       const View& trace) override;
@@ -57,6 +57,7 @@ class ReferenceBackend final : public Backend {
   void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
   void column_sums(double factor, const ConstView& A, const View& result) override;
   void column_squares(const ConstView& A, bool add, const View& result) override;
+  double double_cost() const override { return 1; }
 
   void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                    Scalar reference, double factor, const View& scale, const View& rhs) override;
@@ -69,6 +70,7 @@ class ReferenceBackend final : public Backend {
                             ElementType) const override {
     return 0;
   }
+  RowCosts row_costs() const override { return {}; }
 
   void bias_activation(Activation activation, const ConstView& bias, const View& z,
                        const View& a) override;

@@ -15,7 +15,7 @@ using namespace naive;  // NOLINT(google-build-using-namespace)
 namespace {
 
 /// Row n of S: P numbers, zero where no block writes.
-Vector formed_row(const RowBatch& rows, std::int64_t n, std::int64_t parameters) {
+Vector row_of(const RowBatch& rows, std::int64_t n, std::int64_t parameters) {
   Vector row(parameters);
   const Real scale = load(rows.scale, n);
   for (const LayerUse& block : rows.blocks) {
@@ -50,12 +50,12 @@ std::int64_t parameters_of(const RowBatch& rows) {
   return end;
 }
 
-std::vector<Vector> formed_rows(const RowBatch& rows, std::int64_t parameters) {
-  std::vector<Vector> formed;
+std::vector<Vector> all_rows(const RowBatch& rows, std::int64_t parameters) {
+  std::vector<Vector> all;
   for (std::int64_t n = 0; n < rows.rows(); ++n) {
-    formed.push_back(formed_row(rows, n, parameters));
+    all.push_back(row_of(rows, n, parameters));
   }
-  return formed;
+  return all;
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ void ReferenceBackend::row_scaling(const ConstView& weights, double uniform,
 
 void ReferenceBackend::gram(const RowBatch& rows, const View& K, Scratch) {
   const std::int64_t parameters = parameters_of(rows);
-  const std::vector<Vector> S = formed_rows(rows, parameters);
+  const std::vector<Vector> S = all_rows(rows, parameters);
   for_each(K, [&](auto i, auto j) {
     if (j > i) return;
     Real sum = 0;
@@ -84,7 +84,7 @@ void ReferenceBackend::gram(const RowBatch& rows, const View& K, Scratch) {
 
 void ReferenceBackend::apply(const RowBatch& rows, const ConstView& v, const View& z, Scratch) {
   for (std::int64_t n = 0; n < rows.rows(); ++n) {
-    const Vector row = formed_row(rows, n, v.rows());
+    const Vector row = row_of(rows, n, v.rows());
     Real sum = 0;
     for (std::int64_t p = 0; p < v.rows(); ++p) sum += row[p] * load(v, p);
     store(sum, z, n);
@@ -93,7 +93,7 @@ void ReferenceBackend::apply(const RowBatch& rows, const ConstView& v, const Vie
 
 void ReferenceBackend::adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
                                Scratch) {
-  const std::vector<Vector> S = formed_rows(rows, g.rows());
+  const std::vector<Vector> S = all_rows(rows, g.rows());
   for (std::int64_t p = 0; p < g.rows(); ++p) {
     Real sum = scaled_old(b, g, p);
     for (std::int64_t n = 0; n < rows.rows(); ++n) sum += S[n][p] * load(y, n);
@@ -103,7 +103,7 @@ void ReferenceBackend::adjoint(const RowBatch& rows, const ConstView& y, double 
 
 void ReferenceBackend::materialize(const RowBatch& rows, std::int64_t first, const View& out) {
   for (std::int64_t n = 0; n < out.rows(); ++n) {
-    const Vector row = formed_row(rows, first + n, out.columns());
+    const Vector row = row_of(rows, first + n, out.columns());
     for (std::int64_t p = 0; p < out.columns(); ++p) store(row[p], out, n, p);
   }
 }

@@ -7,7 +7,8 @@
 #include <limits>
 #include <vector>
 
-// How the naive twin reads and writes a view of any type: one element at a time, as long double.
+// How the reference implementation reads and writes a view of any type: one element at a time, as
+// long double.
 
 namespace natgrad::tests::naive {
 

@@ -108,7 +108,7 @@ Operand Trial::add(const FencedShape& shape, Use use) {
   sides->shape = shape;
   sides->use = use;
   sides->given = random_elements(shape.shape.size(), operands_.size() + 1);
-  for (Side::Place place : {Side::tested, Side::twin, Side::magnitude}) {
+  for (Side::Place place : {Side::tested, Side::reference, Side::magnitude}) {
     sides->arrays[place].emplace(backend(place), memory(place), shape);
   }
   operands_.push_back(std::move(sides));
@@ -190,8 +190,9 @@ void Trial::collect(Side::Place place) {
     FencedArray& array = *sides->arrays[place];
     array.fetch();
     sides->results[place] = array.elements();
-    EXPECT_EQ(array.broken_fence(), "") << "of " << array.view().description() << " was overwritten"
-                                        << (place == Side::tested ? "" : " by the naive twin");
+    EXPECT_EQ(array.broken_fence(), "")
+        << "of " << array.view().description() << " was overwritten"
+        << (place == Side::tested ? "" : " by the reference implementation");
   }
 }
 
@@ -200,10 +201,10 @@ const std::vector<double>& Trial::actual(Operand operand) const {
 }
 
 const std::vector<double>& Trial::expected(Operand operand) const {
-  return sides(operand).results[Side::twin];
+  return sides(operand).results[Side::reference];
 }
 
-/// bound_of(index, magnitude) says how far an element may be from the twin's.
+/// bound_of(index, magnitude) says how far an element may be from the reference's.
 template <class Bound>
 void Trial::compare(Operand operand, const Bound& bound_of) const {
   constexpr int shown = 3;
@@ -215,7 +216,7 @@ void Trial::compare(Operand operand, const Bound& bound_of) const {
       if (!array.has(i, j)) continue;
       const std::size_t at = static_cast<std::size_t>(i * s.shape.shape.columns + j);
       const bool missing = s.use == Use::output && array.is_poison(i, j);
-      const auto result = within(s.results[Side::tested][at], s.results[Side::twin][at],
+      const auto result = within(s.results[Side::tested][at], s.results[Side::reference][at],
                                  bound_of(std::abs(s.results[Side::magnitude][at])));
       if ((result && !missing) || ++failures > shown) continue;
       ADD_FAILURE() << "operand " << operand.index << " (" << array.view().description()

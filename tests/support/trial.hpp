@@ -51,12 +51,12 @@ struct TrialRows {
 
 class Trial;
 
-/// One of the three places where a call is made: the backend under test, its naive twin, or the
-/// twin on absolute values, whose results are the magnitudes that rounding errors are measured by.
-/// Turns operands into that side's views, inside the call.
+/// One of the three places where a call is made: the backend under test, the reference
+/// implementation, or the reference on absolute values, whose results are the magnitudes that
+/// rounding errors are measured by. Turns operands into that side's views, inside the call.
 class Side {
  public:
-  enum Place { tested, twin, magnitude };
+  enum Place { tested, reference, magnitude };
 
   View operator()(Operand operand) const;
   double operator()(double constant) const;
@@ -76,9 +76,9 @@ class Side {
   Place place_;
 };
 
-/// Runs one operation on a backend and on its naive twin with the same operands and compares. Every
-/// run checks the fences of all operands, that inputs kept their bits, and that a second call on
-/// the same operands gives the same bits. Failures are reported to GoogleTest.
+/// Runs one operation on a backend and on the reference implementation with the same operands and
+/// compares. Every run checks the fences of all operands, that inputs kept their bits, and that a
+/// second call on the same operands gives the same bits. Failures are reported to GoogleTest.
 class Trial {
  public:
   /// With padding, matrices have so many elements more between rows, and no operand is aligned to
@@ -107,7 +107,7 @@ class Trial {
       device_.backend->synchronize();
       check(time);
     }
-    for (Side::Place place : {Side::twin, Side::magnitude}) {
+    for (Side::Place place : {Side::reference, Side::magnitude}) {
       reset(place);
       call(naive_, Side(*this, place));
       collect(place);
@@ -118,14 +118,14 @@ class Trial {
   const std::vector<double>& actual(Operand operand) const;
   const std::vector<double>& expected(Operand operand) const;
 
-  /// Equal to the twin's, but for the bits of NaN.
+  /// Equal to the reference's, but for the bits of NaN.
   void expect_equal(Operand operand) const;
   /// Within the error of sums of `length` products.
   void expect_sums(Operand operand, std::int64_t length) const;
   void expect_sums(Operand operand, std::int64_t length, ElementType arithmetic) const;
   /// Within the error of sums of `length` products of so many float factors in TF32.
   void expect_tf32_sums(Operand operand, std::int64_t length, int factors) const;
-  /// Within so many roundings of the twin, relative to the magnitude.
+  /// Within so many roundings of the reference, relative to the magnitude.
   void expect_rounded(Operand operand, double roundings) const;
   /// Within one bound for all elements.
   void expect_within(Operand operand, double bound) const;

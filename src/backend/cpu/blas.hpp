@@ -4,9 +4,8 @@
 
 #include <cstdint>
 
-// The CPU's one place where row-major views meet BLAS and LAPACK, for float and double.
-//
-// Sizes beyond the 32-bit interface are a `ShapeError`.
+// Calls of BLAS and LAPACK on row-major arrays of float or double; nothing else calls them. A size
+// beyond their 32-bit interface is a `ShapeError`.
 
 namespace natgrad::blas {
 
@@ -30,11 +29,11 @@ void gemv(Transpose transpose, std::int64_t m, std::int64_t n, T alpha, const T*
 template <class T>
 void symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const T* x, T* y);
 
-/// Cholesky factor of one triangle in place; returns LAPACK's info.
+/// Factorizes one triangle of a symmetric matrix in place (Cholesky); returns LAPACK's info.
 template <class T>
 std::int64_t potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda);
 
-/// x = A^-1 x with the factor of `potrf`.
+/// x = A^-1 x with the factor that `potrf` left.
 template <class T>
 void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x);
 

@@ -4,8 +4,9 @@
 
 namespace natgrad {
 
-/// The seam on the host: BLAS and LAPACK for matrices, OpenMP loops over the formulas of kernels/
-/// for the rest. Work runs when it is called. One file for each part of the seam.
+/// The backend interface on the host: BLAS and LAPACK for matrices, OpenMP loops over the formulas
+/// of kernels/formulas for the rest. Work is done when a call returns. It has as many functions as
+/// the interface; they stand in the files named.
 class CpuBackend final : public Backend {
  public:
   Device device() const override;
@@ -47,7 +48,6 @@ class CpuBackend final : public Backend {
   void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
                        const View& result) override;
   void add_to_diagonal(Scalar value, const View& A) override;
-  void diagonal(const ConstView& A, const View& d) override;
   void mirror(const ConstView& lower, const View& upper) override;
   void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
                       const View& trace) override;
@@ -57,8 +57,9 @@ class CpuBackend final : public Backend {
   void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
   void column_sums(double factor, const ConstView& A, const View& result) override;
   void column_squares(const ConstView& A, bool add, const View& result) override;
+  double double_cost() const override;
 
-  // rows.cpp
+  // rows.cpp, gram.cpp
   void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                    Scalar reference, double factor, const View& scale, const View& rhs) override;
   void gram(const RowBatch& rows, const View& K, Scratch scratch) override;
@@ -66,8 +67,9 @@ class CpuBackend final : public Backend {
   void adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
                Scratch scratch) override;
   void materialize(const RowBatch& rows, std::int64_t first, const View& out) override;
-  std::int64_t rows_scratch(std::span<const LayerUse> blocks, std::int64_t rows,
-                            ElementType factors, ElementType result) const override;
+  std::int64_t rows_scratch(std::span<const LayerUse> uses, std::int64_t rows, ElementType factors,
+                            ElementType result) const override;
+  RowCosts row_costs() const override;
 
   // models.cpp
   void bias_activation(Activation activation, const ConstView& bias, const View& z,

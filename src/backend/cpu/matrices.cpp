@@ -2,7 +2,8 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
-#include "backend/row_blocks.hpp"
+#include "kernels/formulas/float_type.hpp"
+#include "kernels/formulas/projection.hpp"
 
 #include <algorithm>
 #include <array>
@@ -137,12 +138,6 @@ void CpuBackend::add_to_diagonal(Scalar value, const View& A) {
   });
 }
 
-void CpuBackend::diagonal(const ConstView& A, const View& d) {
-  with_float_type(A.type(), [&]<class T>(T) {
-    for (std::int64_t i = 0; i < A.rows(); ++i) *at<T>(d, 0, i) = *at<T>(A, i, i);
-  });
-}
-
 void CpuBackend::mirror(const ConstView& lower, const View& upper) {
   constexpr std::int64_t tile = 64;
   with_float_type(lower.type(), [&]<class T>(T) {
@@ -184,15 +179,15 @@ void CpuBackend::project(const ConstView& u, const View& y) {
       square += static_cast<double>(direction[i]) * static_cast<double>(direction[i]);
       product += static_cast<double>(direction[i]) * static_cast<double>(vector[i]);
     }
-    if (square == 0) return;
+    if (!formulas::spans(square)) return;
     for (std::int64_t i = 0; i < y.size(); ++i) {
       vector[i] -= static_cast<T>(product / square * static_cast<double>(direction[i]));
     }
   });
 }
 
-/// With p = A u / |u|^2, c = u . p / |u|^2 and q = p - (c / 2) u, P A P = A - p u^T - u p^T + c u
-/// u^T is A - q u^T - u q^T.
+/// With p = A u / |u|^2, c = u . p / |u|^2 and q = p - (c / 2) u,
+///   P A P = A - p u^T - u p^T + c u u^T = A - q u^T - u q^T.
 void CpuBackend::project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
                                 const View& A) {
   const std::int64_t n = A.rows();
@@ -205,9 +200,9 @@ void CpuBackend::project_matrix(Triangle triangle, const ConstView& u, const Con
       square += static_cast<double>(direction[i]) * static_cast<double>(direction[i]);
       both += static_cast<double>(direction[i]) * static_cast<double>(along[i]);
     }
-    if (square == 0) return;
+    if (!formulas::spans(square)) return;
     const auto inverse = static_cast<T>(1 / square);
-    const auto half = static_cast<T>(both / (2 * square * square));
+    const auto half = static_cast<T>(formulas::half_mean(both, square));
     cpu::parallel_blocks(n, cpu::row_grain(n), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         T* row = at<T>(A, i, 0);
@@ -244,6 +239,9 @@ void CpuBackend::column_sums(double factor, const ConstView& A, const View& resu
     });
   });
 }
+
+/// Half as many doubles as floats fit a vector register.
+double CpuBackend::double_cost() const { return 2; }
 
 void CpuBackend::column_squares(const ConstView& A, bool add, const View& result) {
   with_float_type(A.type(), [&]<class T>(T) {

@@ -1,6 +1,6 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/pieces.hpp"
-#include "backend/row_blocks.hpp"
+#include "kernels/formulas/float_type.hpp"
 
 #include <cstring>
 

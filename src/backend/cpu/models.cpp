@@ -1,8 +1,8 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
-#include "backend/row_blocks.hpp"
 #include "kernels/formulas/activation_functors.hpp"
+#include "kernels/formulas/float_type.hpp"
 #include "kernels/formulas/likelihoods/lanes.hpp"
 #include "kernels/formulas/likelihoods/table.hpp"
 

@@ -2,15 +2,15 @@
 
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
-#include "backend/row_blocks.hpp"
+#include "backend/row_uses.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
-// Factors of rows, in the type that a result is computed in. `Row` is the factors' type, `Result`
-// that of K, z, g and of all arithmetic; where they differ, pieces of the factors are converted
-// into scratch.
+// Factors of rows in the type that a result is computed in. `Row` is the type of the factors,
+// `Result` that of K, z, g and of all arithmetic; where they differ, parts of the factors are
+// converted into scratch.
 
 namespace natgrad::cpu {
 

@@ -1,7 +1,7 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
-#include "backend/row_blocks.hpp"
+#include "kernels/formulas/float_type.hpp"
 
 #include <algorithm>
 #include <array>

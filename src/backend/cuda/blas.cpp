@@ -1,6 +1,6 @@
 #include "backend/cuda/blas.hpp"
 
-#include "kernels/cuda/matrices.hpp"
+#include "kernels/cuda/arrays.hpp"
 
 #include <algorithm>
 #include <type_traits>
@@ -18,13 +18,13 @@ cublasComputeType_t arithmetic_of(MathMode mode) {
   return mode == MathMode::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 }
 
-/// The function for T of a pair.
+/// Chooses the function for T.
 template <class T, class Single, class Double>
-constexpr auto select(Single single, Double twice) {
+constexpr auto select(Single for_float, Double for_double) {
   if constexpr (std::is_same_v<T, float>)
-    return single;
+    return for_float;
   else
-    return twice;
+    return for_double;
 }
 
 cublasOperation_t operation(bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
@@ -51,7 +51,8 @@ Blas::Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes) :
   check_made(cublasCreate(&blas));
   blas_.reset(blas);
   check(cublasSetStream(blas, stream), "set the stream");
-  // After the stream, which resets it. With memory of our own a captured call can be replayed.
+  // After the stream, which resets it. With memory that the library does not free, a captured call
+  // can be replayed.
   check(cublasSetWorkspace(blas, workspace, static_cast<std::size_t>(workspace_bytes)),
         "set the workspace");
   cusolverDnHandle_t solver = nullptr;
@@ -93,7 +94,7 @@ void Blas::syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int
     return kernels::scale_triangle(stream_, triangle == Triangle::lower, static_cast<double>(beta),
                                    matrix(c, n, n, ldc));
   }
-  // The one product whose arithmetic the handle's mode decides.
+  // No argument of this call chooses the arithmetic; the handle's mode does.
   const bool fast = std::is_same_v<T, float> && mode == MathMode::tf32;
   if (fast) check(cublasSetMathMode(blas_.get(), CUBLAS_TF32_TENSOR_OP_MATH), "set the math mode");
   const cublasStatus_t status = select<T>(cublasSsyrk_64, cublasDsyrk_64)(
@@ -135,7 +136,8 @@ std::int64_t Blas::potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t
   return static_cast<std::int64_t>((bytes + 15) / 16 * 16);
 }
 
-/// One that is too small is kept: queued work, and captured work, still reads it.
+/// Memory of the host for cuSOLVER. A block that has become too small is kept: work that is
+/// enqueued or captured still reads it.
 void* Blas::host_workspace(std::size_t bytes) {
   if (bytes == 0) return nullptr;
   if (host_workspaces_.empty() || host_workspaces_.back().size() < bytes) {

@@ -9,18 +9,19 @@
 #include <tuple>
 #include <vector>
 
-// The GPU's one place where row-major views meet cuBLAS and cuSOLVER, through their 64-bit entry
-// points. Read by columns a row-major matrix is its transpose: products change their factors'
-// places, and triangles change too.
+// Calls of cuBLAS and cuSOLVER on row-major arrays, by their 64-bit entry points; nothing else
+// calls them. The libraries read by columns, and so a row-major matrix is its transpose to them:
+// the factors of a product change places, and so do triangles.
 
 namespace natgrad::cuda {
 
 class Blas {
  public:
-  /// On `stream`, whose device is current. `workspace`: device memory that lives as long.
+  /// Creates the handles on `stream`, whose device is current. `workspace` is device memory that
+  /// lives as long as they do.
   Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes);
 
-  /// Destroys the handles, whose device must be current. Nothing else may be called after it.
+  /// Destroys the handles, whose device must be current. Nothing may be called afterwards.
   void release();
 
   /// C (m, n) = alpha op(A) op(B) + beta C, k the inner dimension.
@@ -39,20 +40,20 @@ class Blas {
   void symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const T* x,
             T* y) const;
 
-  /// Cholesky factor of one triangle in place; `info` on the device.
+  /// Factorizes one triangle of a symmetric matrix in place (Cholesky); `info` on the device.
   template <class T>
   void potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int* info, Scratch scratch);
   template <class T>
   std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t lda) const;
 
-  /// x = A^-1 x with the factor of `potrf`; `info` on the device.
+  /// x = A^-1 x with the factor that `potrf` left; `info` on the device.
   template <class T>
   void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x,
              int* info) const;
 
  private:
-  /// What cuSOLVER asks for. The query may wait, and be forbidden within a capture, so that each
-  /// size is asked once.
+  /// The workspace that cuSOLVER asks for. The query may wait, and may be forbidden within a
+  /// capture: each size is queried once.
   struct Workspace {
     std::size_t device_bytes;
     std::size_t host_bytes;

@@ -74,7 +74,7 @@ Allocator device_allocator() {
               }};
 }
 
-/// The same with the stream kept alive and its device current.
+/// The same allocator, which keeps the stream alive and is called with its device current.
 Allocator on_stream(Allocator memory, const std::shared_ptr<const cuda::StreamHandle>& stream) {
   return {.allocate =
               [allocate = std::move(memory.allocate), stream](std::size_t bytes, void* on) {
@@ -95,7 +95,8 @@ std::shared_ptr<detail::ContextState> make_state(std::shared_ptr<const cuda::Str
   if (!memory.allocate && !memory.deallocate) memory = device_allocator();
   if (memory.allocate && memory.deallocate) memory = on_stream(std::move(memory), stream);
   const cuda::DeviceGuard current(stream->device());
-  // The handles' own, which no plan counts: not the caller's.
+  // The workspace of the handles does not come from the caller's allocator: no memory plan counts
+  // it.
   const auto own = std::make_shared<const Allocator>(on_stream(device_allocator(), stream));
   auto backend = std::make_unique<CudaBackend>(std::move(stream), own);
   return std::make_shared<detail::ContextState>(std::move(options), std::move(backend));

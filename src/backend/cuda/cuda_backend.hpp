@@ -10,12 +10,12 @@
 
 namespace natgrad {
 
-/// The seam on a GPU: cuBLAS and cuSOLVER for matrices, the kernels of kernels/ for the rest.
-/// Everything but `synchronize`, `upload` and `download` is enqueued on one stream and returns. One
-/// file for each part of the seam, as on the CPU.
+/// The backend interface on a GPU: cuBLAS and cuSOLVER for matrices, the kernels of kernels/cuda
+/// for the rest. Everything but `synchronize`, `upload` and `download` is enqueued on one stream
+/// and returns. It has as many functions as the interface; they stand in the files named.
 class CudaBackend final : public Backend {
  public:
-  /// `memory`: of the fixed workspace, some MiB, that the handles and reductions share. Throws
+  /// `memory` holds the fixed workspace, some MiB, that the handles and reductions share. Throws
   /// `MemoryError` where there is no room, `DeviceError` where a library refuses.
   CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
               const std::shared_ptr<const Allocator>& memory);
@@ -69,7 +69,6 @@ class CudaBackend final : public Backend {
   void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
                        const View& result) override;
   void add_to_diagonal(Scalar value, const View& A) override;
-  void diagonal(const ConstView& A, const View& d) override;
   void mirror(const ConstView& lower, const View& upper) override;
   void norm_and_trace(const ConstView& lower, const ConstView& upper, const View& norm,
                       const View& trace) override;
@@ -79,6 +78,7 @@ class CudaBackend final : public Backend {
   void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
   void column_sums(double factor, const ConstView& A, const View& result) override;
   void column_squares(const ConstView& A, bool add, const View& result) override;
+  double double_cost() const override { return double_cost_; }
 
   // gram.cpp, rows.cpp
   void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
@@ -88,8 +88,9 @@ class CudaBackend final : public Backend {
   void adjoint(const RowBatch& rows, const ConstView& y, double b, const View& g,
                Scratch scratch) override;
   void materialize(const RowBatch& rows, std::int64_t first, const View& out) override;
-  std::int64_t rows_scratch(std::span<const LayerUse> blocks, std::int64_t rows,
-                            ElementType factors, ElementType result) const override;
+  std::int64_t rows_scratch(std::span<const LayerUse> uses, std::int64_t rows, ElementType factors,
+                            ElementType result) const override;
+  RowCosts row_costs() const override;
 
   // models.cpp
   void bias_activation(Activation activation, const ConstView& bias, const View& z,
@@ -115,11 +116,15 @@ class CudaBackend final : public Backend {
   double* partials_;  // of reductions
   int* info_;         // of factorizations
   bool has_tf32_;
+  double double_cost_;
 };
 
 namespace cuda {
 
-/// A scalar of the seam as a kernel reads it.
+/// `Backend::double_cost` of devices with this compute capability, by their data sheets.
+double double_cost(int major, int minor);
+
+/// A scalar operand as a kernel reads it.
 inline kernels::DeviceScalar scalar_of(const Scalar& scalar) {
   if (scalar.is_constant()) return {.constant = scalar.constant()};
   return {.element = scalar.element().as<double>()};

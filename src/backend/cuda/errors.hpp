@@ -15,14 +15,14 @@ namespace natgrad::cuda {
 
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // said here: the caller's next look is not to find it again
+  cudaGetLastError();  // clears it: it is reported here
   if (status == cudaErrorMemoryAllocation) {
     throw MemoryError(detail::message("CUDA: ", what, ": no memory left"));
   }
   throw DeviceError(detail::message("CUDA: ", what, ": ", cudaGetErrorString(status)));
 }
 
-/// For what must not throw: whoever looks at the runtime's last error next is not to find this one.
+/// Drops an error where nothing may throw, and clears it, so that no later call reports it.
 inline void disregard(cudaError_t status) noexcept {
   if (status != cudaSuccess) cudaGetLastError();
 }
@@ -37,9 +37,9 @@ inline void check(cusolverStatus_t status, const char* what) {
   throw DeviceError(detail::message("cuSOLVER: ", what, ": status ", static_cast<int>(status)));
 }
 
-/// Throws `MemoryError` for a handle that could not be made where the library says so (`refused`),
-/// or the device has less than a handle and the code that comes with it may take: the libraries
-/// also call that an internal error, or not being initialized.
+/// Throws `MemoryError` where a library could not create a handle for want of memory: it says so
+/// (`refused`), or calls it an internal error or not being initialized while the device has less
+/// free memory than a handle, and the code that is loaded with it, may take.
 inline void require_room_for_handle(bool refused, const char* library, int status) {
   constexpr std::size_t most_of_a_handle = std::size_t{256} << 20;
   std::size_t free = 0;
@@ -51,8 +51,8 @@ inline void require_room_for_handle(bool refused, const char* library, int statu
                                     " MiB, status ", status, ")"));
 }
 
-/// Of a handle that was to be made. Where queued work fails for want of memory, that is a driver
-/// that fails half way: only what allocates throws `MemoryError`, having changed nothing.
+/// Checks that a handle was created. Only here is a lack of memory a `MemoryError`, which promises
+/// that nothing was changed; enqueued work that fails for it may have changed something.
 inline void check_made(cublasStatus_t status) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   require_room_for_handle(status == CUBLAS_STATUS_ALLOC_FAILED, "cuBLAS", status);

@@ -17,7 +17,7 @@ class DeviceGuard {
     check(cudaSetDevice(device), "make the context's device current");
     changed_ = true;
   }
-  /// For what must not throw: does what it can.
+  /// For destructors: makes the device current where that succeeds.
   DeviceGuard(int device, std::nothrow_t) noexcept {
     cudaError_t status = cudaGetDevice(&before_);
     if (status == cudaSuccess && before_ != device) {
@@ -37,12 +37,13 @@ class DeviceGuard {
   bool changed_ = false;
 };
 
-/// A stream of one device: the caller's, or one of its own, which it then destroys.
+/// A stream of one device: the caller's, or a new one, which is destroyed with this object.
 class StreamHandle {
  public:
   /// A new stream of the current device, ordered with no other. Throws `DeviceError`.
   StreamHandle();
-  /// The caller's, who keeps it alive. Throws `DeviceError` for one that the runtime refuses.
+  /// The caller's stream, which the caller keeps alive. Throws `DeviceError` where the runtime
+  /// refuses it.
   explicit StreamHandle(cudaStream_t stream);
   ~StreamHandle();
   StreamHandle(const StreamHandle&) = delete;
@@ -57,7 +58,7 @@ class StreamHandle {
   bool owned_ = false;
 };
 
-/// Library handles, released by the library's own function.
+/// Library handles, destroyed by the library's function for it.
 template <auto destroy>
 struct Release {
   template <class Handle>

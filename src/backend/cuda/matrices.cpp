@@ -1,7 +1,8 @@
 #include "kernels/cuda/matrices.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
-#include "backend/row_blocks.hpp"
+#include "kernels/cuda/arrays.hpp"
+#include "kernels/formulas/float_type.hpp"
 
 namespace natgrad {
 
@@ -68,11 +69,6 @@ void CudaBackend::smallest_pivots(const ConstView& A, Scalar shift, const ConstV
 void CudaBackend::add_to_diagonal(Scalar value, const View& A) {
   const auto current = guard();
   kernels::add_to_diagonal(stream_->get(), scalar_of(value), A);
-}
-
-void CudaBackend::diagonal(const ConstView& A, const View& d) {
-  const auto current = guard();
-  kernels::diagonal(stream_->get(), A, d);
 }
 
 void CudaBackend::mirror(const ConstView& lower, const View& upper) {

@@ -1,5 +1,5 @@
 #include "backend/cuda/cuda_backend.hpp"
-#include "kernels/cuda/vectors.hpp"
+#include "kernels/cuda/arrays.hpp"
 
 #include <cstring>
 #include <new>
@@ -19,13 +19,13 @@ std::shared_ptr<const Allocator> pinned_memory(
         const cuda::DeviceGuard current(stream->device());
         void* memory = nullptr;
         check(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable), "pinned memory of reports");
-        // The host looks before queued work has run.
+        // The host may read before enqueued work has written.
         std::memset(memory, 0, bytes);
         return memory;
       },
       .deallocate =
           [stream](void* memory, std::size_t, void*) {
-            // Queued work may still write to it.
+            // Enqueued work may still write to it.
             const cuda::DeviceGuard current(stream->device(), std::nothrow);
             cuda::disregard(cudaStreamSynchronize(stream->get()));
             cuda::disregard(cudaFreeHost(memory));
@@ -36,15 +36,16 @@ std::shared_ptr<const Allocator> pinned_memory(
 constexpr int ampere = 8;
 constexpr int hopper = 9;
 
-int generation(int device) {
-  int major = 0;
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-        "the device's compute capability");
-  return major;
+int capability(cudaDeviceAttr part, int device) {
+  int number = 0;
+  check(cudaDeviceGetAttribute(&number, part, device), "the device's compute capability");
+  return number;
 }
 
-/// Bytes that cuBLAS is to have on this device by its documentation: with less it takes slower
-/// ways.
+int generation(int device) { return capability(cudaDevAttrComputeCapabilityMajor, device); }
+
+/// Bytes of workspace that cuBLAS's documentation recommends for this device; with less it is
+/// slower.
 std::int64_t blas_workspace_bytes(int device) {
   return (generation(device) >= hopper ? std::int64_t{32} : std::int64_t{4}) << 20;
 }
@@ -63,6 +64,14 @@ constexpr std::int64_t fixed_bytes = (kernels::partial_count + info_numbers) * 8
 
 }  // namespace
 
+/// P100, V100 and B200 have half as many units for double as for float; A100 and H100 (H200) have
+/// half as many too, and tensor cores for double that make up for it; all others have few.
+double cuda::double_cost(int major, int minor) {
+  if (minor == 0 && (major == 8 || major == 9)) return 1;
+  if (minor == 0 && (major == 6 || major == 7 || major == 10)) return 2;
+  return major <= 7 ? 32 : 64;
+}
+
 CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
                          const std::shared_ptr<const Allocator>& memory)
     : stream_(std::move(stream)),
@@ -73,7 +82,10 @@ CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
             blas_workspace_bytes(stream_->device())),
       partials_(workspace_.view().as<double>()),
       info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)),
-      has_tf32_(generation(stream_->device()) >= ampere) {}
+      has_tf32_(generation(stream_->device()) >= ampere),
+      double_cost_(
+          cuda::double_cost(generation(stream_->device()),
+                            capability(cudaDevAttrComputeCapabilityMinor, stream_->device()))) {}
 
 CudaBackend::~CudaBackend() {
   const cuda::DeviceGuard current(stream_->device(), std::nothrow);

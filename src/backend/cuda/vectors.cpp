@@ -1,6 +1,7 @@
 #include "kernels/cuda/vectors.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
+#include "kernels/cuda/arrays.hpp"
 #include "kernels/cuda/formulas.hpp"
 
 namespace natgrad {

@@ -1,0 +1,375 @@
+#include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/elementwise.hpp"
+#include "kernels/cuda/reduce.hpp"
+#include "kernels/cuda/triangle.hpp"
+
+#include <cmath>
+
+namespace natgrad::kernels {
+
+namespace {
+
+template <class From, class To>
+struct Copy {
+  Matrix<const From> from;
+  Matrix<To> to;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    to(i, j) = static_cast<To>(from(i, j));
+  }
+};
+
+/// Calls body(Copy{}) for the types of two arrays.
+template <class Body>
+void with_copy(const ConstView& from, const View& to, const Body& body) {
+  const auto with_types = [&]<class From, class To>(From, To) {
+    body(Copy<From, To>{matrix<From>(from), matrix<To>(to)});
+  };
+  if (from.type() == ElementType::int32) return with_types(std::int32_t{}, std::int32_t{});
+  with_float_type(from.type(), [&](auto source) {
+    with_float_type(to.type(), [&](auto target) { with_types(source, target); });
+  });
+}
+
+}  // namespace
+
+void copy(Stream stream, const ConstView& from, const View& to) {
+  with_copy(from, to, [&](const auto& copy) { map(stream, elements_of({from, to}), copy); });
+}
+
+namespace {
+
+/// functor(i, j) for every element where *flag > 0, and for none where it is not.
+template <class Functor>
+struct If {
+  const double* flag;
+  Functor functor;
+  NATGRAD_DEVICE bool skips() const { return !(*flag > 0); }
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const { functor(i, j); }
+};
+
+}  // namespace
+
+void commit(Stream stream, const ConstView& flag, const ConstView& from, const View& to) {
+  with_copy(from, to, [&]<class Functor>(const Functor& copy) {
+    map(stream, elements_of({from, to}), If<Functor>{flag.as<double>(), copy});
+  });
+}
+
+namespace {
+
+template <class T>
+struct Fill {
+  T value;
+  Matrix<T> to;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const { to(i, j) = value; }
+};
+
+}  // namespace
+
+void fill(Stream stream, double value, const View& to) {
+  with_element_type(to.type(), [&]<class T>(T) {
+    map(stream, elements_of({to}), Fill<T>{static_cast<T>(value), matrix<T>(to)});
+  });
+}
+
+namespace {
+
+template <class T>
+struct Gather {
+  Matrix<const T> from;
+  const std::int32_t* rows;
+  Matrix<T> to;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    to(i, j) = from(rows[i], j);
+  }
+};
+
+}  // namespace
+
+void gather_rows(Stream stream, const ConstView& from, const ConstView& rows, const View& to) {
+  with_element_type(to.type(), [&]<class T>(T) {
+    map(stream, {to.rows(), to.columns()},
+        Gather<T>{matrix<T>(from), rows.as<std::int32_t>(), matrix<T>(to)});
+  });
+}
+
+namespace {
+
+template <class X, class T>
+struct AddScaled {
+  T a;
+  Matrix<const X> x;
+  T b;
+  Matrix<T> y;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    const T added = a * static_cast<T>(x(i, j));
+    y(i, j) = b == 0 ? added : added + b * y(i, j);
+  }
+};
+
+template <class X, class T>
+struct Axpby {
+  DeviceScalar a;
+  Matrix<const X> x;
+  DeviceScalar b;
+  Matrix<T> y;
+  NATGRAD_DEVICE AddScaled<X, T> load() const {
+    return {static_cast<T>(a.value()), x, static_cast<T>(b.value()), y};
+  }
+};
+
+}  // namespace
+
+void axpby(Stream stream, DeviceScalar a, const ConstView& x, DeviceScalar b, const View& y) {
+  with_float_type(y.type(), [&]<class T>(T) {
+    with_float_type(x.type(), [&]<class X>(X) {
+      map(stream, elements_of({x, y}), Axpby<X, T>{a, matrix<X>(x), b, matrix<T>(y)});
+    });
+  });
+}
+
+namespace {
+
+template <class X, class T>
+struct Multiply {
+  Matrix<const X> x;
+  Matrix<const X> y;
+  Matrix<T> z;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    z(i, j) = static_cast<T>(x(i, j)) * static_cast<T>(y(i, j));
+  }
+};
+
+}  // namespace
+
+void multiply(Stream stream, const ConstView& x, const ConstView& y, const View& z) {
+  with_float_type(z.type(), [&]<class T>(T) {
+    with_float_type(x.type(), [&]<class X>(X) {
+      map(stream, elements_of({x, y, z}), Multiply<X, T>{matrix<X>(x), matrix<X>(y), matrix<T>(z)});
+    });
+  });
+}
+
+namespace {
+
+/// Counts the divisors that are not positive.
+template <class T>
+struct Quotients {
+  static constexpr int sums = 1;
+  static constexpr int together = 1;  // each stores between its loads and the next one's
+  static constexpr bool heavy = false;
+  const T* f;
+  DeviceScalar shift;
+  const T* b;
+  T* x;
+
+  NATGRAD_DEVICE void term(std::int64_t i, double* own) const {
+    const T divisor = f[i] + static_cast<T>(shift.value());
+    const bool positive = divisor > 0;
+    x[i] = positive ? b[i] / divisor : T{0};
+    own[0] = positive ? 0 : 1;
+  }
+};
+
+}  // namespace
+
+void divide(Stream stream, const ConstView& f, DeviceScalar shift, const ConstView& b,
+            const View& x, const View& info, double* partials) {
+  with_float_type(x.type(), [&]<class T>(T) {
+    const Quotients<T> terms{matrix<T>(f).data, shift, matrix<T>(b).data, matrix<T>(x).data};
+    sum(stream, x.size(), terms, partials, info.as<double>());
+  });
+}
+
+namespace {
+
+template <class T>
+struct Adam {
+  T rate, beta1, rest1, beta2, rest2, epsilon, square_correction;  // rest = 1 - beta
+  Matrix<const T> g;
+  Matrix<T> mean;
+  Matrix<T> square;
+  Matrix<T> theta;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    const T gradient = g(i, j);
+    const T m = beta1 * mean(i, j) + rest1 * gradient;
+    const T s = beta2 * square(i, j) + rest2 * gradient * gradient;
+    mean(i, j) = m;
+    square(i, j) = s;
+    theta(i, j) += rate * m / (std::sqrt(s) * square_correction + epsilon);
+  }
+};
+
+}  // namespace
+
+void adam(Stream stream, const ConstView& g, double rate, double beta1, double beta2,
+          double epsilon, std::int64_t step, const View& mean, const View& square,
+          const View& theta) {
+  const double power = static_cast<double>(step);
+  with_float_type(theta.type(), [&]<class T>(T) {
+    const Adam<T> functor = {
+        .rate = static_cast<T>(rate / (1 - std::pow(beta1, power))),
+        .beta1 = static_cast<T>(beta1),
+        .rest1 = static_cast<T>(1 - beta1),
+        .beta2 = static_cast<T>(beta2),
+        .rest2 = static_cast<T>(1 - beta2),
+        .epsilon = static_cast<T>(epsilon),
+        .square_correction = static_cast<T>(1 / std::sqrt(1 - std::pow(beta2, power))),
+        .g = matrix<T>(g),
+        .mean = matrix<T>(mean),
+        .square = matrix<T>(square),
+        .theta = matrix<T>(theta)};
+    map(stream, elements_of({g, mean, square, theta}), functor);
+  });
+}
+
+namespace {
+
+template <class T>
+struct Products {
+  static constexpr int sums = 1;
+  static constexpr int together = 4;
+  static constexpr bool heavy = false;
+  const T* x;
+  const T* y;
+
+  NATGRAD_DEVICE void term(std::int64_t i, double* own) const {
+    own[0] = static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  }
+};
+
+}  // namespace
+
+void dot(Stream stream, const ConstView& x, const ConstView& y, const View& result,
+         double* partials) {
+  with_float_type(x.type(), [&]<class T>(T) {
+    sum(stream, x.size(), Products<T>{matrix<T>(x).data, matrix<T>(y).data}, partials,
+        result.as<double>());
+  });
+}
+
+namespace {
+
+template <class T>
+struct ResidualTerms {
+  static constexpr int sums = 1;
+  static constexpr int together = 1;  // each stores between its loads and the next one's
+  static constexpr bool heavy = false;
+  const T* b;
+  const T* product;
+  DeviceScalar shift;
+  const T* x;
+  T* result;
+
+  NATGRAD_DEVICE void term(std::int64_t i, double* own) const {
+    const T left = static_cast<T>(shift.value()) * x[i] - (b[i] - product[i]);
+    result[i] = left;
+    own[0] = static_cast<double>(left) * static_cast<double>(left);
+  }
+};
+
+}  // namespace
+
+void residual(Stream stream, const ConstView& b, const ConstView& product, DeviceScalar shift,
+              const ConstView& x, const View& result, const View& square, double* partials) {
+  with_float_type(result.type(), [&]<class T>(T) {
+    const ResidualTerms<T> terms = {.b = matrix<T>(b).data,
+                                    .product = matrix<T>(product).data,
+                                    .shift = shift,
+                                    .x = matrix<T>(x).data,
+                                    .result = matrix<T>(result).data};
+    sum(stream, result.size(), terms, partials, square.as<double>());
+  });
+}
+
+namespace {
+
+template <class T>
+struct AddTo {
+  T value;
+  Matrix<T> to;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const { to(i, j) += value; }
+};
+
+template <class T>
+struct AddScalar {
+  DeviceScalar value;
+  Matrix<T> to;
+  NATGRAD_DEVICE AddTo<T> load() const { return {static_cast<T>(value.value()), to}; }
+};
+
+}  // namespace
+
+void add_to_diagonal(Stream stream, DeviceScalar value, const View& A) {
+  with_float_type(A.type(), [&]<class T>(T) {
+    Matrix<T> diagonal = matrix<T>(A);
+    diagonal.leading_dimension += 1;
+    map(stream, {A.rows(), 1}, AddScalar<T>{value, diagonal});
+  });
+}
+
+namespace {
+
+template <class T>
+struct IdentityUnless {
+  const double* flag;
+  Part part;
+  Matrix<T> A;
+  NATGRAD_DEVICE bool skips() const { return *flag > 0; }
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    if (within(part, i, j)) A(i, j) = i == j ? T{1} : T{0};
+  }
+};
+
+}  // namespace
+
+void identity_unless(Stream stream, const ConstView& flag, bool lower, const View& A) {
+  with_float_type(A.type(), [&]<class T>(T) {
+    map(stream, {A.rows(), A.columns()},
+        IdentityUnless<T>{flag.as<double>(), triangle(lower), matrix<T>(A)});
+  });
+}
+
+namespace {
+
+template <class T>
+struct Scale {
+  Part part;
+  T b;
+  Matrix<T> C;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    if (within(part, i, j)) C(i, j) = b == 0 ? T{0} : b * C(i, j);
+  }
+};
+
+void scale(Stream stream, Part part, const Elements& elements, double b, const View& C) {
+  with_float_type(C.type(), [&]<class T>(T) {
+    map(stream, elements, Scale<T>{part, static_cast<T>(b), matrix<T>(C)});
+  });
+}
+
+}  // namespace
+
+void scale_matrix(Stream stream, double b, const View& C) {
+  scale(stream, Part::all, elements_of({C}), b, C);
+}
+
+void scale_triangle(Stream stream, bool lower, double b, const View& C) {
+  scale(stream, triangle(lower), {C.rows(), C.columns()}, b, C);
+}
+
+namespace {
+
+struct StoreInfo {
+  const int* info;
+  double* result;
+  NATGRAD_DEVICE void operator()(std::int64_t, std::int64_t) const { *result = *info; }
+};
+
+}  // namespace
+
+void store_info(Stream stream, const int* info, const View& result) {
+  map(stream, {1, 1}, StoreInfo{info, result.as<double>()});
+}
+
+}  // namespace natgrad::kernels
