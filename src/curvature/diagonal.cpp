@@ -65,7 +65,7 @@ void DiagonalCurvature::layout(const CurvatureMemory& memory, const BatchShape& 
 void DiagonalCurvature::lay_out_rows(Carver& scratch, const BatchShape& shape) {
   static const std::vector<std::vector<std::size_t>> no_groups;
   blocks_.divide(shape.tensors, shape.uses, no_groups);
-  blocks_.distribute(shape.uses, shape.rows);
+  blocks_.distribute(shape.uses, shape.rows, backend_.row_costs());
   if (centred()) mean_.lay_out_rows(scratch, shape.rows);
   std::int64_t numbers = 0;
   work_.bytes = backend_.rows_scratch(shape.uses, shape.rows, options_.type, real);
