@@ -5,6 +5,7 @@
 #include "natgrad/error.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace natgrad::detail {
 
@@ -21,13 +22,13 @@ BlockDiagonalCurvature::BlockDiagonalCurvature(const Context& context,
 /// Readies blocks for the uses of a call. Those of a batch in parts are decided by its first part.
 void BlockDiagonalCurvature::divide(const BatchShape& shape) {
   const bool decided = begun_ || (shape.phase == Phase::finish && !parts_.empty());
-  if (!decided && blocks_.divide(shape.tensors, shape.uses, options_.groups)) {
-    parts_.clear();
-    for (std::size_t i = 0; i < blocks_.blocks().size(); ++i) {
-      parts_.emplace_back().exact = std::make_unique<ExactCurvature>(context_, options_);
-    }
+  if (!decided && blocks_.divide(shape.tensors, shape.uses, options_.groups)) parts_.clear();
+  while (parts_.size() < blocks_.blocks().size()) {
+    Part part;
+    part.exact = std::make_unique<ExactCurvature>(context_, options_);
+    parts_.push_back(std::move(part));
   }
-  blocks_.distribute(shape.uses, shape.rows);
+  blocks_.distribute(shape.uses, shape.rows, backend_.row_costs());
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     Part& part = parts_[i];
     part.curvature = part.exact.get();
@@ -123,11 +124,32 @@ void BlockDiagonalCurvature::accumulate(const RowInput& rows, Lifetime lifetime)
     throw ShapeError(message("accumulate: ", rows_, " rows kept and ", count,
                              " more are beyond .samples = ", batch_rows_, " of the dual form"));
   }
+  accumulate_copies(rows, lifetime);
   for_each([&](const Block& block, Curvature& curvature) {
+    if (curvature.form() == Form::dual) return;
+    complete_ = false;  // until all have them
     curvature.accumulate({rows.set, block.uses}, lifetime);
   });
+  complete_ = true;
   rows_ += count;
   begun_ = lifetime == Lifetime::copied;
+}
+
+/// Hands rows to the blocks that copy them, which may find no memory: then none of them has any.
+void BlockDiagonalCurvature::accumulate_copies(const RowInput& rows, Lifetime lifetime) {
+  std::size_t next = 0;
+  const auto copies = [&](std::size_t i) { return parts_[i].curvature->form() == Form::dual; };
+  try {
+    for (; next < parts_.size(); ++next) {
+      if (!copies(next)) continue;
+      parts_[next].curvature->accumulate({rows.set, blocks_.blocks()[next].uses}, lifetime);
+    }
+  } catch (...) {
+    while (next-- > 0) {
+      if (copies(next) && lifetime == Lifetime::copied) parts_[next].exact->undo_accumulate();
+    }
+    throw;
+  }
 }
 
 void BlockDiagonalCurvature::factorize(const DampingState* damping) {
@@ -235,6 +257,7 @@ void BlockDiagonalCurvature::forget() {
   }
   rows_ = 0;
   begun_ = false;
+  complete_ = true;
 }
 
 }  // namespace natgrad::detail

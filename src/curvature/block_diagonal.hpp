@@ -28,6 +28,7 @@ class BlockDiagonalCurvature final : public Curvature {
   void reserve(const BatchShape& shape) override;
   std::int64_t reserved_bytes(const BatchShape& shape) const override;
   void accumulate(const RowInput& rows, Lifetime lifetime) override;
+  bool intact() const override { return complete_; }
   void factorize(const DampingState* damping) override;
   View gradient() const override { return gradient_; }
   void solve(const RightHandSide& rhs) override;
@@ -55,6 +56,7 @@ class BlockDiagonalCurvature final : public Curvature {
   };
 
   void divide(const BatchShape& shape);
+  void accumulate_copies(const RowInput& rows, Lifetime lifetime);
   static BatchShape shape_of(const Block& block, const BatchShape& shape);
   void lay_out_vectors(const CurvatureMemory& memory, const BatchShape& shape);
   void lay_out_parts(const CurvatureMemory& memory, const BatchShape& shape);
@@ -75,6 +77,7 @@ class BlockDiagonalCurvature final : public Curvature {
   std::int64_t batch_rows_ = 0;  // N
   std::int64_t rows_ = 0;        // so far, of parts
   bool begun_ = false;           // a part was accumulated: blocks stay as they are
+  bool complete_ = true;         // all blocks have the same rows
   bool gradient_given_ = false;
 
   View scalars_;    // a SolveScalars of all blocks together

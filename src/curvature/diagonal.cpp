@@ -65,7 +65,7 @@ void DiagonalCurvature::layout(const CurvatureMemory& memory, const BatchShape& 
 void DiagonalCurvature::lay_out_rows(Carver& scratch, const BatchShape& shape) {
   static const std::vector<std::vector<std::size_t>> no_groups;
   blocks_.divide(shape.tensors, shape.uses, no_groups);
-  blocks_.distribute(shape.uses, shape.rows);
+  blocks_.distribute(shape.uses, shape.rows, backend_.row_costs());
   if (centred()) mean_.lay_out_rows(scratch, shape.rows);
   std::int64_t numbers = 0;
   work_.bytes = backend_.rows_scratch(shape.uses, shape.rows, options_.type, real);
@@ -135,8 +135,7 @@ void DiagonalCurvature::load_first_row(const ScoreSet& set) {
     backend_.materialize({block.uses, scale}, 0, row);
     put_part(backend_, block, matrix_in(buffer_, 0, {block.size, 1}), mean_.first_row());
   }
-  backend_.dot(mean_.first_row(), mean_.first_row(),
-               scalar(mean_.view(), &CenteringScalars::first_square));
+  mean_.first_row_is_there();
 }
 
 /// squares += sum_n (scale_n D_n)^2 (x) A_n^2: S^T y of squared factors.
@@ -259,7 +258,7 @@ void DiagonalCurvature::solve(const RightHandSide& rhs) {
 void DiagonalCurvature::count_unusable() {
   const double relative = static_cast<double>(shape_.batch_rows) * epsilon;
   backend_.multiply(mean_.first_row(), mean_.first_row(), scratch_);
-  backend_.axpby(0.0, scratch_, scalar(mean_.view(), &CenteringScalars::weight), scratch_);
+  backend_.axpby(0.0, scratch_, mean_.field(&CenteringScalars::weight), scratch_);
   backend_.axpby(1.0, fisher_, -relative * relative, scratch_);
   backend_.divide(scratch_, field(&SolveScalars::shift), rhs_, product_,
                   field(&SolveScalars::info));

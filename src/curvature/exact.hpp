@@ -18,6 +18,8 @@ class ExactCurvature final : public Curvature {
   void reserve(const BatchShape& shape) override;
   std::int64_t reserved_bytes(const BatchShape& shape) const override;
   void accumulate(const RowInput& rows, Lifetime lifetime) override;
+  /// Takes back the last rows that were copied, in sample space, where the form is dual.
+  void undo_accumulate() noexcept { sample_space_->undo_accumulate(); }
   bool intact() const override { return chosen().intact(); }
   void factorize(const DampingState* damping) override { chosen().factorize(damping); }
   View gradient() const override { return chosen().gradient(); }

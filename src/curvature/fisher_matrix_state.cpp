@@ -210,8 +210,9 @@ void FisherMatrix::State::require_own_gradient(const Coefficients& coefficients)
   if (!c.empty()) {
     if (curvature->form() != Form::dual) {
       throw ArgumentError(
-          "solve: the primal form, of a block too, keeps no rows; give the coefficients with the "
-          "scores, or solve for a gradient");
+          "solve: the primal form keeps no rows, and no block in it does; give the coefficients "
+          "with "
+          "the scores, or solve for a gradient");
     }
     if (centering == Centering::fisher_only) {
       throw ArgumentError(

@@ -63,6 +63,7 @@ bool ParameterBlocks::divide(std::span<const ParameterTensor> tensors,
 }
 
 void ParameterBlocks::build() {
+  roots_before_.clear();  // nothing is known while what follows may throw
   blocks_.clear();
   owners_.assign(tensors_.size(), 0);
   local_.assign(tensors_.size(), 0);
@@ -86,7 +87,8 @@ void ParameterBlocks::build() {
   roots_before_ = roots_;
 }
 
-void ParameterBlocks::distribute(std::span<const LayerUse> uses, std::int64_t rows) {
+void ParameterBlocks::distribute(std::span<const LayerUse> uses, std::int64_t rows,
+                                 const RowCosts& costs) {
   for (Block& block : blocks_) {
     block.uses.clear();
     block.divided = false;
@@ -96,7 +98,7 @@ void ParameterBlocks::distribute(std::span<const LayerUse> uses, std::int64_t ro
     if (!block.divided) continue;
     // A part has a cheaper way to the Gram of its own; uses that share a parameter agree on it.
     for (std::size_t i = 1; i <= block.uses.size(); ++i) {
-      choose_gram_way(std::span(block.uses).first(i), rows);
+      choose_gram_way(std::span(block.uses).first(i), rows, costs);
     }
   }
 }

@@ -33,8 +33,9 @@ class ParameterBlocks {
 
   /// Hands every use to the block of its parameters. A use whose weight and bias stand in different
   /// blocks becomes a use of each; dense rows become a range of columns for every run of tensors in
-  /// one block. Uses without parameters are left out. `rows`: N of the set.
-  void distribute(std::span<const LayerUse> uses, std::int64_t rows);
+  /// one block. Uses without parameters are left out. `rows`: N of the set; `costs`: of the
+  /// backend, for the Gram of parts.
+  void distribute(std::span<const LayerUse> uses, std::int64_t rows, const RowCosts& costs);
 
   std::vector<Block>& blocks() { return blocks_; }
   const std::vector<Block>& blocks() const { return blocks_; }

@@ -17,20 +17,17 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
   const Shape p{shape.parameters, 1};
   Carver& lasting = shape.phase == Phase::whole ? memory.system : memory.kept;
   cholesky_.layout(lasting, shape.parameters, real);
-  sums_.gradient = lasting.take(p, real);
-  sums_.mean = centred() ? lasting.take(p, real) : View();
-  sums_.first_row = centred() ? lasting.take(p, real) : View();
-  sums_.centering = centred() ? take_scalars<CenteringScalars>(lasting) : View();
+  gradient_sum_ = lasting.take(p, real);
+  mean_.lay_out_nothing();
+  if (centred()) mean_.lay_out_sums(lasting, shape.parameters);
   lasting.item("F (P, P) and its factor");
 
   Carver& scratch = memory.scratch;
   std::int64_t work = 0;
   if (shape.phase != Phase::finish) {
     tile_ = scratch.take({std::min(options_.tile_rows, shape.rows), shape.parameters}, real);
-    scalar_ = scratch.take({1, 1}, real);
     scratch.item("rows materialized at a time");
-    roots_ = centred() ? scratch.take({shape.rows, 1}, real) : View();
-    rhs_rows_ = centred() ? scratch.take({shape.rows, 1}, real) : View();
+    if (centred()) mean_.lay_out_rows(scratch, shape.rows);
     work = backend_.rows_scratch(shape.uses, shape.rows, options_.type, real);
   }
   if (shape.phase != Phase::part) {
@@ -47,10 +44,6 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
   }
 }
 
-const CenteringScalars* ParameterSpace::centering() const {
-  return address<CenteringScalars>(sums_.centering);
-}
-
 MeanRule ParameterSpace::mean_rule() const {
   return centred() ? MeanRule::removed : MeanRule::none;
 }
@@ -61,32 +54,14 @@ void ParameterSpace::forget() {
   viewed_ = {};
 }
 
-/// to += x . y
-void ParameterSpace::add_scalar(const ConstView& x, const ConstView& y,
-                                double CenteringScalars::*to) {
-  backend_.dot(x, y, scalar_);
-  backend_.axpby(1.0, scalar_, 1.0, scalar(sums_.centering, to));
-}
-
-/// u and r of a set that will be centred; with the first set also what all are taken relative to.
-void ParameterSpace::load_centred_rows(const RowInput& rows, const RowBatch& batch) {
-  const RowSet& set = rows.set.set();
-  const View reference = scalar(sums_.centering, &CenteringScalars::reference);
-  if (rows_ == 0) {
-    backend_.fill(0, sums_.centering);
-    if (!set.coefficients.empty()) backend_.copy(set.coefficients.row_range(0, 1), reference);
-    // The first row itself, without its weight.
-    backend_.fill(set.scale, scalar_);
-    const View row(sums_.first_row.as<double>(), {1, shape_.parameters},
-                   {.device = sums_.first_row.device()});
-    backend_.materialize({batch.blocks, scalar_}, 0, row);
-    backend_.dot(sums_.first_row, sums_.first_row,
-                 scalar(sums_.centering, &CenteringScalars::first_square));
-  }
-  backend_.row_scaling(set.weights, 1.0 / static_cast<double>(rows.set.batch_samples()),
-                       set.coefficients, reference, 1, roots_, rhs_rows_);
-  add_scalar(roots_, roots_, &CenteringScalars::weight);
-  add_scalar(roots_, rhs_rows_, &CenteringScalars::coefficients);
+/// The batch's first row, which all others are taken relative to.
+void ParameterSpace::load_first_row(const RowInput& rows) {
+  const View& scale = mean_.element();
+  backend_.fill(rows.set.set().scale, scale);
+  const View row(mean_.first_row().as<double>(), {1, shape_.parameters},
+                 {.device = mean_.first_row().device()});
+  backend_.materialize({rows.uses, scale}, 0, row);
+  mean_.first_row_is_there();
 }
 
 void ParameterSpace::accumulate_tile(const RowBatch& batch, std::int64_t first, double beta) {
@@ -94,14 +69,14 @@ void ParameterSpace::accumulate_tile(const RowBatch& batch, std::int64_t first, 
   const View part = tile_.row_range(0, count);
   backend_.materialize(batch, first, part);
   if (centred()) {
-    const View u = roots_.row_range(first, count);
-    const ConstView row(sums_.first_row.as<double>(), {1, shape_.parameters},
+    const View u = mean_.roots().row_range(first, count);
+    const ConstView row(mean_.first_row().as<double>(), {1, shape_.parameters},
                         {.device = part.device()});
     backend_.gemm(Transpose::no, Transpose::no, -1, u, row, 1, part);
-    backend_.gemm(Transpose::yes, Transpose::no, 1, part, u, beta, sums_.mean);
+    backend_.gemm(Transpose::yes, Transpose::no, 1, part, u, beta, mean_.sum());
     if (shape_.centering == Centering::rows) {
-      backend_.gemm(Transpose::yes, Transpose::no, 1, part, rhs_rows_.row_range(first, count), beta,
-                    sums_.gradient);
+      backend_.gemm(Transpose::yes, Transpose::no, 1, part, mean_.rhs().row_range(first, count),
+                    beta, gradient_sum_);
     }
   }
   backend_.syrk(Triangle::lower, Transpose::yes, 1, part, beta, cholesky_.matrix());
@@ -109,16 +84,19 @@ void ParameterSpace::accumulate_tile(const RowBatch& batch, std::int64_t first, 
 
 void ParameterSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
   if (mean_removed_) {
-    scale_mean(cholesky_.residual());
+    mean_.scale(cholesky_.residual());
     backend_.syrk(Triangle::lower, Transpose::no, 1, cholesky_.residual(), 1, cholesky_.matrix());
     mean_removed_ = false;
   }
   const RowBatch batch{rows.uses, rows.set.scale()};
   const double beta = rows_ == 0 ? 0 : 1;
   if (shape_.centering != Centering::rows) {
-    backend_.adjoint(batch, rows.set.rhs(), beta, sums_.gradient, work_);
+    backend_.adjoint(batch, rows.set.rhs(), beta, gradient_sum_, work_);
   }
-  if (centred()) load_centred_rows(rows, batch);
+  if (centred()) {
+    mean_.load(rows.set, rows_ == 0);
+    if (rows_ == 0) load_first_row(rows);
+  }
   for (std::int64_t first = 0; first < batch.rows(); first += tile_.rows()) {
     accumulate_tile(batch, first, first == 0 ? beta : 1);
   }
@@ -127,19 +105,11 @@ void ParameterSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
   viewed_scale_ = rows.set.scale();
 }
 
-/// scratch = q / |u|.
-void ParameterSpace::scale_mean(const View& scratch) {
-  backend_.evaluate(
-      formulas::CenterFactors{.centering = address<CenteringScalars>(sums_.centering)});
-  backend_.axpby(scalar(sums_.centering, &CenteringScalars::scale), sums_.mean, 0.0, scratch);
-}
-
 /// F of the rows so far, centred, in the lower triangle. (P, P) float64.
 const View& ParameterSpace::fisher() {
   if (centred() && !mean_removed_) {
     const View& scratch = cholesky_.residual();
-    scale_mean(scratch);
-    backend_.dot(sums_.mean, sums_.mean, scalar(sums_.centering, &CenteringScalars::moment));
+    mean_.scale(scratch);
     // Last: whoever fails before finds F as it was.
     backend_.syrk(Triangle::lower, Transpose::no, -1, scratch, 1, cholesky_.matrix());
     mean_removed_ = true;
@@ -150,15 +120,15 @@ const View& ParameterSpace::fisher() {
 void ParameterSpace::factorize(const DampingState* damping) {
   fisher();
   const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
-  cholesky_.factorize(damping, rank, mean_rule(), centering());
+  cholesky_.factorize(damping, rank, mean_rule(), mean_.scalars());
 }
 
 /// The rows' own g to the right-hand side, of centred rows where asked for.
 void ParameterSpace::finish_gradient() {
-  backend_.copy(sums_.gradient, cholesky_.rhs());
+  backend_.copy(gradient_sum_, cholesky_.rhs());
   if (shape_.centering != Centering::rows) return;
-  scale_mean(scratch_);
-  backend_.axpby(scalar(sums_.centering, &CenteringScalars::shift), scratch_, 1.0, cholesky_.rhs());
+  mean_.scale(scratch_);
+  mean_.remove_from(cholesky_.rhs(), scratch_);
 }
 
 void ParameterSpace::solve(const RightHandSide& rhs) {
@@ -187,7 +157,7 @@ void ParameterSpace::solve(const RightHandSide& rhs) {
 void ParameterSpace::measure_given_gradient() {
   if (viewed_.empty()) return;
   backend_.apply({viewed_, viewed_scale_}, cholesky_.solution(), product_, work_);
-  if (centred()) backend_.project(roots_, product_);
+  if (centred()) backend_.project(mean_.roots(), product_);
   backend_.dot(product_, product_, cholesky_.field(&SolveScalars::quadratic_form));
   backend_.fill(0, cholesky_.field(&SolveScalars::direction_square));
 }
@@ -228,7 +198,7 @@ void ParameterSpace::judge() {
   const bool rounds = options_.type == ElementType::float32;
   backend_.evaluate(
       formulas::JudgeSolve{.solve = address<SolveScalars>(scalars()),
-                           .centering = centering(),
+                           .centering = mean_.scalars(),
                            .bound = BoundRule::parameter_space,
                            .mean = mean_rule(),
                            .size = static_cast<double>(shape_.parameters),

@@ -2,6 +2,7 @@
 
 #include "curvature/cholesky.hpp"
 #include "curvature/curvature.hpp"
+#include "curvature/row_mean.hpp"
 
 #include <cstdint>
 
@@ -9,15 +10,11 @@ namespace natgrad::detail {
 
 /// F itself, P x P, accumulated and factorized in double whatever the rows' type: nothing of the
 /// rows is kept. N P^2 + P^3 / 3 operations a batch.
-///
-/// Centred rows: F - q q^T / |u|^2 with q = S^T u, u_n = sqrt(w_n), which loses the digits that the
-/// mean has more than the spread. So everything is accumulated of s_n - s_0 and c_n - c_0, the
-/// first row and coefficient of the batch, which are of the size of the spread; F and g of centred
-/// rows do not see the difference.
+/// Centred rows: see `RowMean`.
 class ParameterSpace final : public Curvature {
  public:
   ParameterSpace(Backend& backend, const CurvatureOptions& options)
-      : backend_(backend), options_(options), cholesky_(backend) {}
+      : backend_(backend), options_(options), cholesky_(backend), mean_(backend) {}
 
   void layout(const CurvatureMemory& memory, const BatchShape& shape) override;
   void reserve(const BatchShape&) override {}
@@ -38,41 +35,29 @@ class ParameterSpace final : public Curvature {
   void to_dense(const View& matrix) override;
 
  private:
-  struct Sums {
-    View gradient;   // S^T r (P), as are the next two; float64
-    View mean;       // centred: q = S^T u of rows less the first
-    View first_row;  // centred: s_0
-    View centering;  // a CenteringScalars
-  };
-
   const View& fisher();
-  const CenteringScalars* centering() const;
   MeanRule mean_rule() const;
   bool centred() const { return shape_.centering != Centering::none; }
   void accumulate_tile(const RowBatch& batch, std::int64_t first, double beta);
-  void load_centred_rows(const RowInput& rows, const RowBatch& batch);
-  void add_scalar(const ConstView& x, const ConstView& y, double CenteringScalars::*to);
-  void scale_mean(const View& scratch);
+  void load_first_row(const RowInput& rows);
   void finish_gradient();
   void measure_given_gradient();
 
   Backend& backend_;
   CurvatureOptions options_;
   DampedCholesky cholesky_;
+  RowMean mean_;
   BatchShape shape_;
   std::int64_t rows_ = 0;             // so far
   bool mean_removed_ = false;         // from F
   std::span<const LayerUse> viewed_;  // rows at hand until the step has run
   ConstView viewed_scale_;
-  Sums sums_;
-  View tile_;      // (rows at a time, P) float64
-  View roots_;     // centred: u (N) float64, as is the next
-  View rhs_rows_;  // centred: sqrt(w_n) (c_n - c_0)
-  View product_;   // S d (N) float64, where rows are at hand and g is given
-  View scalar_;    // one element
-  View scratch_;   // (P) float64
-  View result_;    // d (P) of the parameters' type
-  Scratch work_;   // of row operations
+  View gradient_sum_;  // S^T r (P) float64, of centred rows less the first
+  View tile_;          // (rows at a time, P) float64
+  View product_;       // S d (N) float64, where rows are at hand and g is given
+  View scratch_;       // (P) float64
+  View result_;        // d (P) of the parameters' type
+  Scratch work_;       // of row operations
 };
 
 }  // namespace natgrad::detail

@@ -42,6 +42,10 @@ void RowMean::load(const ScoreSet& rows, bool first) {
   add(roots_, rhs_, &CenteringScalars::coefficients);
 }
 
+void RowMean::first_row_is_there() {
+  backend_.dot(first_row_, first_row_, field(&CenteringScalars::first_square));
+}
+
 void RowMean::scale(const View& to) {
   backend_.evaluate(formulas::CenterFactors{.centering = address<CenteringScalars>(scalars_)});
   backend_.axpby(field(&CenteringScalars::scale), sum_, 0.0, to);

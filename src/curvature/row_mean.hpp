@@ -27,8 +27,9 @@ class RowMean {
   void lay_out_nothing();
 
   /// u, sqrt(w_n) (c_n - c_0), and their products of a set. The first set of a batch sets c_0 and
-  /// starts the sums; `first_row` is then the caller's to fill.
-  void load(const ScoreSet& set, bool first);
+  /// starts the sums; then the caller fills `first_row`, without its weight, and says so.
+  void load(const ScoreSet& rows, bool first);
+  void first_row_is_there();
 
   const View& roots() const { return roots_; }          // u (N) float64
   const View& rhs() const { return rhs_; }              // sqrt(w_n) (c_n - c_0), (N) float64
@@ -41,11 +42,10 @@ class RowMean {
   void remove_from(const View& gradient, const View& scaled);
 
   const CenteringScalars* scalars() const { return address<CenteringScalars>(scalars_); }
-  const View& view() const { return scalars_; }     // of the same
+  View field(double CenteringScalars::*name) const { return scalar(scalars_, name); }
   const View& element() const { return element_; }  // one element, anybody's
 
  private:
-  View field(double CenteringScalars::*name) const { return scalar(scalars_, name); }
   void add(const ConstView& x, const ConstView& y, double CenteringScalars::*to);
 
   Backend& backend_;

@@ -24,6 +24,8 @@ class SampleSpace final : public Curvature {
   void reserve(const BatchShape& shape) override;
   std::int64_t reserved_bytes(const BatchShape& shape) const override;
   void accumulate(const RowInput& rows, Lifetime lifetime) override;
+  /// Takes back the last rows that were copied.
+  void undo_accumulate() noexcept { store_.undo(); }
   void factorize(const DampingState* damping) override;
   View gradient() const override { return gradient_; }
   void solve(const RightHandSide& rhs) override;

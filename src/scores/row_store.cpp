@@ -268,9 +268,10 @@ void RowStore::append(const ScoreSet& rows, std::span<const LayerUse> blocks,
 
   Backend& backend = context.state().backend();
   const std::int64_t count = rows.size();
-  std::vector<LayerUse> blocks_before = blocks_;
-  std::vector<Space> spaces_before = spaces_;
-  const std::size_t more_before = more_.size();
+  before_.count = count_;
+  before_.blocks = blocks_;
+  before_.spaces = spaces_;
+  before_.more = more_.size();
   try {
     for (std::size_t i = 0; i < blocks.size(); ++i) append_block(context, blocks, i);
     backend.copy(rows.scale(), b_.scale.row_range(count_, count));
@@ -282,12 +283,17 @@ void RowStore::append(const ScoreSet& rows, std::span<const LayerUse> blocks,
       backend.copy(rows.set().weights, weights);
     }
   } catch (...) {
-    blocks_ = std::move(blocks_before);
-    spaces_ = std::move(spaces_before);
-    more_.erase(more_.begin() + static_cast<std::ptrdiff_t>(more_before), more_.end());
+    undo();
     throw;
   }
   count_ += count;
+}
+
+void RowStore::undo() noexcept {
+  count_ = before_.count;
+  blocks_.swap(before_.blocks);
+  spaces_.swap(before_.spaces);
+  more_.erase(more_.begin() + static_cast<std::ptrdiff_t>(before_.more), more_.end());
 }
 
 }  // namespace natgrad::detail

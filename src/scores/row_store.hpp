@@ -54,6 +54,9 @@ class RowStore {
   void reserve(const Context& context, std::span<const LayerUse> blocks, std::int64_t capacity,
                ElementType type);
 
+  /// Takes back the last `append`, once.
+  void undo() noexcept;
+
   /// Forgets what is kept, but not the memory.
   void clear();
 
@@ -78,6 +81,14 @@ class RowStore {
   };
   using Factors = StoreBuffers::Factors;
 
+  /// What `undo` restores.
+  struct Before {
+    std::int64_t count = 0;
+    std::vector<LayerUse> blocks;
+    std::vector<Space> spaces;
+    std::size_t more = 0;
+  };
+
   void begin(const Context& context, std::span<const LayerUse> blocks, std::int64_t capacity,
              ElementType type);
   bool has_room(std::span<const LayerUse> blocks, std::int64_t capacity) const;
@@ -96,6 +107,7 @@ class RowStore {
   std::vector<LayerUse> largest_;  // the most terms of each that were seen
   std::vector<Space> spaces_;  // 2 i: output scores of layer i, 2 i + 1: its inputs; then others
   std::vector<LayerUse> blocks_;
+  Before before_;
 };
 
 }  // namespace natgrad::detail

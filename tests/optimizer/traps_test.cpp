@@ -74,6 +74,17 @@ TEST(traps, no_accepted_step_raises_a_floating_point_exception) {
     expect_quiet(name + ", refined", {.damping = damping, .form = form, .refinement = 2},
                  FisherKind::empirical, {}, false);
   }
+  for (Structure structure : {Structure::block_diagonal, Structure::diagonal}) {
+    const std::string name = to_string(structure);
+    for (const double damping : {0.0, 1e-2}) {
+      const NaturalGradient::Options options{
+          .damping = {.absolute = damping}, .momentum = NoMomentum{}, .structure = structure};
+      expect_quiet(name + ", plain", options, FisherKind::residual, {}, false);
+      expect_quiet(name + ", gradient", options, FisherKind::exact, {}, true);
+      expect_quiet(name + ", centred", options, FisherKind::sampled, {.centering = Centering::rows},
+                   false);
+    }
+  }
   expect_quiet("damping 0", {.damping = {.absolute = 0}, .momentum = NoMomentum{}},
                FisherKind::residual, {}, false);
 }
