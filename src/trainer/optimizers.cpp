@@ -59,17 +59,8 @@ class Natural : public Optimizer {
   }
 
   void fetch() {
-    const auto append = [&] {
-      const std::vector<StepReport> reports = optimizer_.reports();
-      reports_.insert(reports_.end(), reports.begin(), reports.end());
-    };
-    try {
-      append();
-    } catch (const StepFailed&) {
-      // It speaks of the newest step. `report` throws when it comes to the one that it was too many
-      // with, and the steps before are still to be reported: a second call hands them out.
-      append();
-    }
+    const std::vector<StepReport> reports = optimizer_.reports();
+    reports_.insert(reports_.end(), reports.begin(), reports.end());
   }
 
   NaturalGradient optimizer_;
