@@ -12,9 +12,7 @@ inline constexpr double smallest_normal = std::numeric_limits<double>::min();
 
 /// Whether u spans anything: P is I where |u|^2 is 0, or so small that its reciprocal overflows. A
 /// |u|^2 that is not finite spans, so that what it is divided into is not finite either.
-NATGRAD_FORMULA bool spans(double square) {
-  return !(square < smallest_normal);
-}
+NATGRAD_FORMULA bool spans(double square) { return !(square < smallest_normal); }
 
 /// c / 2 = u^T A u / (2 |u|^4) of a u that spans, with u^T A u = `moment` and |u|^2 = `square`. The
 /// fourth power may underflow where |u|^2 does not.

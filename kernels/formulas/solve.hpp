@@ -269,7 +269,7 @@ struct JudgeSolve {
     const bool carried = s.shift > 4 * scalar_epsilon * (s.trace + removed()) / size;
     if (s.pivot_ratio <= level && !carried) return true;
     constexpr double large_residual = 0.5;
-    return s.residual > large_residual;
+    return is_finite(s.residual) && s.residual > large_residual;
   }
 
   NATGRAD_FORMULA void operator()() const {

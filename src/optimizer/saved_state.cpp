@@ -21,11 +21,11 @@ bool is_flag(double value) { return value == 0 || value == 1; }
 // The other settings are options, which stay the optimizer's own.
 constexpr std::array saved_rate = {RecordField<RateSettings>{"rate", &RateSettings::rate}};
 constexpr std::array saved_damping = {
-    RecordField<DampingState>{"absolute", &DampingState::absolute},
-    RecordField<DampingState>{"relative", &DampingState::relative}};
+    RecordField<DampingState>{"absolute_damping", &DampingState::absolute},
+    RecordField<DampingState>{"relative_damping", &DampingState::relative}};
 constexpr std::array saved_counters = {
-    RecordField<Counters>{"attempts", &Counters::attempts, {}, is_count},
-    RecordField<Counters>{"accepted", &Counters::accepted, {}, is_count},
+    RecordField<Counters>{"steps", &Counters::attempts, {}, is_count},
+    RecordField<Counters>{"accepted_steps", &Counters::accepted, {}, is_count},
     RecordField<Counters>{"failures_in_a_row", &Counters::failures, {}, is_count}};
 static_assert(names_every_field(saved_counters));
 constexpr std::array saved_reports = {
@@ -95,7 +95,7 @@ SavedState OptimizerAccess::saved_state(const NaturalGradient& optimizer) {
   rate.check = [&s](std::span<const double> numbers) {
     check_rate(s.options, s.parameters.type(), record_of<RateSettings>(numbers).rate);
   };
-  SavedRecords damping = saved_records("damping.", saved_damping, s.damping.view());
+  SavedRecords damping = saved_records("settings.", saved_damping, s.damping.view());
   damping.check = [&s](std::span<const double> numbers) {
     check_saved_damping(s.options, s.parameters.type(), record_of<DampingState>(numbers));
   };

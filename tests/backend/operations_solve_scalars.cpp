@@ -87,7 +87,7 @@ void add_damping(OperationTable& table) {
               },
               {{as_it_is, {{factor, -1.5 * 0.25}}},
                {[](Scalars& s) { s.damping.l2 = 0; }, {{factor, 0}}},
-               {[](Scalars& s) { s.solve.inverse_shift = 0; }, {{factor, 0}}}});
+               {[](Scalars& s) { s.solve.shift = 0; }, {{factor, 0}}}});
   add_formula(table, "spring_shift",
               [](Scalars* at) -> ScalarFormula {
                 return formulas::SpringShift{&at->solve, 0.75, &at->factor};
@@ -116,8 +116,8 @@ void add_centering(OperationTable& table) {
        {[](Scalars& s) { s.solve.residual_square = 0; }, {{scale, 2}, {error, 0}}}});
 }
 
-/// n = 4, and a matrix is singular where the smallest scaled pivot and the shift, relative to |A|,
-/// are 4 * 2^-12 or less.
+/// n = 4, and a matrix is singular where the smallest scaled pivot is (4 + 32) * 2^-12 or less and
+/// the shift is at the rounding of the diagonal.
 std::function<ScalarFormula(Scalars*)> judge(BoundRule bound, MeanRule mean = MeanRule::none) {
   return [=](Scalars* at) -> ScalarFormula {
     return formulas::JudgeSolve{.solve = &at->solve,
@@ -175,9 +175,9 @@ void add_bounds(OperationTable& table) {
               {{as_it_is, {{error_bound, own + 17 * 0x1p-10}}},
                {[](Scalars& s) { s.solve.pivot_ratio = 0.4; }, {{error_bound, own + 17 * 0x1p-10}}},
                {[](Scalars& s) { s.centering.weight = 0; }, {{error_bound, own + amplified}}},
-               // Pivots below 2^-10 of the mean's part are rounding.
-               {[](Scalars& s) { s.solve.pivot = 4 * 0x1p-10; }, {{solve_outcome, 3}}},
-               {[](Scalars& s) { s.solve.pivot = 5 * 0x1p-10; }, {{solve_outcome, 0}}}});
+               // Pivots below 36 * 2^-12 of the mean's part, which is 4, are rounding.
+               {[](Scalars& s) { s.solve.pivot = 36 * 0x1p-10; }, {{solve_outcome, 3}}},
+               {[](Scalars& s) { s.solve.pivot = 37 * 0x1p-10; }, {{solve_outcome, 0}}}});
   add_formula(table, "judge_solve_mean_kept", judge(BoundRule::push_through, MeanRule::kept),
               {{as_it_is, {{error_bound, own + amplified}}}});
 }
@@ -192,19 +192,20 @@ void add_outcomes(OperationTable& table) {
        {[](Scalars& s) { s.solve.info = 3; }, {{solve_outcome, 3}}},
        {[](Scalars& s) { s.solve.matrix_finite = 0, s.solve.info = 3; }, {{solve_outcome, 2}}},
        {[](Scalars& s) { s.solve.pivot = 0; }, {{solve_outcome, 3}}},
-       // Both the smallest scaled pivot and the shift at the level of rounding, 2^-10 of 64.
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-4; },
+       // The smallest scaled pivot at the level of rounding, 36 * 2^-12, and the shift no larger
+       // than the rounding of the diagonal, 4 * 2^-12 * 64 / 4.
+       {[](Scalars& s) { s.solve.pivot_ratio = 9 * 0x1p-10, s.solve.shift = 0x1p-6; },
         {{solve_outcome, 3}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-3; },
+       {[](Scalars& s) { s.solve.pivot_ratio = 9 * 0x1p-10, s.solve.shift = 0x1p-5; },
         {{solve_outcome, 0}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-9, s.solve.shift = 0x1p-4; },
+       {[](Scalars& s) { s.solve.pivot_ratio = 10 * 0x1p-10, s.solve.shift = 0x1p-6; },
         {{solve_outcome, 0}}},
        // The residual, relative to the right-hand side where that is not 0.
        {[](Scalars& s) { s.solve.residual_square = 1; }, {{residual, 0.5}, {solve_outcome, 0}}},
        {[](Scalars& s) { s.solve.residual_square = 4; }, {{residual, 1}, {solve_outcome, 3}}},
        {[](Scalars& s) { s.solve.rhs_square = 0; }, {{residual, 0.5}, {solve_outcome, 0}}},
        {[](Scalars& s) { s.solve.residual_square = nan; }, {{residual, nan}, {solve_outcome, 2}}},
-       {[](Scalars& s) { s.solve.residual_square = infinity; }, {{solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.residual_square = infinity; }, {{solve_outcome, 2}}},
        {[](Scalars& s) { s.solve.info = 2, s.solve.residual_square = nan; }, {{solve_outcome, 3}}},
        {[](Scalars& s) { s.solve.quadratic_form = -1e-18; },
         {{quadratic_form, 0}, {solve_outcome, 0}}},

@@ -1,5 +1,5 @@
-#include "natgrad/natgrad.hpp"
 #include "natgrad/first_order.hpp"
+#include "natgrad/natgrad.hpp"
 #include "support/saved_training.hpp"
 
 #include <gtest/gtest.h>
