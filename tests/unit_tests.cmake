@@ -147,7 +147,8 @@ natgrad_tests(curvature
     centering
     fisher_matrix
     identities
-    structure)
+    structure
+    structure_limits)
 natgrad_tests(io
   DEVICE
     checkpoint

@@ -1,7 +1,10 @@
 #pragma once
 
 #include "natgrad/natgrad.hpp"
+#include "support/layered_batch.hpp"
 #include "support/plain.hpp"
+
+#include <gtest/gtest.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +42,19 @@ inline ParameterGroups one_group(const Parameters& parameters) {
   ParameterGroups groups(1);
   for (int i = 0; i < parameters.segments(); ++i) groups.front().push_back(Segment{i});
   return groups;
+}
+
+/// d of the rows' own coefficients, or of minus two times the gradient.
+inline Numbers solved(FisherMatrix& fisher, const Numbers* gradient = nullptr) {
+  Tensor<double> direction = zeros<double>(fisher.size());
+  if (gradient == nullptr) {
+    fisher.solve(Coefficients{}, direction.view());
+  } else {
+    Tensor<double> g(*gradient);
+    fisher.solve(Gradient{.view = g.view(), .scale = -2}, direction.view());
+  }
+  EXPECT_EQ(fisher.report().outcome, Outcome::accepted);
+  return direction.numbers();
 }
 
 }  // namespace natgrad::tests
