@@ -172,7 +172,7 @@ TEST_F(bad_checkpoint, says_what_is_wrong_with_the_entries) {
       {changed().set(reported, std::int64_t{1} << 60).text(), "is damaged: it holds 1.15292e+18"},
       {changed().set("optimizer.counters.steps", 0.5).text(), "is damaged: it holds 0.5"},
       {changed().set(reports + "form", 3.0).text(), "form\" is damaged: it holds 3"},
-      {changed().set(reports + "fisher_kind", -1.0).text(), "fisher_kind\" is damaged"},
+      {changed().set(reports + "predicts_kl", -1.0).text(), "predicts_kl\" is damaged"},
       {changed().set(reports + "outcome", 4.0, 5).text(), "outcome\" is damaged: it holds 4"},
       {changed().set(reports + "outcome", std::numeric_limits<double>::quiet_NaN()).text(),
        "outcome\" is damaged: it holds nan"},
