@@ -14,6 +14,7 @@ constexpr Number pivot_ratio = [](const Scalars& s) { return s.solve.pivot_ratio
 constexpr Number residual = [](const Scalars& s) { return s.solve.residual; };
 constexpr Number error_bound = [](const Scalars& s) { return s.solve.error_bound; };
 constexpr Number quadratic_form = [](const Scalars& s) { return s.solve.quadratic_form; };
+constexpr Number quadratic_error = [](const Scalars& s) { return s.solve.quadratic_error; };
 constexpr Number solve_outcome = [](const Scalars& s) { return s.solve.outcome; };
 constexpr Number factor = [](const Scalars& s) { return s.factor; };
 
@@ -87,7 +88,7 @@ void add_damping(OperationTable& table) {
               },
               {{as_it_is, {{factor, -1.5 * 0.25}}},
                {[](Scalars& s) { s.damping.l2 = 0; }, {{factor, 0}}},
-               {[](Scalars& s) { s.solve.inverse_shift = 0; }, {{factor, 0}}}});
+               {[](Scalars& s) { s.solve.shift = 0; }, {{factor, 0}}}});
   add_formula(table, "spring_shift",
               [](Scalars* at) -> ScalarFormula {
                 return formulas::SpringShift{&at->solve, 0.75, &at->factor};
@@ -116,8 +117,8 @@ void add_centering(OperationTable& table) {
        {[](Scalars& s) { s.solve.residual_square = 0; }, {{scale, 2}, {error, 0}}}});
 }
 
-/// n = 4, and a matrix is singular where the smallest scaled pivot and the shift, relative to |A|,
-/// are 4 * 2^-12 or less.
+/// n = 4, and a matrix is singular where the smallest scaled pivot is 4 * 2^-12 or less and the
+/// shift, relative to |A|, 2^-12 or less.
 std::function<ScalarFormula(Scalars*)> judge(BoundRule bound, MeanRule mean = MeanRule::none) {
   return [=](Scalars* at) -> ScalarFormula {
     return formulas::JudgeSolve{.solve = &at->solve,
@@ -161,7 +162,7 @@ void add_bounds(OperationTable& table) {
       {{as_it_is, {{error_bound, own + cancelled}}},
        {[](Scalars& s) { s.solve.gradient_square = 0; }, {{error_bound, own}}}});
   add("parameter_space", BoundRule::parameter_space,
-      {{as_it_is, {{error_bound, own + 4 * amplified}}}});
+      {{as_it_is, {{error_bound, own + 4 * amplified}, {quadratic_error, 64 * 0x1p-10}}}});
   add("refined", BoundRule::refined,
       {{as_it_is, {{error_bound, own + certified + amplified}}},
        {[](Scalars& s) { s.solve.residual_square = 0; }, {{error_bound, own + amplified}}},
@@ -171,13 +172,16 @@ void add_bounds(OperationTable& table) {
   add("refined_fisher_only", BoundRule::refined_fisher_only,
       {{as_it_is, {{error_bound, own + certified + amplified + 0.75}}}});
   // Taking out the mean leaves the rounding of 16 / 4 more, and pivots say nothing of it.
-  add_formula(table, "judge_solve_mean_removed", judge(BoundRule::push_through, MeanRule::removed),
-              {{as_it_is, {{error_bound, own + 17 * 0x1p-10}}},
-               {[](Scalars& s) { s.solve.pivot_ratio = 0.4; }, {{error_bound, own + 17 * 0x1p-10}}},
-               {[](Scalars& s) { s.centering.weight = 0; }, {{error_bound, own + amplified}}},
-               // Pivots below 2^-10 of the mean's part are rounding.
-               {[](Scalars& s) { s.solve.pivot = 4 * 0x1p-10; }, {{solve_outcome, 3}}},
-               {[](Scalars& s) { s.solve.pivot = 5 * 0x1p-10; }, {{solve_outcome, 0}}}});
+  add_formula(
+      table, "judge_solve_mean_removed", judge(BoundRule::push_through, MeanRule::removed),
+      {{as_it_is, {{error_bound, own + 17 * 0x1p-10}}},
+       {[](Scalars& s) { s.solve.pivot_ratio = 0.4; }, {{error_bound, own + 17 * 0x1p-10}}},
+       {[](Scalars& s) { s.centering.weight = 0; }, {{error_bound, own + amplified}}},
+       // Rows less a first one of |s_0|^2 = 1: another 2 sqrt(1 * 4 * 64).
+       {[](Scalars& s) { s.centering.first_square = 1; }, {{error_bound, own + 25 * 0x1p-10}}},
+       // Pivots below 2^-10 of the mean's part are rounding.
+       {[](Scalars& s) { s.solve.pivot = 4 * 0x1p-10; }, {{solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.pivot = 5 * 0x1p-10; }, {{solve_outcome, 0}}}});
   add_formula(table, "judge_solve_mean_kept", judge(BoundRule::push_through, MeanRule::kept),
               {{as_it_is, {{error_bound, own + amplified}}}});
 }
@@ -192,12 +196,12 @@ void add_outcomes(OperationTable& table) {
        {[](Scalars& s) { s.solve.info = 3; }, {{solve_outcome, 3}}},
        {[](Scalars& s) { s.solve.matrix_finite = 0, s.solve.info = 3; }, {{solve_outcome, 2}}},
        {[](Scalars& s) { s.solve.pivot = 0; }, {{solve_outcome, 3}}},
-       // Both the smallest scaled pivot and the shift at the level of rounding, 2^-10 of 64.
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-4; },
+       // The smallest scaled pivot at the level of rounding, 2^-10, and the shift too, 2^-12 of 64.
+       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-6; },
         {{solve_outcome, 3}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-3; },
+       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-5; },
         {{solve_outcome, 0}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-9, s.solve.shift = 0x1p-4; },
+       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-9, s.solve.shift = 0x1p-6; },
         {{solve_outcome, 0}}},
        // The residual, relative to the right-hand side where that is not 0.
        {[](Scalars& s) { s.solve.residual_square = 1; }, {{residual, 0.5}, {solve_outcome, 0}}},
