@@ -117,8 +117,8 @@ void add_centering(OperationTable& table) {
        {[](Scalars& s) { s.solve.residual_square = 0; }, {{scale, 2}, {error, 0}}}});
 }
 
-/// n = 4, and a matrix is singular where the smallest scaled pivot is 4 * 2^-12 or less and the
-/// shift, relative to |A|, 2^-12 or less.
+/// n = 4, and a matrix is singular where the smallest scaled pivot is (4 + 32) * 2^-12 or less and
+/// the shift 4 * 2^-12 of the mean of its diagonal or less.
 std::function<ScalarFormula(Scalars*)> judge(BoundRule bound, MeanRule mean = MeanRule::none) {
   return [=](Scalars* at) -> ScalarFormula {
     return formulas::JudgeSolve{.solve = &at->solve,
@@ -161,6 +161,7 @@ void add_bounds(OperationTable& table) {
   add("any_gradient", BoundRule::any_gradient,
       {{as_it_is, {{error_bound, own + cancelled}}},
        {[](Scalars& s) { s.solve.gradient_square = 0; }, {{error_bound, own}}}});
+  add("diagonal", BoundRule::diagonal, {{as_it_is, {{error_bound, own + amplified}}}});
   add("parameter_space", BoundRule::parameter_space,
       {{as_it_is, {{error_bound, own + 4 * amplified}, {quadratic_error, 64 * 0x1p-10}}}});
   add("refined", BoundRule::refined,
@@ -179,9 +180,14 @@ void add_bounds(OperationTable& table) {
        {[](Scalars& s) { s.centering.weight = 0; }, {{error_bound, own + amplified}}},
        // Rows less a first one of |s_0|^2 = 1: another 2 sqrt(1 * 4 * 64).
        {[](Scalars& s) { s.centering.first_square = 1; }, {{error_bound, own + 25 * 0x1p-10}}},
-       // Pivots below 2^-10 of the mean's part are rounding.
-       {[](Scalars& s) { s.solve.pivot = 4 * 0x1p-10; }, {{solve_outcome, 3}}},
-       {[](Scalars& s) { s.solve.pivot = 5 * 0x1p-10; }, {{solve_outcome, 0}}}});
+       // Pivots below 9 * 2^-10 of the mean's part, 4, are rounding.
+       {[](Scalars& s) { s.solve.pivot = 36 * 0x1p-10; }, {{solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.pivot = 37 * 0x1p-10; }, {{solve_outcome, 0}}},
+       // The mean's part belongs to the diagonal: 4 * 2^-12 of (64 + 4) / 4.
+       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 17 * 0x1p-10; },
+        {{solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 18 * 0x1p-10; },
+        {{solve_outcome, 0}}}});
   add_formula(table, "judge_solve_mean_kept", judge(BoundRule::push_through, MeanRule::kept),
               {{as_it_is, {{error_bound, own + amplified}}}});
 }
@@ -196,12 +202,13 @@ void add_outcomes(OperationTable& table) {
        {[](Scalars& s) { s.solve.info = 3; }, {{solve_outcome, 3}}},
        {[](Scalars& s) { s.solve.matrix_finite = 0, s.solve.info = 3; }, {{solve_outcome, 2}}},
        {[](Scalars& s) { s.solve.pivot = 0; }, {{solve_outcome, 3}}},
-       // The smallest scaled pivot at the level of rounding, 2^-10, and the shift too, 2^-12 of 64.
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-6; },
+       // The smallest scaled pivot at the level of rounding, 9 * 2^-10, and the shift too, 4 *
+       // 2^-12 of 64 / 4.
+       {[](Scalars& s) { s.solve.pivot_ratio = 9 * 0x1p-10, s.solve.shift = 16 * 0x1p-10; },
         {{solve_outcome, 3}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-10, s.solve.shift = 0x1p-5; },
+       {[](Scalars& s) { s.solve.pivot_ratio = 9 * 0x1p-10, s.solve.shift = 17 * 0x1p-10; },
         {{solve_outcome, 0}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0x1p-9, s.solve.shift = 0x1p-6; },
+       {[](Scalars& s) { s.solve.pivot_ratio = 10 * 0x1p-10, s.solve.shift = 16 * 0x1p-10; },
         {{solve_outcome, 0}}},
        // The residual, relative to the right-hand side where that is not 0.
        {[](Scalars& s) { s.solve.residual_square = 1; }, {{residual, 0.5}, {solve_outcome, 0}}},
