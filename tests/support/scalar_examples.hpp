@@ -66,7 +66,8 @@ inline Scalars ordinary() {
                     .scale = 7,
                     .shift = 11,
                     .error = 0.75,
-                    .reference = 13},
+                    .reference = 13,
+                    .first_square = 0},
       .solve = solve,
       .sum = solve,
       .settings =
