@@ -169,6 +169,17 @@ struct CenterFactors {
   }
 };
 
+/// Coefficients that are all equal leave rounding when their mean is taken out, and a trust region
+/// would turn it into a step: the factor of r is 0 where no more than rounding is left.
+struct DropRounding {
+  const double* before;  // |r|^2
+  const double* after;   // the same of centred r
+  double level;          // relative rounding of r
+  double* factor;
+
+  NATGRAD_FORMULA void operator()() const { *factor = *after <= level * level * *before ? 0 : 1; }
+};
+
 /// From d of uncentred rows to that of centred ones, maximum likelihood: with g = S^T u, the
 /// centred matrix F - g g^T / |u|^2 has the direction d / (1 - u^T S d / |u|^2) (Sherman, Morrison
 /// 1950). Where the mean is large the quotient is 1 to many digits; but S d = K y = u - shift y, so

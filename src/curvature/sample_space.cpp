@@ -194,6 +194,21 @@ void SampleSpace::load_start(const RightHandSide& rhs) {
   add_parameters(backend_, shape_.tensors, scalar_, direction_);
 }
 
+/// r of coefficients less their mean, and 0 where they are all equal.
+void SampleSpace::center_coefficients() {
+  const View before = of_centering(&CenteringScalars::coefficients);
+  const View after = of_centering(&CenteringScalars::shift);
+  backend_.dot(rhs_, rhs_, before);
+  backend_.project(roots_, rhs_);
+  backend_.dot(rhs_, rhs_, after);
+  constexpr double few = 64;
+  backend_.evaluate(formulas::DropRounding{.before = before.as<double>(),
+                                           .after = after.as<double>(),
+                                           .level = few * std::numeric_limits<double>::epsilon(),
+                                           .factor = scalar_.as<double>()});
+  backend_.axpby(0.0, rhs_, scalar_, rhs_);
+}
+
 void SampleSpace::push_through(const RightHandSide& rhs) {
   const bool starts = !start_product_.empty();
   ConstView r = shape_.phase == Phase::whole ? viewed_rhs_ : store_.rhs();
@@ -208,7 +223,7 @@ void SampleSpace::push_through(const RightHandSide& rhs) {
     backend_.axpby(-1.0, start_product_, 1.0, rhs_);
     if (refined()) backend_.copy(direction_, start_);
   }
-  if (centred()) backend_.project(roots_, rhs_);
+  if (centred()) center_coefficients();
   solve_system();
   if (!refined()) {
     adjoint(solution_, starts ? 1 : 0, direction_);

@@ -57,6 +57,7 @@ class SampleSpace final : public Curvature {
   void multiply(const ConstView& v, const View& z);
   void adjoint(const View& y, double beta, const View& g);
   void load_start(const RightHandSide& rhs);
+  void center_coefficients();
   void solve_system();
   void refine();
   void push_through(const RightHandSide& rhs);

@@ -99,6 +99,17 @@ void add_centering(OperationTable& table) {
   constexpr Number scale = [](const Scalars& s) { return s.centering.scale; };
   constexpr Number centre_shift = [](const Scalars& s) { return s.centering.shift; };
   constexpr Number error = [](const Scalars& s) { return s.centering.error; };
+  add_formula(
+      table, "drop_rounding",
+      [](Scalars* at) -> ScalarFormula {
+        return formulas::DropRounding{&at->centering.coefficients, &at->centering.shift, 0.25,
+                                      &at->factor};
+      },
+      // Rounding is a quarter of |r|.
+      {{[](Scalars& s) { s.centering.coefficients = 16, s.centering.shift = 1; }, {{factor, 0}}},
+       {[](Scalars& s) { s.centering.coefficients = 16, s.centering.shift = 1.5; }, {{factor, 1}}},
+       {[](Scalars& s) { s.centering.coefficients = 0, s.centering.shift = 0; }, {{factor, 0}}},
+       {[](Scalars& s) { s.centering.shift = nan; }, {{factor, 1}}}});
   add_formula(table, "center_factors",
               [](Scalars* at) -> ScalarFormula { return formulas::CenterFactors{&at->centering}; },
               {{as_it_is, {{scale, 0.5}, {centre_shift, -0.25}, {error, 0.75}}},
