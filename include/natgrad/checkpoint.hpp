@@ -24,8 +24,8 @@ using Blobs = std::map<std::string, std::vector<std::byte>>;
 /// `safetensors` reads each parameter under the name that `Parameters::add` was given, in its
 /// shape, and its momentum as "optimizer.momentum.NAME". Where several tensors have one name, the
 /// second is "NAME#2" in the file, the third "NAME#3"; a name that begins with "optimizer." or
-/// "blob.", or is "__metadata__", gets "parameters." in front. Every byte of the
-/// file is covered by a checksum.
+/// "blob.", or is "__metadata__", gets "parameters." in front. Every byte of the file is covered by
+/// a checksum.
 ///
 /// The file is written beside `path`, brought to the disk and then renamed, so that `path` is at
 /// any instant the whole old file or the whole new one, also for a process that is killed (which
@@ -82,8 +82,9 @@ class NATGRAD_EXPORT Checkpoint {
   /// Throws `FileError`, having changed nothing, when the file is of another optimizer, or holds
   /// parameters of another type, number, name or shape, another kind of momentum, other frozen
   /// tensors, a rate that does not go with the options, or an entry that this version does not
-  /// know, or lacks one that it needs; the text names both sides. `MemoryError` without room, and
-  /// `ArgumentError` when the parameters have grown since the first step, likewise.
+  /// know, or lacks one that it needs; the text names both sides. Throws `MemoryError` without
+  /// room and `ArgumentError` when the parameters have grown since the first step, having changed
+  /// nothing either.
   void restore(NaturalGradient& optimizer) const;
   /// The same for a first-order optimizer, whose options all stay its own.
   void restore(FirstOrder& optimizer) const;

@@ -61,8 +61,10 @@ class NATGRAD_EXPORT MemoryError : public Error {
   using Error::Error;
 };
 
-/// The tenth step in a row was not accepted. The text says which step, with what outcome and
-/// damping, and what to change. Parameters and momentum are as before these ten.
+/// Ten steps in a row were not accepted. `NaturalGradient::step` alone throws it: on the CPU from
+/// the tenth, on a GPU from the first call that finds the tenth report there, and again after ten
+/// more. The text says which step, with what outcome and damping, and what to change. Parameters
+/// and momentum are as before these steps.
 class NATGRAD_EXPORT StepFailed : public Error {
  public:
   using Error::Error;

@@ -30,14 +30,15 @@ struct SolveReport {
   double damping = 0;      ///< lambda as used
   /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows.
   double residual = 0;
-  /// Relative error of d: of an unrefined solve an estimate, eps |A| / lambda (README, Accuracy);
-  /// refined, a bound that follows from the residual. Infinite at damping 0.
+  /// Relative error of d: of an unrefined solve an estimate, eps times a condition number of A +
+  /// lambda I (docs/accuracy.md); refined, a bound that follows from the residual. At damping 0 the
+  /// pivots alone tell it; infinite there for refined solves and for centred rows.
   double error_bound = 0;
   double quadratic_form = 0;  ///< d^T F d
 };
 
-/// The Fisher matrix F = sum_n w_n s_n s_n^T of rows accumulated in batches, on its own: solve,
-/// apply, and look at it. Centred rows make it that of the centred rows.
+/// The Fisher matrix F = sum_n w_n s_n s_n^T of rows accumulated in batches, without an
+/// optimizer: solve, apply, and look at it. Centred rows make it that of the centred rows.
 ///
 /// Primal: F itself, P x P, accumulated in double whatever the rows' type, in memory that does not
 /// depend on the number of rows. Dual: the rows are kept (layer factors for `LayerScores`: N sum(T
@@ -48,8 +49,8 @@ struct SolveReport {
 /// other; damping 0 with P <= N is always primal, and so is P < N, where K is singular, within that
 /// memory.
 ///
-/// `Structure::block_diagonal`: F is zero outside the blocks of its groups. Each block is a matrix
-/// of its own with its own form and, where damping is relative, the lambda of its own trace.
+/// `Structure::block_diagonal`: F is zero outside the blocks of its groups. Each block is a
+/// matrix with its form and, where damping is relative, the lambda of its trace.
 /// `Structure::diagonal`: F is zero outside its diagonal, P doubles whatever N is, 2 N P operations
 /// to accumulate; form and refinement have no meaning. All that follows is then of that F.
 class NATGRAD_EXPORT FisherMatrix {
@@ -58,15 +59,15 @@ class NATGRAD_EXPORT FisherMatrix {
     Structure structure = Structure::full;  ///< which part of F is taken for the whole
     /// Block diagonal: groups that together name every segment once. Empty: each layer's weight and
     /// bias, as the uses of the first rows name them; what layers share joins them, and each tensor
-    /// of dense rows is a group of its own.
+    /// of dense rows is a group.
     ParameterGroups groups = {};
     Form form = Form::automatic;  ///< of the whole matrix, or of every block; not dual for diagonal
     Damping damping = {};
     /// Rows that will be accumulated in all. 0: the whole batch that the first set states, its
     /// `batch_samples`. The dual form takes no more than these.
     std::int64_t samples = 0;
-    /// Rows formed at once in primal accumulation; more are faster and take P doubles each, of a
-    /// diagonal at most 8 MiB together.
+    /// Rows materialized at once in primal accumulation; more are faster and take P doubles each,
+    /// of a diagonal at most 8 MiB together.
     std::int64_t tile_rows = 256;
     /// Dual form: type of K and its factor; default: the parameters'. Double costs twice, and is
     /// exact to 1e-16 |K| / lambda. Where anything is centred it is always double.
@@ -102,7 +103,7 @@ class NATGRAD_EXPORT FisherMatrix {
 
   /// Adds S^T S of these scores (weights applied here), and S^T r to the gradient that
   /// `solve(Coefficients{})` uses. Primal: N P^2 operations and no memory beyond one tile of rows;
-  /// a block the same with its own P, a diagonal 2 N P operations, more where rows have several
+  /// a block the same with P its size, a diagonal 2 N P operations, more where rows have several
   /// terms or are centred. Dual: a copy of the rows. Does not wait. Throws `ArgumentError` when the
   /// scores are of other parameters, their set is empty or differently centred, `ShapeError` when
   /// the dual form has no room for more rows or kept others' layers, `MemoryError` without room;

@@ -109,8 +109,10 @@ struct StepReport {
   /// 1/2 rate^2 d^T F d, the KL divergence that the step predicts; only for sampled and exact rows,
   /// because the empirical matrix is not the Fisher.
   std::optional<double> predicted_kl;
-  double residual = 0;  ///< |b - (A + lambda I) x| / |b| of the system solved
-  /// estimated relative error of the solve (README, Accuracy); infinite at damping 0
+  /// |b - (A + lambda I) x| / |b| of the system solved; of blocks the largest.
+  double residual = 0;
+  /// Relative error of d: of an unrefined solve an estimate, refined a bound (docs/accuracy.md). At
+  /// damping 0 the pivots alone tell it; infinite there for refined solves and for centred rows.
   double error_bound = 0;
   std::int64_t failures_in_a_row = 0;
 };
@@ -134,15 +136,15 @@ class NATGRAD_EXPORT NaturalGradient {
     /// columns leave S, K, P and every norm, and it does not decay.
     std::vector<SegmentFactor> rate_factors = {};
     std::vector<SegmentFactor> weight_decay_factors = {};
-    /// Which part of F a solve takes. `block_diagonal` treats each group as a problem of its own,
-    /// in the form that is cheaper for it, with the damping of its own trace; `diagonal` costs N P
-    /// operations and P doubles. With both, `quadratic_form` is that of the approximation, and
-    /// `predicted_kl` and KlTrustRegion, which speak of F itself, are not there.
+    /// Which part of F a solve takes. `block_diagonal` solves each group separately, in the form
+    /// that is cheaper for it, with relative damping in units of that group's trace; `diagonal`
+    /// costs N P operations and P doubles. With both, `quadratic_form` is that of the
+    /// approximation, and `predicted_kl` and KlTrustRegion, which speak of F itself, are not there.
     Structure structure = Structure::full;
     /// Block diagonal: groups that together name every segment once, frozen ones too. Empty: each
     /// layer's weight and bias, as the uses of a batch name them (in parts: those of its first
     /// part); tied weights and what is shared between layers belong together, and each tensor of
-    /// dense rows is a group of its own.
+    /// dense rows is a group.
     ParameterGroups groups = {};
     /// Automatic: see `FisherMatrix`; the rows of a step are never kept.
     Form form = Form::automatic;
@@ -168,8 +170,8 @@ class NATGRAD_EXPORT NaturalGradient {
   /// momentum are exactly as before. Does not wait, and allocates nothing when the batch is no
   /// larger than the largest so far and takes the same form (`Form::automatic` may take another one
   /// for fewer rows, and for other damping). Costs, dual form and T = 1: N^2 sum(d_in + d_out) +
-  /// N^3 / 3 operations and two passes over the layers beside the caller's own forward and
-  /// backward; a gradient of its own, SPRING, a penalty and heavy ball one pass more each. Throws
+  /// N^3 / 3 operations and one pass over the layers beside the caller's forward and backward; a
+  /// gradient that is given, SPRING, L2 and heavy ball one pass more each. Throws
   /// `ArgumentError` when the scores are of other parameters, hold no rows or only part of the
   /// batch, give no gradient, or the parameters have grown since the first step; `ShapeError`,
   /// `TypeError`, `DeviceError` for a gradient that does not fit; `MemoryError` without room; and
@@ -180,10 +182,11 @@ class NATGRAD_EXPORT NaturalGradient {
   void step(const Scores& scores);
 
   /// Adds a part of a batch, whose sets state the whole with `.batch_samples`. Parts may differ in
-  /// size; gradients of their own (`Gradient`, other rows) are added up. Dual form: keeps a copy of
-  /// the rows' factors, N sum(T (d_in + d_out)) numbers; primal: adds to F, whose memory does not
-  /// depend on N. Does not wait. Throws like `step`, and when the part differs from those before in
-  /// kind, centring or source of the gradient; nothing was added then. A driver that fails half way
+  /// size; gradients that are given (`Gradient`, other rows) are added up. Dual form: keeps a copy
+  /// of the rows' factors, N sum(T (d_in + d_out)) numbers; primal: adds to F, whose memory does
+  /// not depend on N. Does not wait. Throws like `step`, and when the part differs from those
+  /// before in kind, centring or source of the gradient; nothing was added then. A driver that
+  /// fails half way
   /// (`DeviceError`) drops all that was accumulated.
   void accumulate(const Batch& batch);
   void accumulate(const Scores& scores);

@@ -44,7 +44,9 @@ enum class Outcome : std::uint8_t {
   accepted,
   rejected,    ///< a step rule judged the trial to be worse; no rule of this version does
   not_finite,  ///< NaN or Inf in rows, coefficients, parameters, or what became of them
-  not_positive_definite,  ///< the Cholesky factorization met a pivot that is not positive
+  /// the damped matrix is numerically singular: a pivot of its Cholesky factorization is not
+  /// positive or at the level of rounding, or the solution leaves a large residual
+  not_positive_definite,
 };
 
 /// Functions between the layers of a net; gelu is x Phi(x), Phi the normal distribution function.

@@ -27,13 +27,13 @@ struct SolveScalars {
   double damping;           // lambda as used
   double shift;             // lambda + eta
   double inverse_shift;     // 1 / shift, 0 where the shift is 0
-  double matrix_finite;     // 1 or 0
+  double matrix_finite;     // 1 where A and lambda are finite, else 0
   double info;              // of the factorization: 0, or a pivot was not positive
   double pivot_ratio;       // smallest pivot as a share of its diagonal element of A + shift I
   double pivot;             // smallest pivot
   double rhs_square;        // |b|^2
   double residual_square;   // |b - (A + shift I) x|^2
-  double residual;          // the quotient's root
+  double residual;          // |b - (A + shift I) x| / |b|
   double solution_square;   // |x|^2, where an error bound needs it
   double gradient_square;   // |g|^2 of a gradient that was given
   double direction_square;  // |d|^2, where a bound needs it

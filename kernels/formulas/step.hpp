@@ -60,7 +60,7 @@ struct StepRecord {
 
 namespace formulas {
 
-// Numeric values of RateDecay, which device code cannot name.
+// Numeric values of RateDecay, which device code cannot name; optimizer/settings.cpp ties them.
 inline constexpr double decay_linear = 1;
 inline constexpr double decay_cosine = 2;
 

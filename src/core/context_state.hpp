@@ -5,6 +5,7 @@
 #include "natgrad/context.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 

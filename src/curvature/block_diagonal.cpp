@@ -41,11 +41,11 @@ void BlockDiagonalCurvature::divide(const BatchShape& shape) {
 }
 
 BatchShape BlockDiagonalCurvature::shape_of(const Block& block, const BatchShape& shape) {
-  BatchShape own = shape;
-  own.uses = block.uses;
-  own.parameters = block.size;
-  own.tensors = block.tensors;
-  return own;
+  BatchShape of_block = shape;
+  of_block.uses = block.uses;
+  of_block.parameters = block.size;
+  of_block.tensors = block.tensors;
+  return of_block;
 }
 
 void BlockDiagonalCurvature::layout(const CurvatureMemory& memory, const BatchShape& shape) {
@@ -158,10 +158,10 @@ void BlockDiagonalCurvature::factorize(const DampingState* damping) {
 
 void BlockDiagonalCurvature::solve(const RightHandSide& rhs) {
   for_each([&](const Block& block, Curvature& curvature) {
-    RightHandSide own = rhs;
-    if (!rhs.previous.empty()) own.previous = part_of(backend_, block, rhs.previous, vector_);
+    RightHandSide of_block = rhs;
+    if (!rhs.previous.empty()) of_block.previous = part_of(backend_, block, rhs.previous, vector_);
     if (gradient_given_) take_part(backend_, block, gradient_, curvature.gradient());
-    curvature.solve(own);
+    curvature.solve(of_block);
     put_part(backend_, block, curvature.direction(), direction_);
   });
 }
@@ -196,13 +196,13 @@ Form BlockDiagonalCurvature::form() const {
 
 void BlockDiagonalCurvature::apply(const ConstView& v, const View& product) {
   for_each([&](const Block& block, Curvature& curvature) {
-    const ConstView own = part_of(backend_, block, v, vector_);
+    const ConstView part = part_of(backend_, block, v, vector_);
     if (block.adjacent) {
-      return curvature.apply(own, product.row_range(block.offsets.front(), block.size));
+      return curvature.apply(part, product.row_range(block.offsets.front(), block.size));
     }
-    const View own_product = product_.row_range(0, block.size);
-    curvature.apply(own, own_product);
-    put_part(backend_, block, own_product, product);
+    const View part_product = product_.row_range(0, block.size);
+    curvature.apply(part, part_product);
+    put_part(backend_, block, part_product, product);
   });
 }
 
@@ -214,15 +214,15 @@ void BlockDiagonalCurvature::quadratic_form(const ConstView& v, const View& resu
   });
 }
 
-/// In memory of its own: blocks take the context's scratch for this.
+/// In a new array: blocks take the context's scratch for this.
 void BlockDiagonalCurvature::diagonal(const View& diagonal) {
   for_each([&](const Block& block, Curvature& curvature) {
     if (block.adjacent) {
       return curvature.diagonal(diagonal.row_range(block.offsets.front(), block.size));
     }
-    const Array own = context_.array({block.size, 1}, diagonal.type());
-    curvature.diagonal(own);
-    put_part(backend_, block, own, diagonal);
+    const Array numbers = context_.array({block.size, 1}, diagonal.type());
+    curvature.diagonal(numbers);
+    put_part(backend_, block, numbers, diagonal);
   });
 }
 
@@ -237,14 +237,15 @@ void BlockDiagonalCurvature::to_dense(const View& matrix) {
       const std::int64_t first = block.offsets.front();
       return curvature.to_dense(part(matrix, first, block.size, first, block.size));
     }
-    const Array own = context_.array({block.size, block.size}, matrix.type());
-    curvature.to_dense(own);
+    const Array numbers = context_.array({block.size, block.size}, matrix.type());
+    curvature.to_dense(numbers);
     for (std::size_t i = 0; i < block.tensors.size(); ++i) {
       for (std::size_t j = 0; j < block.tensors.size(); ++j) {
         const std::int64_t rows = block.tensors[i].theta.size();
         const std::int64_t columns = block.tensors[j].theta.size();
-        backend_.copy(part(own, block.tensors[i].offset, rows, block.tensors[j].offset, columns),
-                      part(matrix, block.offsets[i], rows, block.offsets[j], columns));
+        backend_.copy(
+            part(numbers, block.tensors[i].offset, rows, block.tensors[j].offset, columns),
+            part(matrix, block.offsets[i], rows, block.offsets[j], columns));
       }
     }
   });

@@ -12,9 +12,9 @@
 
 namespace natgrad::detail {
 
-/// The blocks of F that belong to groups of parameters, each an exact matrix of its own; products
-/// between groups are left out. A block chooses parameter or sample space by its own cost and has a
-/// damping of its own where that is relative to the trace.
+/// The blocks of F that belong to groups of parameters, each an exact matrix; products between
+/// groups are left out. Each block is solved in parameter or sample space, whichever costs less for
+/// it, and relative damping is in units of its trace.
 ///
 /// The groups are those of the options, or else what the uses of the first rows of a batch name
 /// together: each layer's weight and bias, and all layers that share one of them. Blocks do not

@@ -40,7 +40,7 @@ struct BatchShape {
   Phase phase = Phase::whole;
   Centering centering = Centering::none;
   bool gradient_given = false;      // g is P numbers; else S^T r of these rows
-  bool coefficients_given = false;  // a solve brings coefficients of its own
+  bool coefficients_given = false;  // a solve brings other coefficients than the rows'
   bool has_previous = false;        // the solve starts from a previous direction (SPRING)
   bool measures = false;            // `measure` will be asked for another vector than d
   bool damped = true;               // lambda + eta > 0
@@ -70,7 +70,7 @@ enum class Lifetime : std::uint8_t {
 /// The right-hand side of (F + shift I) (d - m) = g - F m, m = decay `previous` - (eta / shift)
 /// theta. g is S^T r, or what `Curvature::gradient` holds where the shape says that it is given.
 struct RightHandSide {
-  ConstView coefficients = {};  // c (N) in place of the rows' own; sample space only
+  ConstView coefficients = {};  // c (N) in place of the rows'; sample space only
   ConstView previous = {};      // (P) of the parameters' type
   double decay = 0;
 };
@@ -103,10 +103,10 @@ class Curvature {
   virtual void layout(const CurvatureMemory& memory, const BatchShape& shape) = 0;
   /// Allocates what parts of such a batch keep beside the `kept` memory.
   virtual void reserve(const BatchShape& shape) = 0;
-  /// Bytes of that.
+  /// Bytes that `reserve` allocates for such a batch.
   virtual std::int64_t reserved_bytes(const BatchShape& shape) const = 0;
 
-  /// Adds S^T S of the rows, and S^T r to the gradient of their own. Throws `ShapeError` or
+  /// Adds S^T S of the rows, and their S^T r to the gradient. Throws `ShapeError` or
   /// `MemoryError`, having added nothing where it is still `intact`, and `DeviceError`, after which
   /// everything must be forgotten.
   virtual void accumulate(const RowInput& rows, Lifetime lifetime) = 0;
@@ -129,7 +129,8 @@ class Curvature {
   virtual View scalars() const = 0;
   /// The system that is solved; `automatic` where blocks differ or nothing is decided.
   virtual Form form() const = 0;
-  /// F v, both P contiguous numbers of the parameters' type, after a `layout` with `measures`.
+  /// product = F v, both P contiguous numbers of the parameters' type, after a `layout` with
+  /// `measures`.
   virtual void apply(const ConstView& v, const View& product) = 0;
   /// result = v^T F v, v (P) of the parameters' type, after a `layout` with `measures`.
   virtual void quadratic_form(const ConstView& v, const View& result) = 0;

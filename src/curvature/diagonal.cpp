@@ -1,7 +1,9 @@
 #include "curvature/diagonal.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
+#include <vector>
 
 namespace natgrad::detail {
 
@@ -10,8 +12,8 @@ namespace {
 constexpr ElementType real = ElementType::float64;
 constexpr double epsilon = std::numeric_limits<double>::epsilon();
 
-// Numbers of rows that are formed at a time: 8 MiB.
-constexpr std::int64_t most_formed = std::int64_t{1} << 20;
+// Numbers of rows that are materialized at a time: 8 MiB.
+constexpr std::int64_t most_materialized = std::int64_t{1} << 20;
 
 /// The numbers of a buffer from `first` on as a matrix.
 View matrix_in(const View& buffer, std::int64_t first, Shape shape) {
@@ -29,7 +31,7 @@ std::int64_t squared_numbers(const LayerUse& use, std::int64_t rows) {
 
 }  // namespace
 
-bool DiagonalCurvature::never_formed(const Block& block) const {
+bool DiagonalCurvature::never_materialized(const Block& block) const {
   return !centred() && block.uses.size() == 1 && block.uses.front().terms == 1;
 }
 
@@ -39,7 +41,7 @@ std::int64_t DiagonalCurvature::rows_at_a_time(const LayerUse& use) const {
 }
 
 std::int64_t DiagonalCurvature::rows_at_a_time(const Block& block) const {
-  const std::int64_t most = std::max<std::int64_t>(1, most_formed / block.size);
+  const std::int64_t most = std::max<std::int64_t>(1, most_materialized / block.size);
   return std::min({most, options_.tile_rows, shape_.rows});
 }
 
@@ -70,7 +72,7 @@ void DiagonalCurvature::lay_out_rows(Carver& scratch, const BatchShape& shape) {
   std::int64_t numbers = 0;
   work_.bytes = backend_.rows_scratch(shape.uses, shape.rows, options_.type, real);
   for (const Block& block : blocks_.blocks()) {
-    if (!never_formed(block)) {
+    if (!never_materialized(block)) {
       numbers = std::max(numbers, rows_at_a_time(block) * block.size);
       continue;
     }
@@ -116,10 +118,10 @@ void DiagonalCurvature::accumulate(const RowInput& rows, Lifetime) {
     if (first) load_first_row(rows.set);
   }
   for (const Block& block : blocks_.blocks()) {
-    if (never_formed(block)) {
+    if (never_materialized(block)) {
       add_squares(block, batch.scale);
     } else if (centred() || !block.uses.empty()) {
-      add_formed_rows(block, batch.scale);
+      add_materialized_rows(block, batch.scale);
     }
   }
   rows_ += batch.rows();
@@ -165,7 +167,7 @@ void DiagonalCurvature::add_squares(const Block& block, const ConstView& scale) 
   }
 }
 
-void DiagonalCurvature::add_formed_rows(const Block& block, const ConstView& scale) {
+void DiagonalCurvature::add_materialized_rows(const Block& block, const ConstView& scale) {
   const std::int64_t most = rows_at_a_time(block);
   for (std::int64_t first = 0; first < scale.rows(); first += most) {
     const std::int64_t count = std::min(most, scale.rows() - first);
@@ -175,8 +177,8 @@ void DiagonalCurvature::add_formed_rows(const Block& block, const ConstView& sca
   }
 }
 
-/// Adds the squares of formed rows, centred: of rows less the first one, and their share of its
-/// sums.
+/// Adds the squares of materialized rows, centred: of rows less the first one, and their share of
+/// its sums.
 void DiagonalCurvature::add_tile(const Block& block, const View& tile, std::int64_t first) {
   for (std::size_t i = 0; i < block.tensors.size(); ++i) {
     const std::int64_t size = block.tensors[i].theta.size();
@@ -221,7 +223,7 @@ void DiagonalCurvature::factorize(const DampingState* damping) {
                                    .mean = mean_rule(),
                                    .rank = rank,
                                    .rounding = static_cast<double>(shape_.batch_rows) * epsilon});
-  // Every element is the pivot of its own row: `solve` counts those that are none.
+  // Every element is the pivot of its row: `solve` counts those that are none.
   backend_.fill(std::numeric_limits<double>::infinity(), field(&SolveScalars::pivot));
 }
 

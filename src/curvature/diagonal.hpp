@@ -11,9 +11,10 @@ namespace natgrad::detail {
 /// The diagonal of F, P numbers that are accumulated and solved with in double whatever the rows'
 /// type: nothing of the rows is kept, d_i = g_i / (F_ii + shift).
 ///
-/// Layers with one term whose parameters no other use shares never form their rows: sum_n w_n
-/// (D_ni A_nj)^2 is S^T y of squared factors, 2 N P operations. Rows of other uses, and centred
-/// ones, are formed some at a time and squared, about 4 N P operations at the speed of memory.
+/// Layers with one term whose parameters no other use shares never materialize their rows: sum_n
+/// w_n (D_ni A_nj)^2 is S^T y of squared factors, 2 N P operations. Rows of other uses, and centred
+/// ones, are materialized some at a time and squared, about 4 N P operations at the speed of
+/// memory.
 class DiagonalCurvature final : public Curvature {
  public:
   DiagonalCurvature(Backend& backend, const CurvatureOptions& options)
@@ -43,7 +44,7 @@ class DiagonalCurvature final : public Curvature {
   bool centred() const { return shape_.centering != Centering::none; }
   MeanRule mean_rule() const { return centred() ? MeanRule::removed : MeanRule::none; }
   View field(double SolveScalars::*name) const { return scalar(scalars_, name); }
-  bool never_formed(const Block& block) const;
+  bool never_materialized(const Block& block) const;
   std::int64_t rows_at_a_time(const LayerUse& use) const;
   std::int64_t rows_at_a_time(const Block& block) const;
 
@@ -51,14 +52,14 @@ class DiagonalCurvature final : public Curvature {
   void lay_out_solve(Carver& scratch);
   void load_first_row(const ScoreSet& set);
   void add_squares(const Block& block, const ConstView& scale);
-  void add_formed_rows(const Block& block, const ConstView& scale);
+  void add_materialized_rows(const Block& block, const ConstView& scale);
   void add_tile(const Block& block, const View& tile, std::int64_t first);
   const View& fisher();
   void count_unusable();
 
   Backend& backend_;
   CurvatureOptions options_;
-  ParameterBlocks blocks_;  // of tensors whose rows are formed together
+  ParameterBlocks blocks_;  // of tensors whose rows are materialized together
   RowMean mean_;
   BatchShape shape_;
   std::int64_t rows_ = 0;  // so far
@@ -67,7 +68,7 @@ class DiagonalCurvature final : public Curvature {
   View squares_;       // (P) float64: the diagonal, but for the rows' mean
   View gradient_sum_;  // S^T r (P) float64
   View scalars_;       // a SolveScalars
-  View buffer_;        // rows formed at a time, or squared factors; float64
+  View buffer_;        // rows materialized at a time, or squared factors; float64
   View fisher_;        // diag(F) (P) float64, as are the next four
   View scratch_;
   View rhs_;

@@ -3,6 +3,8 @@
 #include "core/context_state.hpp"
 #include "curvature/form.hpp"
 
+#include <algorithm>
+
 namespace natgrad::detail {
 
 ExactCurvature::ExactCurvature(const Context& context, const CurvatureOptions& options)

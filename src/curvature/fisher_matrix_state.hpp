@@ -12,7 +12,7 @@
 namespace natgrad {
 
 /// What a Fisher matrix keeps between calls. The curvature lays out its memory anew before every
-/// call: what lasts in two arrays of its own, the rest in the context's scratch.
+/// call: what lasts in the arrays `kept_` and `system_`, the rest in the context's scratch.
 struct FisherMatrix::State {
   /// What a solve brings.
   struct Call {

@@ -96,7 +96,7 @@ void ParameterBlocks::distribute(std::span<const LayerUse> uses, std::int64_t ro
   for (const LayerUse& use : uses) add(use);
   for (Block& block : blocks_) {
     if (!block.divided) continue;
-    // A part has a cheaper way to the Gram of its own; uses that share a parameter agree on it.
+    // The cheaper way to the Gram of a part may be another one; uses that share a parameter agree.
     for (std::size_t i = 1; i <= block.uses.size(); ++i) {
       choose_gram_way(std::span(block.uses).first(i), rows, costs);
     }
@@ -123,7 +123,8 @@ void ParameterBlocks::add(const LayerUse& use) {
   if (use.bias_offset >= 0) add_columns(use);
 }
 
-/// What the use's output scores are on their own: one use for every run of tensors in one block.
+/// The columns of the use that are its output scores themselves: one use for every run of tensors
+/// in one block.
 void ParameterBlocks::add_columns(const LayerUse& use) {
   const std::int64_t end = use.bias_offset + use.outputs;
   std::size_t next = tensor_at(use.bias_offset);

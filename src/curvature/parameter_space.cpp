@@ -123,7 +123,7 @@ void ParameterSpace::factorize(const DampingState* damping) {
   cholesky_.factorize(damping, rank, mean_rule(), mean_.scalars());
 }
 
-/// The rows' own g to the right-hand side, of centred rows where asked for.
+/// g = S^T r of the rows to the right-hand side, of centred rows where asked for.
 void ParameterSpace::finish_gradient() {
   backend_.copy(gradient_sum_, cholesky_.rhs());
   if (shape_.centering != Centering::rows) return;

@@ -43,7 +43,7 @@ class RowMean {
 
   const CenteringScalars* scalars() const { return address<CenteringScalars>(scalars_); }
   View field(double CenteringScalars::*name) const { return scalar(scalars_, name); }
-  const View& element() const { return element_; }  // one element, anybody's
+  const View& element() const { return element_; }  // one element, for any use
 
  private:
   void add(const ConstView& x, const ConstView& y, double CenteringScalars::*to);

@@ -9,7 +9,7 @@
 
 namespace natgrad::detail {
 
-/// K = S S^T, N x N, of rows that are never formed where layers give their factors, and the
+/// K = S S^T, N x N, of rows that are never materialized where layers give their factors, and the
 /// push-through identity (F + shift I)^-1 S^T = S^T (K + shift I)^-1. N^2 sum(d_in + d_out) + N^3 /
 /// 3 operations a batch.
 ///

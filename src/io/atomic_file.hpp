@@ -16,8 +16,8 @@ void require_file_name(const char* verb, const std::string& path);
 /// without it, `path` is as it was. All functions throw `FileError` naming `path` and the reason.
 class AtomicFile {
  public:
-  /// Opens a fresh file in the same directory, under a name of its own. `path` is a regular file, a
-  /// link to one, or does not exist.
+  /// Opens a fresh file in the same directory, under a name that no other file has. `path` is a
+  /// regular file, a link to one, or does not exist.
   explicit AtomicFile(const std::string& path);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

@@ -72,7 +72,7 @@ std::int64_t ActiveParameters::moved(std::int64_t offset) const {
 }
 
 /// A dense block is one block for every run of tensors that are not frozen.
-void ActiveParameters::add_dense(const LayerUse& block, std::vector<LayerUse>& own) const {
+void ActiveParameters::add_dense(const LayerUse& block, std::vector<LayerUse>& active_uses) const {
   const ConstView& rows = block.output_score;
   std::int64_t first = 0;  // of the run, among all numbers
   std::int64_t offset = 0;
@@ -86,7 +86,7 @@ void ActiveParameters::add_dense(const LayerUse& block, std::vector<LayerUse>& o
     run.output_score =
         ConstView(start, rows.type(), {rows.rows(), count},
                   {.leading_dimension = rows.leading_dimension(), .device = rows.device()});
-    own.push_back(run);
+    active_uses.push_back(run);
     count = 0;
   };
   for (int i = 0; i < parameters_.segments(); ++i) {

@@ -37,8 +37,9 @@ class ActiveParameters {
   /// Each tensor with its part of `step`. Valid until the next call.
   std::span<const UpdatedTensor> updates(const View& step);
 
-  /// The rows' blocks without the frozen parameters, in `own` where there are some. Valid until the
-  /// rows' next `begin`, and while `own` is.
+  /// The uses of the rows' layers without frozen parameters: those of `rows` themselves where
+  /// nothing is frozen, else written to `active_uses`. Valid until the rows' next `begin`, and
+  /// while `active_uses` is unchanged.
   std::span<const LayerUse> uses(const ScoreSet& rows, std::vector<LayerUse>& active_uses) const;
 
   /// Every tensor with its place.
@@ -55,12 +56,12 @@ class ActiveParameters {
 
  private:
   std::int64_t moved(std::int64_t offset) const;
-  void add_dense(const LayerUse& block, std::vector<LayerUse>& own) const;
+  void add_dense(const LayerUse& block, std::vector<LayerUse>& active_uses) const;
 
   Parameters parameters_;
   std::vector<Tensor> tensors_;
   std::vector<UpdatedTensor> updates_;   // one a tensor
-  std::vector<ParameterTensor> places_;  // likewise
+  std::vector<ParameterTensor> places_;  // one a tensor
   std::vector<std::int64_t> offsets_;    // of every segment, -1 where frozen
   std::int64_t size_ = 0;
   std::int64_t total_ = 0;

@@ -61,9 +61,10 @@ void require_damping(const char* caller, std::int64_t rows, const BatchContract&
   const bool regular =
       contract.options.form != Form::dual && (diagonal || contract.active.size() <= rows);
   if (contract.damped || regular) return;
-  throw ArgumentError(message(caller,
-                              ": a gradient of its own needs damping > 0 where F is singular: in "
-                              "the dual form, and with fewer rows than parameters"));
+  throw ArgumentError(
+      message(caller,
+              ": a gradient that is given needs damping > 0 where F is singular: in "
+              "the dual form, and with fewer rows than parameters"));
 }
 
 void require_whole_batch(const char* caller, const Batch& batch) {

@@ -5,8 +5,8 @@
 
 namespace natgrad::detail {
 
-/// The numbers of the update loop that live on the device from step to step. Strategies take their
-/// own beside these (`StepRule::layout`, `DampingStrategy::layout`).
+/// The numbers of the update loop that live on the device from step to step. Step rule
+/// and damping take their states beside these (`Strategy::layout`).
 struct LoopScalars {
   View settings;   // a RateSettings
   View counters;   // Counters

@@ -18,7 +18,7 @@
 
 namespace natgrad {
 
-/// The parts of an optimizer, each with data of its own, and the loop that asks them.
+/// The parts of an optimizer, each a class with its data, and the loop that asks them.
 struct NaturalGradient::State {
   State(Parameters given, Options wanted);
 

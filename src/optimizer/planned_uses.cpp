@@ -3,8 +3,6 @@
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
 
-#include <algorithm>
-
 namespace natgrad::detail {
 
 namespace {

@@ -17,11 +17,6 @@ constexpr RateDecay last_enumerator() {
 // Formulas name these by their numbers.
 static_assert(static_cast<double>(RateDecay::linear) == formulas::decay_linear);
 static_assert(static_cast<double>(RateDecay::cosine) == formulas::decay_cosine);
-static_assert(static_cast<double>(Outcome::accepted) == formulas::outcome_accepted);
-static_assert(static_cast<double>(Outcome::rejected) == formulas::outcome_rejected);
-static_assert(static_cast<double>(Outcome::not_finite) == formulas::outcome_not_finite);
-static_assert(static_cast<double>(Outcome::not_positive_definite) ==
-              formulas::outcome_not_positive_definite);
 
 namespace {
 

@@ -65,7 +65,7 @@ void NaturalGradient::State::take_step(detail::Curvature& curvature, const Gradi
   backend.publish(scalars.record, ring.view());
 }
 
-/// The direction d of accumulated rows.
+/// The direction d of accumulated rows, to `curvature.direction()`.
 void NaturalGradient::State::solve(detail::Curvature& curvature, const GradientSource& gradient,
                                    const detail::RightHandSide& rhs) {
   curvature.factorize(damping.state());  // the Gram matrix and n^3 / 3
@@ -74,7 +74,7 @@ void NaturalGradient::State::solve(detail::Curvature& curvature, const GradientS
   } else if (!memory.buffers().gradient_sum.empty()) {
     backend.copy(memory.buffers().gradient_sum, curvature.gradient());
   }
-  curvature.solve(rhs);  // 2 n^2 and two passes over the rows
+  curvature.solve(rhs);  // 4 n^2 and one pass over the rows, with SPRING or L2 two
 }
 
 /// g = beta g + S^T r of other rows, or the numbers given.

@@ -9,7 +9,7 @@ namespace natgrad::detail {
 /// What adapts from step to step: a step rule, a damping, a momentum. The verdict of a step is
 /// known on the device alone, so that its three events (accepted, rejected, invalid, where NaN is
 /// invalid) are told apart there: a strategy enqueues one formula of kernels/formulas/rules/ on
-/// its own state, which reads the outcome in the step's scalars, or selects by `accept`.
+/// its state, which reads the outcome in the step's scalars, or selects by `accept`.
 class Strategy {
  public:
   virtual ~Strategy() = default;

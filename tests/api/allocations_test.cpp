@@ -359,17 +359,17 @@ bool check_refusal(const Attempt& attempt, const Sequence& sequence, Refused who
                    std::int64_t n) {
   SCOPED_TRACE(testing::Message() << "allocation " << n);
   Counter counter;
-  Counter twin_counter;
+  Counter undisturbed_counter;
   bool failed = false;
   const std::int64_t held_before = held;
   {
-    Attempted twin(attempt, twin_counter);
+    Attempted undisturbed(attempt, undisturbed_counter);
     Attempted run(attempt, counter);
-    for (Attempted* one : {&run, &twin}) {
+    for (Attempted* one : {&run, &undisturbed}) {
       if (sequence.stepped) one->step(4);
     }
     const auto theta = run.batch.theta_memory();
-    for (const auto call : sequence.calls) call(twin);
+    for (const auto call : sequence.calls) call(undisturbed);
     refuse(whose, counter, n);
     for (const auto call : sequence.calls) {
       try {
@@ -384,19 +384,19 @@ bool check_refusal(const Attempt& attempt, const Sequence& sequence, Refused who
       call(run);
     }
     refuse(whose, counter, 0);
-    EXPECT_EQ(counter.live, twin_counter.live);
-    EXPECT_TRUE(same_bits(run.out.memory(), twin.out.memory()));
+    EXPECT_EQ(counter.live, undisturbed_counter.live);
+    EXPECT_TRUE(same_bits(run.out.memory(), undisturbed.out.memory()));
     for (int time = 0; time < 2; ++time) {
       const auto actual = run.batch.theta_memory();
-      const auto expected = twin.batch.theta_memory();
+      const auto expected = undisturbed.batch.theta_memory();
       for (std::size_t i = 0; i < actual.size(); ++i) {
         EXPECT_TRUE(same_bits(actual[i], expected[i])) << "tensor " << i;
       }
-      for (Attempted* one : {&run, &twin}) {
+      for (Attempted* one : {&run, &undisturbed}) {
         one->optimizer.discard();
         one->step(12);
       }
-      EXPECT_EQ(run.optimizer.report().step, twin.optimizer.report().step);
+      EXPECT_EQ(run.optimizer.report().step, undisturbed.optimizer.report().step);
     }
   }
   EXPECT_EQ(counter.live, 0);

@@ -311,10 +311,10 @@ TEST_F(device_contracts, a_part_that_is_refused_is_not_counted) {
   for (const Form form : {Form::dual, Form::primal}) {
     SCOPED_TRACE(to_string(form));
     const NaturalGradient::Options options = {.damping = {.absolute = 0.1}, .form = form};
-    const Parts twin;
-    NaturalGradient expected(twin.parameters(), options);
-    expected.accumulate(twin.first());
-    expected.accumulate(twin.second());
+    const Parts undisturbed;
+    NaturalGradient expected(undisturbed.parameters(), options);
+    expected.accumulate(undisturbed.first());
+    expected.accumulate(undisturbed.second());
     expected.step();
     int n = 1;
     for (;; ++n) {
@@ -332,7 +332,7 @@ TEST_F(device_contracts, a_part_that_is_refused_is_not_counted) {
         optimizer.accumulate(parts.second());
         optimizer.step();
       }
-      EXPECT_EQ(parts.theta(), twin.theta()) << n;
+      EXPECT_EQ(parts.theta(), undisturbed.theta()) << n;
     }
     EXPECT_GT(n, 4) << "nothing was refused";
     for (n = 1;; ++n) {
@@ -347,7 +347,7 @@ TEST_F(device_contracts, a_part_that_is_refused_is_not_counted) {
       optimizer.accumulate(parts.first());
       optimizer.accumulate(parts.second());
       optimizer.step();
-      EXPECT_EQ(parts.theta(), twin.theta()) << n;
+      EXPECT_EQ(parts.theta(), undisturbed.theta()) << n;
     }
     EXPECT_GT(n, 10) << "nothing was refused";
   }
@@ -363,10 +363,10 @@ TEST_F(device_contracts, a_fisher_matrix_that_is_refused_counts_nothing_twice) {
       fisher.solve(Coefficients{}, direction.view());
       return direction.numbers();
     };
-    FisherMatrix twin(parts.parameters(), options);
-    twin.accumulate(parts.first());
-    twin.accumulate(parts.second());
-    const Numbers expected = solve(twin);
+    FisherMatrix undisturbed(parts.parameters(), options);
+    undisturbed.accumulate(parts.first());
+    undisturbed.accumulate(parts.second());
+    const Numbers expected = solve(undisturbed);
     int n = 1;
     for (;; ++n) {
       FisherMatrix fisher(parts.parameters(), options);
@@ -441,8 +441,8 @@ TEST_F(device_contracts, a_fisher_matrix_without_memory_begins_anew) {
       EXPECT_EQ(fisher.report().outcome, Outcome::accepted);
       return direction.numbers();
     };
-    FisherMatrix twin(batch.parameters, options);
-    const Numbers expected = solve(twin);
+    FisherMatrix undisturbed(batch.parameters, options);
+    const Numbers expected = solve(undisturbed);
     bool failed = true;
     for (int n = 1; failed; ++n) {
       FisherMatrix fisher(batch.parameters, options);
@@ -463,14 +463,14 @@ TEST_F(device_contracts, a_fisher_matrix_without_memory_begins_anew) {
 }
 
 /// Every allocation of the first steps fails in turn: the optimizer is as before, and its next step
-/// that of a twin which met no failure.
+/// that of an optimizer which met no failure.
 TEST_F(device_contracts, a_step_without_memory_changes_nothing) {
   for (const Form form : {Form::dual, Form::primal}) {
-    const LayeredBatch<double> twin(net);
-    NaturalGradient expected(twin.parameters, {.momentum = HeavyBall{0.5}, .form = form});
-    const LayerScores twin_scores = twin.scores();
-    expected.step(twin_scores);
-    const auto moved = twin.theta_memory();
+    const LayeredBatch<double> undisturbed(net);
+    NaturalGradient expected(undisturbed.parameters, {.momentum = HeavyBall{0.5}, .form = form});
+    const LayerScores undisturbed_scores = undisturbed.scores();
+    expected.step(undisturbed_scores);
+    const auto moved = undisturbed.theta_memory();
     for (int n = 1;; ++n) {
       const LayeredBatch<double> batch(net);
       NaturalGradient optimizer(batch.parameters, {.momentum = HeavyBall{0.5}, .form = form});

@@ -139,12 +139,12 @@ TEST(graph, a_captured_batch_of_parts_is_the_next_one) {
     const Stream stream;
     const Context context = cuda_context(stream);
     const LayeredBatch<double> batch(shape, context);
-    const LayeredBatch<double> twin(shape, context);
+    const LayeredBatch<double> uncaptured(shape, context);
     NaturalGradient optimizer(batch.parameters, options);
-    NaturalGradient expected(twin.parameters, options);
+    NaturalGradient expected(uncaptured.parameters, options);
     // The scores outlive the graph that names their arrays.
     LayerScores part(batch.parameters);
-    LayerScores twin_part(twin.parameters);
+    LayerScores uncaptured_part(uncaptured.parameters);
     const auto step = [](const LayeredBatch<double>& of, LayerScores& part, NaturalGradient& by) {
       for (const std::int64_t first : {0, 8, 16}) {
         of.fill(part, {.samples = 8, .batch_samples = 24}, first);
@@ -152,7 +152,7 @@ TEST(graph, a_captured_batch_of_parts_is_the_next_one) {
       }
       by.step();
     };
-    for (int i = 0; i < 3; ++i) step(twin, twin_part, expected);
+    for (int i = 0; i < 3; ++i) step(uncaptured, uncaptured_part, expected);
     step(batch, part, optimizer);
     context.synchronize();
     try {
@@ -161,7 +161,7 @@ TEST(graph, a_captured_batch_of_parts_is_the_next_one) {
     } catch (const Error& error) {
       ADD_FAILURE() << "it cannot be captured: " << error.what();
     }
-    EXPECT_EQ(batch.theta_memory(), twin.theta_memory());
+    EXPECT_EQ(batch.theta_memory(), uncaptured.theta_memory());
   }
 }
 

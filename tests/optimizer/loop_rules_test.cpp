@@ -286,28 +286,28 @@ TEST(loop, frozen_tensors_are_not_there) {
                         .weight_decay = 0.1,
                         .l2 = 0.03,
                         .form = form};
-        Remaining twin;
-        NaturalGradient of_remaining(twin.parameters, options);
+        Remaining remaining;
+        NaturalGradient of_remaining(remaining.parameters, options);
         options.rate_factors = {{{0}, 0}, {{2}, 0}};
         RuledTraining run(options);
         Tensor<double> rows(run.batch.rows);
-        DenseScores formed(run.batch.parameters, {.kind = FisherKind::sampled});
+        DenseScores dense_rows(run.batch.parameters, {.kind = FisherKind::sampled});
         const auto frozen = run.batch.theta_memory();
         for (int step = 0; step < 3; ++step) {
           if (dense) {
-            formed.begin(rows.view(), {.coefficients = run.coefficients.view()});
-            run.optimizer.step(formed);
+            dense_rows.begin(rows.view(), {.coefficients = run.coefficients.view()});
+            run.optimizer.step(dense_rows);
           } else {
             run.step();
           }
-          of_remaining.step(twin.scores());
+          of_remaining.step(remaining.scores());
           expect_same_report(run.optimizer.report(), of_remaining.report());
           const auto theta = run.batch.theta_memory();
           EXPECT_TRUE(same_bits(theta[0], frozen[0]));
           EXPECT_TRUE(same_bits(theta[2], frozen[2]));
           for (std::size_t moving : {1, 3}) {
             EXPECT_TRUE(relative_error_within(run.batch.theta[moving].numbers(),
-                                              twin.batch.theta[moving].numbers(), same));
+                                              remaining.batch.theta[moving].numbers(), same));
           }
         }
       }
@@ -342,10 +342,10 @@ TEST(loop, frozen_tensors_do_not_count_where_damping_may_be_zero) {
 
 TEST(loop, a_direction_is_zero_where_tensors_are_frozen) {
   for (Form form : forms) {
-    Remaining twin;
-    NaturalGradient of_remaining(twin.parameters, {.form = form});
+    Remaining remaining;
+    NaturalGradient of_remaining(remaining.parameters, {.form = form});
     Tensor<double> few = zeros<double>(5);
-    of_remaining.direction(twin.scores(), few.view());
+    of_remaining.direction(remaining.scores(), few.view());
     RuledTraining run({.rate_factors = {{{0}, 0}, {{2}, 0}, {{3}, 4}}, .form = form});
     run.batch.fill(run.scores, {.coefficients = run.coefficients.view()});
     Tensor<double> all(Numbers(23, 5.0));

@@ -18,7 +18,7 @@
 #include <vector>
 
 // The update loop: batches that come in parts, and directions. Everything in double, against the
-// whole batch, a twin that was not disturbed, or the formulas written plainly.
+// whole batch, an optimizer that was not disturbed, or the formulas written plainly.
 
 namespace natgrad::tests {
 

@@ -150,14 +150,14 @@ TEST(terms, rows_are_derivatives_of_the_models_values) {
   for_every_case([](const Case& c) {
     EXPECT_TRUE(agree(rows_of(c.uses, c.tensors, c.samples), c.rows, c.tensors)) << "the model";
     Trial t(c);
-    Tensor<double> formed(Table(c.samples, c.rows.columns), 3);
+    Tensor<double> materialized(Table(c.samples, c.rows.columns), 3);
     ReferenceBackend naive;
     Backend* const backends[] = {&t.model.parameters.context().state().backend(), &naive};
     const RowBatch rows{t.layers.scores.rows().blocks().blocks, t.scale.view()};
     for (Backend* backend : backends) {
       synchronize_device();
-      backend->materialize(rows, 0, formed.view());
-      EXPECT_TRUE(agree(formed.table(), c.S(), c.tensors));
+      backend->materialize(rows, 0, materialized.view());
+      EXPECT_TRUE(agree(materialized.table(), c.S(), c.tensors));
     }
   });
 }
@@ -262,12 +262,12 @@ TEST(terms, a_step_is_that_of_the_derivatives_as_dense_rows) {
     for (Form form : {Form::primal, Form::dual}) {
       SCOPED_TRACE(to_string(form));
       Trial t(c);
-      const ModelParameters twin(c.tensors, c.theta);
+      const ModelParameters copy(c.tensors, c.theta);
       Tensor<double> rows(c.rows, 1);
-      DenseScores dense(twin.parameters);
+      DenseScores dense(copy.parameters);
       dense.begin(rows.view(), t.set());
       EXPECT_TRUE(relative_error_within(moved(t.model.parameters, t.model, t.layers.scores, form),
-                                        moved(twin.parameters, twin, dense, form), agreement));
+                                        moved(copy.parameters, copy, dense, form), agreement));
     }
   });
 }

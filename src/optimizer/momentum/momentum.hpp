@@ -23,7 +23,7 @@ class MomentumStrategy : public Strategy {
 
   void use(const View& memory) { memory_ = memory; }
 
-  /// The start of a solve; without it a right-hand side as it is.
+  /// What a solve starts from: decay d_prev for SPRING; nothing by default.
   virtual RightHandSide right_hand_side() const { return {}; }
   /// Turns d into the vector v that is the step, in place.
   virtual void combine(Backend&, const View& direction) { static_cast<void>(direction); }
@@ -41,7 +41,7 @@ class MomentumStrategy : public Strategy {
   View memory_;  // (P) of the parameters' type
 };
 
-/// The momentum of the options. A new one is a class in a file of its own, and a row here.
+/// The momentum of the options. A new one is a class in a new file, and a row here.
 std::unique_ptr<MomentumStrategy> make_momentum(const Momentum& momentum);
 
 }  // namespace natgrad::detail

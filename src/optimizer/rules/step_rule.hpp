@@ -30,7 +30,7 @@ class StepRuleStrategy : public Strategy {
   virtual void save(SavedState&) const {}
 };
 
-/// The rule of the options. A new one is a class in a file of its own, and a row here.
+/// The rule of the options. A new one is a class in a new file, and a row here.
 std::unique_ptr<StepRuleStrategy> make_step_rule(const StepRule& rule);
 
 }  // namespace natgrad::detail
