@@ -247,8 +247,9 @@ struct JudgeSolve {
     const double smaller = by_shift < by_pivot ? by_shift : by_pivot;
     // Heavy damping leaves the rounding of products.
     const double amplified = epsilon * (smaller > 8 ? smaller : 8);
-    const double cancelled =
-        s.gradient_square > 0 ? amplified * sqrt(s.gradient_square) / (s.shift * d) : 0;
+    const double length = s.shift * d;
+    const double relative = length > 0 ? sqrt(s.gradient_square) / length : INFINITY;
+    const double cancelled = s.gradient_square > 0 ? amplified * relative : 0;
     switch (bound) {
       case BoundRule::push_through:
       case BoundRule::diagonal:
@@ -262,7 +263,7 @@ struct JudgeSolve {
     }
     if (s.shift == 0) return INFINITY;
     const double residual = sqrt(s.residual_square);
-    const double certified = residual == 0 ? 0 : residual / (2 * sqrt(s.shift) * d);
+    const double certified = residual > 0 && d > 0 ? residual / (2 * sqrt(s.shift) * d) : 0;
     if (bound == BoundRule::refined_any_gradient) return certified / s.shift + cancelled;
     const double of_mean = bound == BoundRule::refined_fisher_only ? centering->error : 0;
     return certified + amplified + of_mean;

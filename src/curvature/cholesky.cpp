@@ -48,7 +48,8 @@ void DampedCholesky::factorize(const DampingState* damping, double rank, MeanRul
   backend_.add_to_diagonal(shift, factor_);
   backend_.identity_unless(field(&SolveScalars::matrix_finite), Triangle::upper, factor_);
   backend_.potrf(Triangle::upper, factor_, field(&SolveScalars::info), work_);
-  // The struct keeps both results side by side.
+  static_assert(offsetof(SolveScalars, pivot) ==
+                offsetof(SolveScalars, pivot_ratio) + sizeof(double));  // one result of two numbers
   auto* pivots = &address<SolveScalars>(scalars_)->pivot_ratio;
   backend_.smallest_pivots(matrix_, shift, factor_,
                            View(pivots, {2, 1}, {.device = scalars_.device()}));

@@ -33,7 +33,7 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
   if (shape.phase != Phase::part) {
     result_ = scratch.take(p, options_.type);
     scratch_ = scratch.take(p, real);
-    const bool at_hand = shape.phase == Phase::whole && shape.gradient_given;
+    const bool at_hand = shape.phase == Phase::whole && (shape.gradient_given || shape.measures);
     product_ = at_hand ? scratch.take({shape.rows, 1}, real) : View();
   }
   work_ = {.data = scratch.take_bytes(work), .bytes = work};
@@ -149,14 +149,14 @@ void ParameterSpace::solve(const RightHandSide& rhs) {
                cholesky_.field(&SolveScalars::quadratic_form));
   backend_.dot(cholesky_.solution(), cholesky_.solution(),
                cholesky_.field(&SolveScalars::direction_square));
-  if (shape_.gradient_given) measure_given_gradient();
+  if (shape_.gradient_given) measure_from_rows(cholesky_.solution());
 }
 
-/// d^T F d of a d that is mostly outside the rows' space cancels: |S d|^2 from rows at hand does
+/// v^T F v of a v that is mostly outside the rows' space cancels: |S v|^2 from rows at hand does
 /// not, and of rows that are gone the rounding is stated.
-void ParameterSpace::measure_given_gradient() {
+void ParameterSpace::measure_from_rows(const ConstView& v) {
   if (viewed_.empty()) return;
-  backend_.apply({viewed_, viewed_scale_}, cholesky_.solution(), product_, work_);
+  backend_.apply({viewed_, viewed_scale_}, v, product_, work_);
   if (centred()) backend_.project(mean_.roots(), product_);
   backend_.dot(product_, product_, cholesky_.field(&SolveScalars::quadratic_form));
   backend_.fill(0, cholesky_.field(&SolveScalars::direction_square));
@@ -165,6 +165,7 @@ void ParameterSpace::measure_given_gradient() {
 void ParameterSpace::measure(const ConstView& v) {
   quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));
   backend_.dot(scratch_, scratch_, cholesky_.field(&SolveScalars::direction_square));
+  measure_from_rows(scratch_);
 }
 
 void ParameterSpace::apply(const ConstView& v, const View& product) {

@@ -41,7 +41,7 @@ class ParameterSpace final : public Curvature {
   void accumulate_tile(const RowBatch& batch, std::int64_t first, double beta);
   void load_first_row(const RowInput& rows);
   void finish_gradient();
-  void measure_given_gradient();
+  void measure_from_rows(const ConstView& v);
 
   Backend& backend_;
   CurvatureOptions options_;

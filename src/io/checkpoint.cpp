@@ -105,14 +105,16 @@ void Checkpoint::restore(FirstOrder& optimizer) const {
 
 Blobs load(const std::string& path, NaturalGradient& optimizer) {
   const Checkpoint checkpoint(path);
+  Blobs blobs = with_memory(path, [&] { return checkpoint.blobs(); });  // before anything changes
   checkpoint.restore(optimizer);
-  return checkpoint.blobs();
+  return blobs;
 }
 
 Blobs load(const std::string& path, FirstOrder& optimizer) {
   const Checkpoint checkpoint(path);
+  Blobs blobs = with_memory(path, [&] { return checkpoint.blobs(); });  // before anything changes
   checkpoint.restore(optimizer);
-  return checkpoint.blobs();
+  return blobs;
 }
 
 }  // namespace natgrad

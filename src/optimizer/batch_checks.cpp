@@ -58,8 +58,7 @@ void check_gradient(const char* caller, const ScoreSet& rows, const GradientSour
 
 void require_damping(const char* caller, std::int64_t rows, const BatchContract& contract) {
   const bool diagonal = contract.options.structure == Structure::diagonal;
-  const bool regular =
-      contract.options.form != Form::dual && (diagonal || contract.active.size() <= rows);
+  const bool regular = contract.form != Form::dual && (diagonal || contract.active.size() <= rows);
   if (contract.damped || regular) return;
   throw ArgumentError(
       message(caller,

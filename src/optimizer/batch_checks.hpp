@@ -14,6 +14,7 @@ struct BatchContract {
   const ActiveParameters& active;
   const NaturalGradient::Options& options;
   StepRuleStrategy::Needs rule;
+  Form form;    // that was asked for, or that the parts of a batch take
   bool damped;  // lambda + eta > 0
   bool starts;  // the solve starts from another direction (SPRING)
 };

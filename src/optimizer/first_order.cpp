@@ -60,6 +60,7 @@ FirstOrder::FirstOrder(Parameters parameters, Options options) {
   Backend& backend = context.state().backend();
   state_ = std::make_unique<State>(
       State{.parameters = parameters, .options = options, .size = shape.rows, .updates = {}});
+  state_->updates.resize(static_cast<std::size_t>(parameters.segments()));
   const auto* sgd = std::get_if<Sgd>(&options.rule);
   if (sgd == nullptr || sgd->momentum > 0) {
     state_->mean = context.array(shape, parameters.type());
@@ -83,7 +84,7 @@ void FirstOrder::step(const ConstView& gradient) {
   s.require_same_size();
   detail::require_operand("gradient", gradient, {s.size, 1}, s.parameters.type(),
                           s.parameters.context().state().memory());
-  ++s.steps;
+  ++s.steps;  // nothing throws from here on but a driver
   if (const auto* sgd = std::get_if<Sgd>(&s.options.rule)) {
     s.sgd_step(*sgd, gradient);
   } else {
@@ -101,7 +102,6 @@ void FirstOrder::State::sgd_step(const Sgd& sgd, const ConstView& gradient) {
   Backend& backend = parameters.context().state().backend();
   if (!mean.empty()) backend.axpby(1.0, gradient, sgd.momentum, mean);
   const ConstView velocity = mean.empty() ? gradient : mean;
-  updates.resize(static_cast<std::size_t>(parameters.segments()));
   for (int i = 0; i < parameters.segments(); ++i) {
     updates[static_cast<std::size_t>(i)] = {parameters.tensor({i}), parameters.part({i}, velocity)};
   }

@@ -3,14 +3,21 @@
 #include "core/context_state.hpp"
 #include "core/memory_errors.hpp"
 #include "core/message.hpp"
+#include "core/option_errors.hpp"
 #include "natgrad/error.hpp"
 #include "optimizer/natural_gradient_state.hpp"
 #include "optimizer/planned_uses.hpp"
+#include "scores/score_checks.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace natgrad {
+
+template <>
+constexpr ScoresShape::Source detail::last_enumerator() {
+  return ScoresShape::Source::other_rows;
+}
 
 using detail::message;
 using detail::Phase;
@@ -42,6 +49,8 @@ void check_shape(const ScoresShape& shape) {
     if (holds) return;
     throw OptionError(message("plan: ", name, " = ", value, ", must be ", expected));
   };
+  detail::require_enumerator("plan", ".gradient", shape.gradient);
+  detail::require_enumerator("plan", ".centering", shape.centering);
   require(shape.samples > 0, ".samples", shape.samples, "> 0");
   require(shape.batch_samples == 0 || shape.batch_samples >= shape.samples, ".batch_samples",
           shape.batch_samples, "0 or at least .samples");
@@ -181,6 +190,7 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::StepShape& shape, Form 
   const auto counted_rule = detail::make_step_rule(options.step);
   counted_rule->layout(count);
   detail::FixedDamping(options.damping, options.l2).layout(count);
+  detail::make_momentum(options.momentum)->layout(count);
   const bool ring_is_elsewhere = backend.visible_memory() != nullptr;
   const auto ring_bytes = static_cast<std::int64_t>(detail::ReportRing::slots * sizeof(StepRecord));
   add("scalars and reports", count.bytes() + (ring_is_elsewhere ? 0 : ring_bytes));

@@ -63,22 +63,26 @@ SolveReport NaturalGradient::direction_report() const {
 }
 
 void NaturalGradient::set_rate(double rate) {
-  State& s = *state_;
-  Options changed = s.options;
-  changed.step = detail::with_rate(changed.step, rate);
-  detail::check_options(changed, s.parameters.type());
-  s.options.step = changed.step;
-  if (!s.scalar_memory.empty()) detail::upload_rate(s.backend, s.options, s.scalars);
+  with_memory_errors([&] {
+    State& s = *state_;
+    Options changed = s.options;
+    changed.step = detail::with_rate(changed.step, rate);
+    detail::check_options(changed, s.parameters.type());
+    s.options.step = changed.step;
+    if (!s.scalar_memory.empty()) detail::upload_rate(s.backend, s.options, s.scalars);
+  });
 }
 
 void NaturalGradient::set_damping(const Damping& damping) {
-  State& s = *state_;
-  Options changed = s.options;
-  changed.damping = damping;
-  detail::check_options(changed, s.parameters.type());
-  s.options.damping = damping;
-  s.damping.set(damping);
-  if (!s.scalar_memory.empty()) s.damping.upload(s.backend);
+  with_memory_errors([&] {
+    State& s = *state_;
+    Options changed = s.options;
+    changed.damping = damping;
+    detail::check_options(changed, s.parameters.type());
+    s.options.damping = damping;
+    s.damping.set(damping);
+    if (!s.scalar_memory.empty()) s.damping.upload(s.backend);
+  });
 }
 
 void NaturalGradient::reset_momentum() {

@@ -131,6 +131,7 @@ void OptimizerAccess::adopt_saved_state(NaturalGradient& optimizer) {
   // The file holds what changes; the rest is as the options ask for.
   s.damping.upload(s.backend);
   s.rule->upload(s.backend);
+  s.momentum->upload(s.backend);
   upload_rate(s.backend, s.options, s.scalars);
   s.discard();
 }

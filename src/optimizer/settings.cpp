@@ -95,7 +95,7 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   check_gram_type("optimizer", options.gram_type, parameters);
   check_form("optimizer", options.structure, options.form);
   const StepRuleStrategy::Needs needs = make_step_rule(options.step)->needs();
-  if (std::holds_alternative<KlTrustRegion>(options.step) && options.structure != Structure::full) {
+  if (needs.full_matrix && options.structure != Structure::full) {
     throw OptionError(message(
         "optimizer: .step = ", needs.name, " goes with .structure = full: ", "d^T F d of a ",
         to_string(options.structure), " matrix is not that of the Fisher matrix; take FixedRate"));

@@ -65,6 +65,7 @@ void NaturalGradient::State::prepare() {
     const detail::LoopScalars laid_out(carver);
     rule->layout(carver);
     damping.layout(carver);
+    momentum->layout(carver);
     return laid_out;
   };
   detail::Carver count;
@@ -81,6 +82,7 @@ void NaturalGradient::State::prepare() {
   scalars = lay_out(carver);
   rule->upload(backend);
   damping.upload(backend);
+  momentum->upload(backend);
   detail::upload_rate(backend, options, scalars);
   momentum->use(new_momentum.empty() ? View() : new_momentum.view());
   momentum_memory = std::move(new_momentum);
@@ -92,6 +94,7 @@ detail::BatchContract NaturalGradient::State::contract() const {
           .active = active,
           .options = options,
           .rule = rule->needs(),
+          .form = options.form,
           .damped = damping.damped(),
           .starts = momentum->starts_solve()};
 }

@@ -26,7 +26,9 @@ void NaturalGradient::State::step(const Batch& batch) {
 void NaturalGradient::State::step_parts() {
   partial.require_whole();
   if (partial.gradient_given()) {
-    detail::require_damping("step", partial.batch_rows(), contract());
+    detail::BatchContract of_parts = contract();
+    of_parts.form = parts->form();  // decided by the first part, perhaps at another damping
+    detail::require_damping("step", partial.batch_rows(), of_parts);
   }
   prepare();
   memory.lay_out(*parts, shape_of_parts());
@@ -106,8 +108,10 @@ void NaturalGradient::State::accumulate(const Batch& batch) {
     prepare();
   }
   const detail::StepBuffers& b = memory.lay_out(*parts, shape);
+  bool added = false;
   try {
     parts->accumulate({batch.fisher.rows(), shape.batch.uses}, Lifetime::copied);
+    added = true;
     if (batch.gradient.given()) {
       add_gradient(batch.gradient, partial.empty() ? 0 : 1, b.gradient_sum);
     }
@@ -115,7 +119,8 @@ void NaturalGradient::State::accumulate(const Batch& batch) {
     discard();  // the sums may hold a part of this set
     throw;
   } catch (...) {
-    if (!parts->intact()) discard();
+    // A first part has decided forms and blocks, which the next first part decides anew.
+    if (added || partial.empty() || !parts->intact()) discard();
     throw;
   }
   partial.add(batch);

@@ -79,8 +79,8 @@ std::int64_t StepMemory::kept_bytes(Curvature& curvature, const StepShape& shape
 }
 
 const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepShape& shape) {
-  // The solve of parts depends on the rows that the curvature has kept.
-  const bool may_know = shape.batch.phase != Phase::finish;
+  // Parts and their solve depend on what the curvature has kept of the parts before.
+  const bool may_know = shape.batch.phase == Phase::whole;
   if (may_know && counted_.scratch > 0 && same_numbers(counted_.batch, shape.batch) &&
       counted_.scaled == shape.scaled && counted_.gradient_rows == shape.gradient_rows &&
       same_shapes(counted_.uses, shape.batch.uses) &&

@@ -102,21 +102,24 @@ TEST(singular, a_gradient_outside_the_rows_has_their_fisher_norm) {
   const Table row = one_row({0.6, 0.64, 0.48});
   for (Form form : forms) {
     for (double lambda : {1e-2, 1e-4, 1e-6, 1e-8, 1e-10}) {
-      SCOPED_TRACE(std::string(to_string(form)) + ", lambda " + std::to_string(std::log10(lambda)));
-      Attempt attempt{.options = {.damping = {.absolute = lambda},
-                                  .step = KlTrustRegion{.radius = 1e-2, .max_rate = 1e12},
-                                  .momentum = NoMomentum{},
-                                  .form = form},
-                      .kind = FisherKind::exact,
-                      .rows = row,
-                      .gradient = {1, 0, 0}};
-      Numbers moved;
-      const StepReport report = attempt.take(&moved);
-      ASSERT_EQ(report.outcome, Outcome::accepted);
-      const double exact = std::pow(0.6 / (1 + lambda), 2);
-      EXPECT_NEAR(report.quadratic_form / exact, 1, 1e-5);
-      const double s_d = 0.6 * moved[0] + 0.64 * moved[1] + 0.48 * moved[2];
-      EXPECT_NEAR(s_d * s_d / 2, 1e-2, 1e-2 * 2e-5);
+      for (const Momentum& momentum : {Momentum{NoMomentum{}}, Momentum{HeavyBall{0.5}}}) {
+        SCOPED_TRACE(std::string(to_string(form)) + ", lambda " +
+                     std::to_string(std::log10(lambda)));
+        Attempt attempt{.options = {.damping = {.absolute = lambda},
+                                    .step = KlTrustRegion{.radius = 1e-2, .max_rate = 1e12},
+                                    .momentum = momentum,
+                                    .form = form},
+                        .kind = FisherKind::exact,
+                        .rows = row,
+                        .gradient = {1, 0, 0}};
+        Numbers moved;
+        const StepReport report = attempt.take(&moved);
+        ASSERT_EQ(report.outcome, Outcome::accepted);
+        const double exact = std::pow(0.6 / (1 + lambda), 2);
+        EXPECT_NEAR(report.quadratic_form / exact, 1, 1e-5);
+        const double s_d = 0.6 * moved[0] + 0.64 * moved[1] + 0.48 * moved[2];
+        EXPECT_NEAR(s_d * s_d / 2, 1e-2, 1e-2 * 2e-5);
+      }
     }
   }
 }

@@ -85,6 +85,11 @@ TEST(traps, no_accepted_step_raises_a_floating_point_exception) {
                    false);
     }
   }
+  for (bool refined : {false, true}) {
+    expect_quiet("refined gradient",
+                 {.damping = {.absolute = 1e-2}, .form = Form::dual, .refinement = refined ? 1 : 0},
+                 FisherKind::exact, {}, true);
+  }
   expect_quiet("damping 0", {.damping = {.absolute = 0}, .momentum = NoMomentum{}},
                FisherKind::residual, {}, false);
 }

@@ -16,7 +16,7 @@ class KlTrustRegionStrategy final : public StepRuleStrategy {
     backend.fill(options_.radius, scalar(state_, &KlTrustRegionState::radius));
   }
   Needs needs() const override {
-    return {.name = "KlTrustRegion", .fisher = !options_.allow_empirical};
+    return {.name = "KlTrustRegion", .fisher = !options_.allow_empirical, .full_matrix = true};
   }
   void choose_rate(Backend& backend, const View& solve, const View& step) override {
     backend.evaluate(formulas::KlTrustRegionRate{.state = address<KlTrustRegionState>(state_),

@@ -13,9 +13,9 @@ class StepRuleStrategy : public Strategy {
  public:
   /// What it cannot work without; the checks of options and batches refuse from this alone.
   struct Needs {
-    const char* name = "";  // of the rule, in messages
-    /// d^T F d must be that of the Fisher matrix: sampled or exact rows, and the full matrix.
-    bool fisher = false;
+    const char* name = "";     // of the rule, in messages
+    bool fisher = false;       // rows of the Fisher matrix: sampled or exact ones
+    bool full_matrix = false;  // d^T F d of all of it
   };
   virtual Needs needs() const = 0;
 
