@@ -14,4 +14,14 @@ void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, 
   }
 }
 
+void add_start(Backend& backend, const BatchShape& shape, const RightHandSide& rhs,
+               const View& solve, const View& element, const View& b) {
+  if (!rhs.previous.empty()) {
+    backend.evaluate(formulas::SpringShift{
+        .solve = address<SolveScalars>(solve), .decay = rhs.decay, .factor = element.as<double>()});
+    backend.axpby(element, rhs.previous, 1.0, b);
+  }
+  add_parameters(backend, shape.tensors, -shape.l2, b);
+}
+
 }  // namespace natgrad::detail

@@ -162,6 +162,11 @@ Struct* address(const View& of) {
 void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, Scalar a,
                     const View& to);
 
+/// b += shift m, which makes (F + shift I) (d - m) = g - F m the system (F + shift I) d = b.
+/// `solve` is a SolveScalars, `element` one float64 of scratch, b (P).
+void add_start(Backend& backend, const BatchShape& shape, const RightHandSide& rhs,
+               const View& solve, const View& element, const View& b);
+
 /// Room for one such struct.
 template <class Struct>
 View take_scalars(Carver& carver) {

@@ -237,14 +237,7 @@ void DiagonalCurvature::solve(const RightHandSide& rhs) {
       mean_.remove_from(b, scratch_);
     }
   }
-  if (!rhs.previous.empty()) {
-    // (F + shift I) (d - m) = g - F m is (F + shift I) d = g + shift m.
-    backend_.evaluate(formulas::SpringShift{.solve = address<SolveScalars>(scalars_),
-                                            .decay = rhs.decay,
-                                            .factor = element_.as<double>()});
-    backend_.axpby(element_, rhs.previous, 1.0, b);
-  }
-  add_parameters(backend_, shape_.tensors, -shape_.l2, b);
+  add_start(backend_, shape_, rhs, scalars_, element_, b);
   const View shift = field(&SolveScalars::shift);
   backend_.divide(F, shift, b, solution_, field(&SolveScalars::info));
   if (centred()) count_unusable();

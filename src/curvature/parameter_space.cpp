@@ -134,15 +134,7 @@ void ParameterSpace::finish_gradient() {
 void ParameterSpace::solve(const RightHandSide& rhs) {
   if (!shape_.gradient_given) finish_gradient();
   const View& b = cholesky_.rhs();
-  if (!rhs.previous.empty()) {
-    // (F + shift I) (d - m) = g - F m is (F + shift I) d = g + shift m.
-    const View factor = scratch_.row_range(0, 1);
-    backend_.evaluate(formulas::SpringShift{.solve = address<SolveScalars>(scalars()),
-                                            .decay = rhs.decay,
-                                            .factor = factor.as<double>()});
-    backend_.axpby(factor, rhs.previous, 1.0, b);
-  }
-  add_parameters(backend_, shape_.tensors, -shape_.l2, b);
+  add_start(backend_, shape_, rhs, scalars(), scratch_.row_range(0, 1), b);
   cholesky_.solve();
   backend_.copy(cholesky_.solution(), result_);
   backend_.dot(cholesky_.solution(), cholesky_.product(),

@@ -238,14 +238,7 @@ void SampleSpace::push_through(const RightHandSide& rhs) {
 }
 
 void SampleSpace::solve_gradient(const RightHandSide& rhs) {
-  if (!rhs.previous.empty()) {
-    // (F + shift I) (d - m) = g - F m is (F + shift I) d = g + shift m.
-    backend_.evaluate(formulas::SpringShift{.solve = address<SolveScalars>(scalars()),
-                                            .decay = rhs.decay,
-                                            .factor = scalar_.as<double>()});
-    backend_.axpby(scalar_, rhs.previous, 1.0, gradient_);
-  }
-  add_parameters(backend_, shape_.tensors, -shape_.l2, gradient_);
+  add_start(backend_, shape_, rhs, scalars(), scalar_, gradient_);
   backend_.dot(gradient_, gradient_, field(&SolveScalars::gradient_square));
   multiply(gradient_, rhs_);
   solve_system();

@@ -99,19 +99,12 @@ struct NaturalGradient::State::PlannedBatch {
     if (s.options.structure != Structure::full) {
       detail::name_parameters(uses, s.parameters, s.active);
     }
-    shape.batch = {.uses = uses,
-                   .rows = given.samples,
-                   .batch_rows = all,
-                   .parameters = s.active.size(),
-                   .phase = parts ? Phase::part : Phase::whole,
-                   .centering = given.centering,
-                   .gradient_given = given.gradient != ScoresShape::Source::rows,
-                   .has_previous = s.momentum->starts_solve(),
-                   .measures = s.active.scaled() || s.momentum->changes_direction(),
-                   .damped = s.damping.damped(),
-                   .l2 = s.options.l2,
-                   .tensors = s.active.places()};
-    if (s.active.scaled() && !parts) shape.scaled = s.active.size();
+    shape = s.loop_shape(parts ? Phase::part : Phase::whole, true);
+    shape.batch.uses = uses;
+    shape.batch.rows = given.samples;
+    shape.batch.batch_rows = all;
+    shape.batch.centering = given.centering;
+    shape.batch.gradient_given = given.gradient != ScoresShape::Source::rows;
     if (given.gradient != ScoresShape::Source::other_rows) return;
     shape.gradient_rows = given.samples / rows_per_input(given);
     gradient_uses = detail::planned_uses(given, shape.gradient_rows, s.active.size(), true);

@@ -33,6 +33,7 @@ struct NaturalGradient::State {
   void follow_parameters();
   void make_curvatures();
   detail::BatchContract contract() const;
+  detail::StepShape loop_shape(detail::Phase phase, bool with_momentum) const;
   detail::StepShape shape_of(const Batch& batch, detail::Phase phase, bool with_momentum);
   detail::StepShape shape_of_parts();
   void discard();

@@ -99,25 +99,31 @@ detail::BatchContract NaturalGradient::State::contract() const {
           .starts = momentum->starts_solve()};
 }
 
-detail::StepShape NaturalGradient::State::shape_of(const Batch& batch, detail::Phase phase,
-                                                   bool with_momentum) {
-  const detail::ScoreSet& rows = batch.fisher.rows();
+/// What a call's memory and work take from the optimizer, whatever its batch.
+detail::StepShape NaturalGradient::State::loop_shape(detail::Phase phase,
+                                                     bool with_momentum) const {
   const bool scaled = with_momentum && active.scaled();
-  const bool changes = with_momentum && momentum->changes_direction();
   detail::StepShape shape;
-  shape.batch = {.uses = active.uses(rows, fisher_uses),
-                 .rows = rows.size(),
-                 .batch_rows = rows.batch_samples(),
-                 .parameters = active.size(),
+  shape.batch = {.parameters = active.size(),
                  .phase = phase,
-                 .centering = rows.centering(),
-                 .gradient_given = batch.gradient.given(),
                  .has_previous = with_momentum && momentum->starts_solve(),
-                 .measures = scaled || changes,
+                 .measures = scaled || (with_momentum && momentum->changes_direction()),
                  .damped = damping.damped(),
                  .l2 = options.l2,
                  .tensors = active.places()};
   if (scaled && phase != detail::Phase::part) shape.scaled = active.size();
+  return shape;
+}
+
+detail::StepShape NaturalGradient::State::shape_of(const Batch& batch, detail::Phase phase,
+                                                   bool with_momentum) {
+  const detail::ScoreSet& rows = batch.fisher.rows();
+  detail::StepShape shape = loop_shape(phase, with_momentum);
+  shape.batch.uses = active.uses(rows, fisher_uses);
+  shape.batch.rows = rows.size();
+  shape.batch.batch_rows = rows.batch_samples();
+  shape.batch.centering = rows.centering();
+  shape.batch.gradient_given = batch.gradient.given();
   if (batch.gradient.rows() != nullptr) {
     const detail::ScoreSet& other = batch.gradient.rows()->rows();
     shape.gradient_uses = active.uses(other, gradient_uses);
@@ -128,21 +134,10 @@ detail::StepShape NaturalGradient::State::shape_of(const Batch& batch, detail::P
 
 /// Of the solve of all parts.
 detail::StepShape NaturalGradient::State::shape_of_parts() {
-  const bool scaled = active.scaled();
-  detail::StepShape shape;
-  shape.batch = {.uses = {},
-                 .rows = partial.batch_rows(),
-                 .batch_rows = partial.batch_rows(),
-                 .parameters = active.size(),
-                 .phase = detail::Phase::finish,
-                 .centering = partial.centering(),
-                 .gradient_given = partial.gradient_given(),
-                 .has_previous = momentum->starts_solve(),
-                 .measures = scaled || momentum->changes_direction(),
-                 .damped = damping.damped(),
-                 .l2 = options.l2,
-                 .tensors = active.places()};
-  if (scaled) shape.scaled = active.size();
+  detail::StepShape shape = loop_shape(detail::Phase::finish, true);
+  shape.batch.rows = shape.batch.batch_rows = partial.batch_rows();
+  shape.batch.centering = partial.centering();
+  shape.batch.gradient_given = partial.gradient_given();
   return shape;
 }
 
