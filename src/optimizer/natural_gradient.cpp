@@ -69,7 +69,8 @@ void NaturalGradient::set_rate(double rate) {
     changed.step = detail::with_rate(changed.step, rate);
     detail::check_options(changed, s.parameters.type());
     s.options.step = changed.step;
-    if (!s.scalar_memory.empty()) detail::upload_rate(s.backend, s.options, s.scalars);
+    s.rule->set_rate(rate);
+    if (!s.scalar_memory.empty()) detail::upload_rate(s.backend, rate, s.options, s.scalars);
   });
 }
 

@@ -132,7 +132,8 @@ void OptimizerAccess::adopt_saved_state(NaturalGradient& optimizer) {
   s.damping.upload(s.backend);
   s.rule->upload(s.backend);
   s.momentum->upload(s.backend);
-  upload_rate(s.backend, s.options, s.scalars);
+  s.rule->set_rate(settings.rate);
+  upload_rate(s.backend, settings.rate, s.options, s.scalars);
   s.discard();
 }
 

@@ -28,16 +28,6 @@ void check_momentum(const Momentum& momentum, OptionErrors& errors) {
   if (const auto* rule = std::get_if<Spring>(&momentum)) check(rule->decay);
 }
 
-void check_rule(const StepRule& rule, OptionErrors& errors) {
-  if (const auto* region = std::get_if<KlTrustRegion>(&rule)) {
-    errors.check(".step radius", region->radius, region->radius > 0, "finite and > 0");
-    errors.check(".step max_rate", region->max_rate, region->max_rate > 0, "finite and > 0");
-    return;
-  }
-  const double rate = std::get<FixedRate>(rule).rate;
-  errors.check(".step rate", rate, rate > 0, "finite and > 0");
-}
-
 double check_factors(const char* name, const std::vector<SegmentFactor>& factors,
                      OptionErrors& errors) {
   double largest = 1;
@@ -56,31 +46,30 @@ void check_schedule(const RateSchedule& schedule, OptionErrors& errors) {
 
 }  // namespace
 
-double rate_of(const StepRule& rule) {
-  if (const auto* region = std::get_if<KlTrustRegion>(&rule)) return region->max_rate;
-  return std::get<FixedRate>(rule).rate;
-}
-
 StepRule with_rate(StepRule rule, double rate) {
-  if (auto* region = std::get_if<KlTrustRegion>(&rule)) {
-    region->max_rate = rate;
-  } else {
-    rule = FixedRate{rate};
-  }
+  const auto set = [&](auto& options) {
+    if constexpr (requires { options.max_rate; }) {
+      options.max_rate = rate;
+    } else {
+      options.rate = rate;
+    }
+  };
+  std::visit(set, rule);
   return rule;
 }
 
 void check_options(const NaturalGradient::Options& options, ElementType parameters) {
   OptionErrors errors("optimizer");
   check_damping(options.damping, errors);
-  check_rule(options.step, errors);
+  const auto rule = make_step_rule(options.step);
+  rule->check(errors);
   check_schedule(options.schedule, errors);
   errors.check_bound(".max_norm", options.max_norm);
   check_momentum(options.momentum, errors);
   check_factors(".rate_factors", options.rate_factors, errors);
   const double most = check_factors(".weight_decay_factors", options.weight_decay_factors, errors);
   const double decay = options.weight_decay;
-  errors.check(".weight_decay", decay, decay >= 0 && !(decay * most * rate_of(options.step) > 1),
+  errors.check(".weight_decay", decay, decay >= 0 && !(decay * most * rule->rate() > 1),
                "finite, >= 0 and <= 1 / rate, with the largest decay factor");
   errors.check(".l2", options.l2, options.l2 >= 0, "finite and >= 0");
   errors.check_enumerator(".structure", options.structure);
@@ -94,7 +83,7 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   errors.throw_if_any();
   check_gram_type("optimizer", options.gram_type, parameters);
   check_form("optimizer", options.structure, options.form);
-  const StepRuleStrategy::Needs needs = make_step_rule(options.step)->needs();
+  const StepRuleStrategy::Needs needs = rule->needs();
   if (needs.full_matrix && options.structure != Structure::full) {
     throw OptionError(message(
         "optimizer: .step = ", needs.name, " goes with .structure = full: ", "d^T F d of a ",
@@ -102,12 +91,12 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   }
 }
 
-void upload_rate(Backend& backend, const NaturalGradient::Options& options,
+void upload_rate(Backend& backend, double rate, const NaturalGradient::Options& options,
                  const LoopScalars& scalars) {
   const auto put = [&](double RateSettings::*name, double value) {
     backend.fill(value, scalar(scalars.settings, name));
   };
-  put(&RateSettings::rate, rate_of(options.step));
+  put(&RateSettings::rate, rate);
   put(&RateSettings::decay, static_cast<double>(options.schedule.decay));
   put(&RateSettings::decay_steps, static_cast<double>(options.schedule.steps));
   put(&RateSettings::max_norm, options.max_norm);

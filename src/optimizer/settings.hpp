@@ -9,13 +9,11 @@ namespace natgrad::detail {
 /// Throws one `OptionError` that names every option that is wrong.
 void check_options(const NaturalGradient::Options& options, ElementType parameters);
 
-/// The rate before any schedule: of a fixed rate, or the largest of a KL trust region.
-double rate_of(const StepRule& rule);
-/// The same rule with another such rate.
+/// The options of a rule with another rate before any schedule.
 StepRule with_rate(StepRule rule, double rate);
 
 /// Writes rate, schedule, `max_norm` and weight decay to `scalars.settings`. Does not wait.
-void upload_rate(Backend& backend, const NaturalGradient::Options& options,
+void upload_rate(Backend& backend, double rate, const NaturalGradient::Options& options,
                  const LoopScalars& scalars);
 
 }  // namespace natgrad::detail

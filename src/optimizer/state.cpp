@@ -83,7 +83,7 @@ void NaturalGradient::State::prepare() {
   rule->upload(backend);
   damping.upload(backend);
   momentum->upload(backend);
-  detail::upload_rate(backend, options, scalars);
+  detail::upload_rate(backend, rule->rate(), options, scalars);
   momentum->use(new_momentum.empty() ? View() : new_momentum.view());
   momentum_memory = std::move(new_momentum);
   scalar_memory = std::move(new_scalars);  // says that all is there

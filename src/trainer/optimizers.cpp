@@ -30,6 +30,7 @@ class Natural : public Optimizer {
   }
   void report(Record& record) override {
     if (reports_.empty()) fetch();
+    if (reports_.empty()) throw Error("the optimizer has no report of the step that was taken");
     const StepReport report = reports_.front();
     reports_.pop_front();
     throw_if_failed(report);

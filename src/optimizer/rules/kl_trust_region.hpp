@@ -18,6 +18,12 @@ class KlTrustRegionStrategy final : public StepRuleStrategy {
   Needs needs() const override {
     return {.name = "KlTrustRegion", .fisher = !options_.allow_empirical, .full_matrix = true};
   }
+  void check(OptionErrors& errors) const override {
+    errors.check(".step radius", options_.radius, options_.radius > 0, "finite and > 0");
+    errors.check(".step max_rate", options_.max_rate, options_.max_rate > 0, "finite and > 0");
+  }
+  double rate() const override { return options_.max_rate; }
+  void set_rate(double rate) override { options_.max_rate = rate; }
   void choose_rate(Backend& backend, const View& solve, const View& step) override {
     backend.evaluate(formulas::KlTrustRegionRate{.state = address<KlTrustRegionState>(state_),
                                                  .solve = address<SolveScalars>(solve),

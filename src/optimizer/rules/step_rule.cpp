@@ -7,8 +7,8 @@ namespace natgrad::detail {
 
 namespace {
 
-std::unique_ptr<StepRuleStrategy> make(const FixedRate&) {
-  return std::make_unique<FixedRateStrategy>();
+std::unique_ptr<StepRuleStrategy> make(const FixedRate& options) {
+  return std::make_unique<FixedRateStrategy>(options);
 }
 std::unique_ptr<StepRuleStrategy> make(const KlTrustRegion& options) {
   return std::make_unique<KlTrustRegionStrategy>(options);

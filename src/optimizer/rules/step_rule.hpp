@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/option_errors.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "optimizer/saved_state.hpp"
 #include "optimizer/strategy.hpp"
@@ -18,6 +19,11 @@ class StepRuleStrategy : public Strategy {
     bool full_matrix = false;  // d^T F d of all of it
   };
   virtual Needs needs() const = 0;
+  /// Notes which of its options are out of range.
+  virtual void check(OptionErrors& errors) const = 0;
+  /// The rate before any schedule: a fixed one, or the largest.
+  virtual double rate() const = 0;
+  virtual void set_rate(double rate) = 0;
 
   /// Enqueues: lowers the scheduled rate in `step`, a StepScalars, by what `solve`, a SolveScalars,
   /// says of the direction.
