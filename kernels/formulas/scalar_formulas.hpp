@@ -35,9 +35,9 @@ static_assert(is_value_of(outcome_accepted, Outcome::accepted) &&
 /// is (`StepOperations::evaluate`).
 using ScalarFormula =
     std::variant<formulas::Damp, formulas::PullToZero, formulas::SpringShift,
-                 formulas::CenterFactors, formulas::DropRounding, formulas::CenterFisher,
-                 formulas::JudgeSolve, formulas::AddBlock, formulas::BeginStep,
-                 formulas::KlTrustRegionRate, formulas::LimitStep, formulas::JudgeStep,
-                 formulas::JudgeDirection>;
+                 formulas::CenterFactors, formulas::DropRounding, formulas::InverseIterate,
+                 formulas::CenterFisher, formulas::JudgeSolve, formulas::AddBlock,
+                 formulas::BeginStep, formulas::KlTrustRegionRate, formulas::LimitStep,
+                 formulas::JudgeStep, formulas::JudgeDirection>;
 
 }  // namespace natgrad

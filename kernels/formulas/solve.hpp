@@ -31,12 +31,14 @@ struct SolveScalars {
   double info;              // of the factorization: 0, or a pivot was not positive
   double pivot_ratio;       // smallest pivot as a share of its diagonal element of A + shift I
   double pivot;             // smallest pivot
+  double inverse_norm;      // estimate of |(A + shift I)^-1|, 0 where none was made
   double rhs_square;        // |b|^2
   double residual_square;   // |b - (A + shift I) x|^2
   double residual;          // |b - (A + shift I) x| / |b|
   double solution_square;   // |x|^2, where an error bound needs it
   double gradient_square;   // |g|^2 of a gradient that was given
   double direction_square;  // |d|^2, where a bound needs it
+  double stored_square;     // |d|^2 of d as it is stored, where d^T F d decides a rate
   double error_bound;       // relative, of d
   double quadratic_form;    // d^T F d
   double quadratic_error;   // by which rounding may have moved it
@@ -51,12 +53,14 @@ struct SolveScalars {
                                           "info",
                                           "pivot_ratio",
                                           "pivot",
+                                          "inverse_norm",
                                           "rhs_square",
                                           "residual_square",
                                           "residual",
                                           "solution_square",
                                           "gradient_square",
                                           "direction_square",
+                                          "stored_square",
                                           "error_bound",
                                           "quadratic_form",
                                           "quadratic_error",
@@ -131,6 +135,8 @@ struct Damp {
     s.matrix_finite = is_finite(s.norm) && is_finite(s.trace) && is_finite(s.damping) ? 1 : 0;
     s.info = s.residual_square = s.residual = s.rhs_square = 0;
     s.pivot_ratio = s.pivot = 1;
+    s.inverse_norm = 0;
+    s.stored_square = 0;
     s.solution_square = s.gradient_square = s.direction_square = 0;
     s.error_bound = s.quadratic_form = s.quadratic_error = 0;
     s.outcome = outcome_accepted;
@@ -169,6 +175,20 @@ struct CenterFactors {
   }
 };
 
+/// One inverse iteration: from |x|^2 of x = (A + shift I)^-1 v with |v| = 1 the estimate |x| of the
+/// inverse's norm, and the factor that makes x the next v.
+struct InverseIterate {
+  const double* square;
+  double* inverse_norm;
+  double* factor;
+
+  NATGRAD_FORMULA void operator()() const {
+    const double norm = sqrt(*square);
+    *inverse_norm = norm;
+    *factor = norm > 0 && is_finite(norm) ? 1 / norm : 0;
+  }
+};
+
 /// Coefficients that are all equal leave rounding when their mean is taken out, and a trust region
 /// would turn it into a step: the factor of r is 0 where no more than rounding is left.
 struct DropRounding {
@@ -203,13 +223,12 @@ struct CenterFisher {
 
 /// After the solve: its residual, its error bound and its outcome.
 ///
-/// The bound, with |A| the smaller of trace and infinity norm and a = min(|A| / shift, n / the
-/// smallest scaled pivot) the amplification of rounding: unrefined an estimate, a eps by
-/// push-through; a eps |g| / (shift |d|) for a gradient that was given, because the difference
-/// g - S^T t cancels; 4 a eps in parameter space; a eps of a diagonal, whose elements are sums of n
-/// rows and have no other pivots. A refined solve knows its residual rho in double:
-/// |S^T (K + shift)^-1 rho| <= |rho| / (2 sqrt(shift)), a bound that no estimate enters but the
-/// rounding of rho.
+/// The bound, with |A| the smaller of trace and infinity norm and a = min(|A| / shift, 4 |A|
+/// times an estimate of the inverse's norm) the amplification of rounding: unrefined an estimate, a
+/// eps by push-through; a eps |g| / (shift |d|) for a gradient that was given, because the
+/// difference g - S^T t cancels; 4 a eps in parameter space; n eps of a diagonal, whose elements
+/// are sums of n rows. A refined solve knows its residual rho in double: |S^T (K + shift)^-1 rho|
+/// <= |rho| / (2 sqrt(shift)), a bound that no estimate enters but the rounding of rho.
 ///
 /// The outcome: `info` alone is never trusted, because potrf may report success on NaN and on a
 /// singular matrix, whose last pivot is rounding of either sign. A pivot at the level of rounding
@@ -222,6 +241,7 @@ struct JudgeSolve {
   double size;            // n unknowns
   double epsilon;         // of the factorization
   double rounding;        // of storing d, where its type is shorter
+  double storage;         // half the epsilon of d's type
   double scalar_epsilon;  // of the factorization as far as pivots go: strict arithmetic
 
   NATGRAD_FORMULA double removed() const {
@@ -242,9 +262,11 @@ struct JudgeSolve {
     const SolveScalars& s = *solve;
     const double d = sqrt(s.direction_square);
     const double by_shift = s.shift > 0 ? matrix_norm() / s.shift : INFINITY;
-    const double by_pivot =
-        s.pivot_ratio > 0 && mean != MeanRule::removed ? size / s.pivot_ratio : INFINITY;
-    const double smaller = by_shift < by_pivot ? by_shift : by_pivot;
+    // Inverse iteration comes near the inverse's norm from below.
+    constexpr double margin = 4;
+    const double by_inverse =
+        s.inverse_norm > 0 ? margin * matrix_norm() * s.inverse_norm : INFINITY;
+    const double smaller = by_shift < by_inverse ? by_shift : by_inverse;
     // Heavy damping leaves the rounding of products.
     const double amplified = epsilon * (smaller > 8 ? smaller : 8);
     const double length = s.shift * d;
@@ -252,8 +274,9 @@ struct JudgeSolve {
     const double cancelled = s.gradient_square > 0 ? amplified * relative : 0;
     switch (bound) {
       case BoundRule::push_through:
-      case BoundRule::diagonal:
         return amplified;
+      case BoundRule::diagonal:
+        return epsilon * (size > 8 ? size : 8);
       case BoundRule::any_gradient:
         return cancelled;
       case BoundRule::parameter_space:
@@ -280,8 +303,10 @@ struct JudgeSolve {
     // A shift above the rounding of the diagonal carries the pivots itself.
     const bool carried = s.shift > 4 * scalar_epsilon * (s.trace + removed()) / size;
     if (s.pivot_ratio <= level && !carried) return true;
+    // A right-hand side S g that is rounding of g leaves nothing to compare with.
+    const double rounding_of_rhs = level * level * matrix_norm() * s.gradient_square;
     constexpr double large_residual = 0.5;
-    return is_finite(s.residual) && s.residual > large_residual;
+    return is_finite(s.residual) && s.residual > large_residual && s.rhs_square > rounding_of_rhs;
   }
 
   NATGRAD_FORMULA void operator()() const {
@@ -291,9 +316,12 @@ struct JudgeSolve {
     // Rows that do not vary leave a rounding error of either sign when they are centred.
     if (s.quadratic_form < 0) s.quadratic_form = 0;
     s.error_bound = solve_bound() + rounding;
+    // Storing d moves it along the rows, too, by half an epsilon of its type.
+    const double norm = s.trace < s.norm ? s.trace : s.norm;
+    s.quadratic_error = norm * storage * storage * s.stored_square;
     if (bound == BoundRule::parameter_space) {
       // |d|^2 is 0 where d^T F d was taken from the rows.
-      s.quadratic_error = 4 * epsilon * matrix_norm() * s.direction_square;
+      s.quadratic_error += 4 * epsilon * matrix_norm() * s.direction_square;
     }
     if (s.matrix_finite == 0 || !is_finite(s.rhs_square)) {
       s.outcome = outcome_not_finite;

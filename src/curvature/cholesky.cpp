@@ -2,6 +2,7 @@
 
 #include "curvature/curvature.hpp"
 
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -53,6 +54,22 @@ void DampedCholesky::factorize(const DampingState* damping, double rank, MeanRul
   auto* pivots = &address<SolveScalars>(scalars_)->pivot_ratio;
   backend_.smallest_pivots(matrix_, shift, factor_,
                            View(pivots, {2, 1}, {.device = scalars_.device()}));
+}
+
+void DampedCholesky::estimate_inverse() {
+  constexpr int iterations = 3;
+  backend_.fill(1 / std::sqrt(static_cast<double>(size_)), solution_);
+  const View factor = field(&SolveScalars::residual);
+  const View length = field(&SolveScalars::residual_square);  // both are free until the solve
+  for (int i = 0; i < iterations; ++i) {
+    backend_.potrs(Triangle::upper, factor_, solution_);
+    backend_.dot(solution_, solution_, length);
+    backend_.evaluate(
+        formulas::InverseIterate{.square = length.as<double>(),
+                                 .inverse_norm = &address<SolveScalars>(scalars_)->inverse_norm,
+                                 .factor = factor.as<double>()});
+    backend_.axpby(0.0, solution_, factor, solution_);
+  }
 }
 
 void DampedCholesky::substitute() {

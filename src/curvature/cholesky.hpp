@@ -26,6 +26,10 @@ class DampedCholesky {
   void factorize(const DampingState* damping, double rank, MeanRule mean,
                  const CenteringScalars* centering);
 
+  /// Estimates |(A + shift I)^-1| by inverse iteration, for a bound where the shift gives none.
+  /// Overwrites the solution. 6 n^2 operations.
+  void estimate_inverse();
+
   /// From `rhs` to `solution`. 2 n^2 operations.
   void substitute();
 

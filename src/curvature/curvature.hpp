@@ -43,6 +43,7 @@ struct BatchShape {
   bool coefficients_given = false;  // a solve brings other coefficients than the rows'
   bool has_previous = false;        // the solve starts from a previous direction (SPRING)
   bool measures = false;            // `measure` will be asked for another vector than d
+  bool bounds_form = false;         // d^T F d decides a rate, so that its rounding counts
   bool damped = true;               // lambda + eta > 0
   double l2 = 0;                    // eta
   std::span<const ParameterTensor> tensors = {};  // all of the P numbers
@@ -166,6 +167,11 @@ void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, 
 /// `solve` is a SolveScalars, `element` one float64 of scratch, b (P).
 void add_start(Backend& backend, const BatchShape& shape, const RightHandSide& rhs,
                const View& solve, const View& element, const View& b);
+
+/// Half the spacing of numbers at 1: what storing a number in a type loses at most, relative to it.
+inline double half_epsilon(ElementType type) {
+  return type == ElementType::float64 ? 0x1p-53 : 0x1p-24;
+}
 
 /// Room for one such struct.
 template <class Struct>

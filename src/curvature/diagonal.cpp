@@ -297,6 +297,7 @@ void DiagonalCurvature::judge() {
                            .size = static_cast<double>(shape_.batch_rows),
                            .epsilon = epsilon,
                            .rounding = rounds ? std::numeric_limits<float>::epsilon() / 2.0 : 0,
+                           .storage = half_epsilon(options_.type),
                            .scalar_epsilon = epsilon});
 }
 

@@ -65,7 +65,7 @@ struct FisherMatrix::State {
   void require_size(const char* caller) const;
   void begin(const detail::ScoreSet& rows);
   void make_curvature();
-  void take_memory(const detail::BatchShape& shape);
+  void take_memory(const detail::BatchShape& wanted);
   detail::BatchShape shape(detail::Phase phase, std::int64_t rows) const;
 
   Array scalar_memory_;

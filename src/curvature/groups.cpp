@@ -34,8 +34,10 @@ std::vector<int> owners_of(const char* owner, const ParameterGroups& groups,
       }
       int& group = group_of[static_cast<std::size_t>(segment.index)];
       if (group >= 0) {
+        const bool same = group == static_cast<int>(g);
         throw ArgumentError(message(owner, ": .groups: ", parameters.name(segment),
-                                    " stands in group ", group, " and in group ", g));
+                                    same ? " stands twice in group " : " stands in group ", group,
+                                    same ? "" : message(" and in group ", g)));
       }
       group = static_cast<int>(g);
     }

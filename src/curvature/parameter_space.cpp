@@ -33,7 +33,8 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
   if (shape.phase != Phase::part) {
     result_ = scratch.take(p, options_.type);
     scratch_ = scratch.take(p, real);
-    const bool at_hand = shape.phase == Phase::whole && (shape.gradient_given || shape.measures);
+    const bool at_hand = shape.phase == Phase::whole && (shape.gradient_given || shape.measures ||
+                                                         shape.centering == Centering::fisher_only);
     product_ = at_hand ? scratch.take({shape.rows, 1}, real) : View();
   }
   work_ = {.data = scratch.take_bytes(work), .bytes = work};
@@ -121,6 +122,7 @@ void ParameterSpace::factorize(const DampingState* damping) {
   fisher();
   const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
   cholesky_.factorize(damping, rank, mean_rule(), mean_.scalars());
+  if (!shape_.damped) cholesky_.estimate_inverse();
 }
 
 /// g = S^T r of the rows to the right-hand side, of centred rows where asked for.
@@ -141,7 +143,10 @@ void ParameterSpace::solve(const RightHandSide& rhs) {
                cholesky_.field(&SolveScalars::quadratic_form));
   backend_.dot(cholesky_.solution(), cholesky_.solution(),
                cholesky_.field(&SolveScalars::direction_square));
-  if (shape_.gradient_given) measure_from_rows(cholesky_.solution());
+  // Such a gradient is not in the space of the matrix's rows.
+  const bool outside = shape_.gradient_given || shape_.centering == Centering::fisher_only;
+  if (outside) measure_from_rows(cholesky_.solution());
+  if (shape_.bounds_form) store_length(result_);
 }
 
 /// v^T F v of a v that is mostly outside the rows' space cancels: |S v|^2 from rows at hand does
@@ -158,6 +163,11 @@ void ParameterSpace::measure(const ConstView& v) {
   quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));
   backend_.dot(scratch_, scratch_, cholesky_.field(&SolveScalars::direction_square));
   measure_from_rows(scratch_);
+  if (shape_.bounds_form) store_length(v);
+}
+
+void ParameterSpace::store_length(const ConstView& d) {
+  backend_.dot(d, d, cholesky_.field(&SolveScalars::stored_square));
 }
 
 void ParameterSpace::apply(const ConstView& v, const View& product) {
@@ -197,6 +207,7 @@ void ParameterSpace::judge() {
                            .size = static_cast<double>(shape_.parameters),
                            .epsilon = std::numeric_limits<double>::epsilon(),
                            .rounding = rounds ? std::numeric_limits<float>::epsilon() / 2.0 : 0,
+                           .storage = half_epsilon(options_.type),
                            .scalar_epsilon = std::numeric_limits<double>::epsilon()});
 }
 

@@ -42,6 +42,7 @@ class ParameterSpace final : public Curvature {
   void load_first_row(const RowInput& rows);
   void finish_gradient();
   void measure_from_rows(const ConstView& v);
+  void store_length(const ConstView& d);
 
   Backend& backend_;
   CurvatureOptions options_;

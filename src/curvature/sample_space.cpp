@@ -151,6 +151,7 @@ void SampleSpace::factorize(const DampingState* damping) {
   damping_ = damping;
   const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
   cholesky_.factorize(damping, rank, mean_rule(), centering());
+  if (!shape_.damped) cholesky_.estimate_inverse();
 }
 
 /// From `rhs_` to `solution_` and `product_` = S S^T y; refined, also `direction_` = S^T y.
@@ -272,10 +273,12 @@ void SampleSpace::solve(const RightHandSide& rhs) {
     push_through(rhs);
   }
   if (direction_.data() != result_.data()) backend_.copy(direction_, result_);
+  if (shape_.bounds_form) store_length(result_);
 }
 
 void SampleSpace::measure(const ConstView& v) {
   quadratic_form(v, field(&SolveScalars::quadratic_form));
+  if (shape_.bounds_form) store_length(v);
 }
 
 /// In double, because v may be long where the rows do not see it.
@@ -320,6 +323,10 @@ void SampleSpace::to_dense(const View& matrix) {
   backend_.mirror(matrix, matrix);
 }
 
+void SampleSpace::store_length(const ConstView& d) {
+  backend_.dot(d, d, field(&SolveScalars::stored_square));
+}
+
 BoundRule SampleSpace::bound() const {
   if (!refined()) {
     return shape_.gradient_given ? BoundRule::any_gradient : BoundRule::push_through;
@@ -341,6 +348,7 @@ void SampleSpace::judge() {
       .size = static_cast<double>(shape_.batch_rows),
       .epsilon = in_double ? std::numeric_limits<double>::epsilon() : rounded,
       .rounding = in_double && options_.type == ElementType::float32 ? single / 2 : 0,
+      .storage = half_epsilon(options_.type),
       .scalar_epsilon = cholesky_.epsilon()});
 }
 

@@ -63,6 +63,7 @@ class SampleSpace final : public Curvature {
   void push_through(const RightHandSide& rhs);
   void solve_gradient(const RightHandSide& rhs);
   void center_fisher(const ConstView& r);
+  void store_length(const ConstView& d);
   BoundRule bound() const;
 
   Context context_;

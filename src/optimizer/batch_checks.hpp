@@ -14,9 +14,9 @@ struct BatchContract {
   const ActiveParameters& active;
   const NaturalGradient::Options& options;
   StepRuleStrategy::Needs rule;
-  Form form;    // that was asked for, or that the parts of a batch take
-  bool damped;  // lambda + eta > 0
-  bool starts;  // the solve starts from another direction (SPRING)
+  Form form = Form::automatic;  // that was asked for, or that the parts of a batch take
+  bool damped = true;           // lambda + eta > 0
+  bool starts = false;          // the solve starts from another direction (SPRING)
 };
 
 /// Throws an `Error` that names `caller` and the operand where rows, gradient, kind, centring and

@@ -238,6 +238,7 @@ MemoryPlan NaturalGradient::plan(const Batch& batch) const {
     plan.shape.gradient = !shape.batch.gradient_given ? ScoresShape::Source::rows
                           : shape.gradient_rows > 0   ? ScoresShape::Source::other_rows
                                                       : ScoresShape::Source::numbers;
+    if (rows.dense()) return plan;  // a shape without layers is one of dense rows
     for (const LayerUse& use : shape.batch.uses) {
       plan.shape.layers.push_back({.inputs = use.inputs,
                                    .outputs = use.outputs,

@@ -41,8 +41,9 @@ NaturalGradient::State::State(Parameters given, Options wanted)
 
 void NaturalGradient::State::make_curvatures() {
   const auto curvature = detail::curvature_options(options, parameters, active);
-  whole = detail::make_curvature(parameters.context(), curvature);
+  auto new_whole = detail::make_curvature(parameters.context(), curvature);
   parts = detail::make_curvature(parameters.context(), curvature);
+  whole = std::move(new_whole);
 }
 
 /// Takes in parameters that were added before the first step.
@@ -52,8 +53,15 @@ void NaturalGradient::State::follow_parameters() {
     throw ArgumentError(message("optimizer: the parameters have grown from ", active.total(),
                                 " to ", parameters.size(), " since the first step"));
   }
-  active = detail::ActiveParameters(parameters, options);
-  make_curvatures();
+  // Nothing has changed where this throws.
+  detail::ActiveParameters grown(parameters, options);
+  std::swap(active, grown);
+  try {
+    make_curvatures();
+  } catch (...) {
+    std::swap(active, grown);
+    throw;
+  }
 }
 
 /// Allocates what lasts; nothing has changed when it throws.
@@ -108,6 +116,7 @@ detail::StepShape NaturalGradient::State::loop_shape(detail::Phase phase,
                  .phase = phase,
                  .has_previous = with_momentum && momentum->starts_solve(),
                  .measures = scaled || (with_momentum && momentum->changes_direction()),
+                 .bounds_form = with_momentum && rule->needs().full_matrix,
                  .damped = damping.damped(),
                  .l2 = options.l2,
                  .tensors = active.places()};

@@ -144,6 +144,28 @@ void require_blas_sizes(const Operand& name, const ConstView& factor, std::int64
                            " terms a row, beyond the BLAS's 32-bit interface (", most, ")"));
 }
 
+namespace {
+
+/// A tensor that is a weight here and a bias there would have products that no Gram holds.
+void check_roles(const ScoreSet& rows, const LayerScores::Layer& layer) {
+  const Parameters& parameters = rows.parameters();
+  for (const LayerUse& use : rows.blocks().blocks) {
+    for (const Segment& segment : {layer.weight, layer.bias}) {
+      if (!segment) continue;
+      const std::int64_t offset = parameters.offset(segment);
+      const bool other =
+          segment == layer.weight ? use.bias_offset == offset : use.weight_offset == offset;
+      if (!other) continue;
+      throw ArgumentError(message("layer: ", parameters.name(segment), " is the .",
+                                  segment == layer.weight ? "weight" : "bias", " here and the .",
+                                  segment == layer.weight ? "bias" : "weight",
+                                  " of another use in this set"));
+    }
+  }
+}
+
+}  // namespace
+
 LayerUse checked_layer(const ScoreSet& rows, const LayerScores::Layer& layer) {
   if (rows.size() == 0) throw ArgumentError("layer: no set was begun");
   if (!layer.weight && !layer.bias) {
@@ -152,6 +174,7 @@ LayerUse checked_layer(const ScoreSet& rows, const LayerScores::Layer& layer) {
   if (layer.weight == layer.bias) throw ArgumentError("layer: .weight and .bias are one segment");
   check_segment(rows, layer.weight, ".weight");
   check_segment(rows, layer.bias, ".bias");
+  check_roles(rows, layer);
   const Parameters& parameters = rows.parameters();
   const std::string& name = parameters.name(layer.weight ? layer.weight : layer.bias);
   LayerUse block = checked_sizes(rows, layer, name);

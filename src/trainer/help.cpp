@@ -37,7 +37,7 @@ sample. --steps without --epochs takes as many epochs as it needs.
 --metrics writes one JSON object a line, for every step (loss and accuracy are the batch's, before the
 step) and for every evaluation (over the whole test set). seconds counts from the start of the program
 without the time spent in evaluations; evaluation_seconds counts that. A number that is not finite is
-null, as error_bound is at damping 0, where it is not known. On a GPU nothing waits for a step: the
+null, as error_bound of a refined step is at damping 0, where it is not known. On a GPU nothing waits for a step: the
 figures of some are fetched together, and share their seconds.
 --checkpoint replaces FILE at every evaluation and at the end: a run that is killed leaves the last one.
 --resume goes on bitwise as if the run had not stopped, on the same machine with as many threads. Its

@@ -49,8 +49,9 @@ void add_damping(OperationTable& table) {
          {solve_outcome, 0}}},
        // Not one number is left over from an earlier solve.
        {[](Scalars& s) {
-          s.solve = {nan, 8,   nan, nan, nan, nan, nan, nan, nan, nan,
-                     nan, nan, nan, nan, nan, nan, nan, nan, nan};
+          constexpr std::size_t count = sizeof(SolveScalars) / sizeof(double);
+          std::fill_n(reinterpret_cast<double*>(&s.solve), count, nan);
+          s.solve.trace = 8;
         },
         {{nans_of_solve, 1},  // the norm
          {matrix_finite, 0},
@@ -138,6 +139,7 @@ std::function<ScalarFormula(Scalars*)> judge(BoundRule bound, MeanRule mean = Me
                                 .size = 4,
                                 .epsilon = 0x1p-10,
                                 .rounding = 0x1p-20,
+                                .storage = 0x1p-21,
                                 .scalar_epsilon = 0x1p-12};
   };
 }
@@ -163,11 +165,13 @@ void add_bounds(OperationTable& table) {
   add("push_through", BoundRule::push_through,
       {{as_it_is, {{error_bound, own + amplified}}},
        {[](Scalars& s) { s.solve.norm = 48; }, {{error_bound, own + 12 * 0x1p-10}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0.4; }, {{error_bound, own + 10 * 0x1p-10}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 0; }, {{error_bound, own + amplified}}},
-       {[](Scalars& s) { s.solve.pivot_ratio = 1; }, {{error_bound, own + 8 * 0x1p-10}}},
+       {[](Scalars& s) { s.solve.inverse_norm = 10.0 / 256; }, {{error_bound, own + 10 * 0x1p-10}}},
+       {[](Scalars& s) { s.solve.inverse_norm = 1; }, {{error_bound, own + amplified}}},
+       {[](Scalars& s) { s.solve.inverse_norm = 1e-3; }, {{error_bound, own + 8 * 0x1p-10}}},
        {[](Scalars& s) { s.solve.shift = 256; }, {{error_bound, own + 8 * 0x1p-10}}},
-       {[](Scalars& s) { s.solve.shift = 0; }, {{error_bound, own + 32 * 0x1p-10}}}});
+       {[](Scalars& s) { s.solve.shift = 0; }, {{error_bound, infinity}}},
+       {[](Scalars& s) { s.solve.shift = 0, s.solve.inverse_norm = 0.125; },
+        {{error_bound, own + 32 * 0x1p-10}}}});
   add("any_gradient", BoundRule::any_gradient,
       {{as_it_is, {{error_bound, own + cancelled}}},
        {[](Scalars& s) { s.solve.gradient_square = 0; }, {{error_bound, own}}}});

@@ -142,7 +142,7 @@ TEST(structure, groups_name_every_segment_once) {
   };
   constexpr Structure blocks = Structure::block_diagonal;
   refuse("stands in group 0 and in group 1", blocks, {{{0}, {1}}, {{1}, {2}, {3}}});
-  refuse("stands in group 0 and in group 0", blocks, {{{0}, {0}}, {{1}, {2}, {3}}});
+  refuse("stands twice in group 0", blocks, {{{0}, {0}}, {{1}, {2}, {3}}});
   refuse("stands in no group", blocks, {{{0}, {1}}, {{2}}});
   refuse("group 1 is empty", blocks, {{{0}, {1}, {2}, {3}}, {}});
   refuse("names segment 4 of 4", blocks, {{{0}, {1}}, {{2}, {3}, {4}}});
