@@ -255,6 +255,15 @@ TEST(contracts, layers) {
                          adding([](W&, L& l) { l.weight = l.bias = {}; })),
       bad<ArgumentError>("one segment twice", "one segment",
                          adding([](W&, L& l) { l.bias = l.weight; })),
+      bad<ArgumentError>("a weight that is the bias of another use",
+                         "is the .bias here and the .weight of another use",
+                         [](W& w) {
+                           LayerScores scores(w.batch.parameters);
+                           scores.begin({.samples = 6});
+                           const L l = w.layer();
+                           scores.add(l);
+                           scores.add({.bias = l.weight, .output_score = l.output_score});
+                         }),
       bad<ArgumentError>("shared rows that overlap",
                          "segment 0 is used by rows 2 to 5 and by rows 0 to 6",
                          [](W& w) {
