@@ -69,14 +69,14 @@ struct Subject {
 /// An operation of (z, targets) with one result, and what the result may err by.
 struct LikelihoodOperation {
   std::string name;
-  void (Backend::*call)(Likelihood, const ConstView&, const ConstView&, const View&);
+  void (ModelOperations::*call)(Likelihood, const ConstView&, const ConstView&, const View&);
   Operand (*result)(Trial& trial, const Size& size, ElementType type);
   double (*bound)(const ReferenceLikelihood& reference, const ReferenceLikelihood::Outputs& outputs,
                   std::int64_t rows);
 };
 
 const LikelihoodOperation score_operation{
-    "likelihood_score", &Backend::likelihood_score,
+    "likelihood_score", &ModelOperations::likelihood_score,
     [](Trial& trial, const Size& size, ElementType type) {
       return trial.matrix(size.rows, size.columns, type, Use::output);
     },
@@ -85,7 +85,7 @@ const LikelihoodOperation score_operation{
     }};
 
 const LikelihoodOperation log_likelihood_operation{
-    "log_likelihood", &Backend::log_likelihood,
+    "log_likelihood", &ModelOperations::log_likelihood,
     [](Trial& trial, const Size& size, ElementType) {
       return trial.vector(size.rows, float64, Use::output);
     },
@@ -94,7 +94,7 @@ const LikelihoodOperation log_likelihood_operation{
     }};
 
 const LikelihoodOperation evaluate_operation{
-    "likelihood_evaluate", &Backend::likelihood_evaluate,
+    "likelihood_evaluate", &ModelOperations::likelihood_evaluate,
     [](Trial& trial, const Size&, ElementType) { return trial.vector(2, float64, Use::output); },
     [](const auto& reference, const auto& outputs, std::int64_t rows) {
       const double n = static_cast<double>(rows);
@@ -113,8 +113,9 @@ void add_size_cases(OperationTable& table, const Subject& subject,
             subject.targets(trial, type, reference.targets(size.rows, size.columns));
         const Operand result = operation.result(trial, size, type);
         trial.run([&](Backend& backend, const Side& of) {
-          (backend.*operation.call)(subject.likelihood, of(z),
-                                    subject.rows(of(targets), size.columns), of(result));
+          ModelOperations& models = backend;
+          (models.*operation.call)(subject.likelihood, of(z),
+                                   subject.rows(of(targets), size.columns), of(result));
         });
         trial.expect_within(result,
                             operation.bound(reference, {size.columns, type, largest}, size.rows));
@@ -138,8 +139,9 @@ void add_support_cases(OperationTable& table, const Subject& subject,
                     const Operand targets = subject.targets(trial, type, given);
                     const Operand result = operation.result(trial, size, type);
                     trial.run([&](Backend& backend, const Side& of) {
-                      (backend.*operation.call)(subject.likelihood, of(z),
-                                                subject.rows(of(targets), 5), of(result));
+                      ModelOperations& models = backend;
+                      (models.*operation.call)(subject.likelihood, of(z),
+                                               subject.rows(of(targets), 5), of(result));
                     });
                     trial.expect_within(result, operation.bound(reference, {5, type, 1}, rows));
                     const std::vector<double>& actual = trial.actual(result);
