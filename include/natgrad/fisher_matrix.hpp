@@ -31,8 +31,8 @@ struct SolveReport {
   /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows.
   double residual = 0;
   /// Relative error of d: of an unrefined solve an estimate, eps times a condition number of A +
-  /// lambda I (docs/accuracy.md); refined, a bound that follows from the residual. At damping 0 the
-  /// pivots alone tell it; infinite there for refined solves and for centred rows.
+  /// lambda I (docs/accuracy.md); refined, a bound that follows from the residual. At damping 0
+  /// inverse iteration tells it; infinite there for refined solves.
   double error_bound = 0;
   double quadratic_form = 0;  ///< d^T F d
 };

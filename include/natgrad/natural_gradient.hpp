@@ -112,7 +112,7 @@ struct StepReport {
   /// |b - (A + lambda I) x| / |b| of the system solved; of blocks the largest.
   double residual = 0;
   /// Relative error of d: of an unrefined solve an estimate, refined a bound (docs/accuracy.md). At
-  /// damping 0 the pivots alone tell it; infinite there for refined solves and for centred rows.
+  /// damping 0 inverse iteration tells it; infinite there for refined solves.
   double error_bound = 0;
   std::int64_t failures_in_a_row = 0;
 };
