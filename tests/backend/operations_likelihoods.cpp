@@ -66,16 +66,17 @@ struct Subject {
   }
 };
 
-/// An operation of (z, targets) with one result, and what the result may err by.
+/// An operation of (z, targets) with one result, and what the result may err by. Its instances are
+/// constexpr because the table of operations is read before other constants of this file exist.
 struct LikelihoodOperation {
-  std::string name;
+  const char* name;
   void (ModelOperations::*call)(Likelihood, const ConstView&, const ConstView&, const View&);
   Operand (*result)(Trial& trial, const Size& size, ElementType type);
   double (*bound)(const ReferenceLikelihood& reference, const ReferenceLikelihood::Outputs& outputs,
                   std::int64_t rows);
 };
 
-const LikelihoodOperation score_operation{
+constexpr LikelihoodOperation score_operation{
     "likelihood_score", &ModelOperations::likelihood_score,
     [](Trial& trial, const Size& size, ElementType type) {
       return trial.matrix(size.rows, size.columns, type, Use::output);
@@ -84,7 +85,7 @@ const LikelihoodOperation score_operation{
       return reference.score_bound(outputs);
     }};
 
-const LikelihoodOperation log_likelihood_operation{
+constexpr LikelihoodOperation log_likelihood_operation{
     "log_likelihood", &ModelOperations::log_likelihood,
     [](Trial& trial, const Size& size, ElementType) {
       return trial.vector(size.rows, float64, Use::output);
@@ -93,7 +94,7 @@ const LikelihoodOperation log_likelihood_operation{
       return reference.log_p_bound(outputs);
     }};
 
-const LikelihoodOperation evaluate_operation{
+constexpr LikelihoodOperation evaluate_operation{
     "likelihood_evaluate", &ModelOperations::likelihood_evaluate,
     [](Trial& trial, const Size&, ElementType) { return trial.vector(2, float64, Use::output); },
     [](const auto& reference, const auto& outputs, std::int64_t rows) {

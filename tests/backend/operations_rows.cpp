@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -216,11 +217,11 @@ std::vector<Size> gram_sizes(const Layout& layout) {
 }
 
 /// The last has more rows than a backend may convert at a time.
-const std::vector<Size> product_sizes = {{0, 0},  {0, 3},  {1, 0},   {1, 3},
-                                         {13, 0}, {13, 3}, {101, 0}, {601, 3}};
+constexpr Size product_sizes[] = {{0, 0},  {0, 3},  {1, 0},   {1, 3},
+                                  {13, 0}, {13, 3}, {101, 0}, {601, 3}};
 
 template <class Body>
-void for_sizes(TestDevice& device, const std::vector<Size>& sizes, const Body& body) {
+void for_sizes(TestDevice& device, std::span<const Size> sizes, const Body& body) {
   for (const Size& size : sizes) {
     SCOPED_TRACE(std::to_string(size.rows) + " rows, padding " + std::to_string(size.padding));
     Trial trial(device, size.padding);

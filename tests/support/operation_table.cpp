@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 namespace natgrad::tests {
@@ -31,6 +32,8 @@ void register_operations(const std::string& prefix, std::function<TestDevice()> 
   const std::string suite = prefix + "operations";
   const OperationTable table = operation_table();
   for (const OperationCase& c : table.cases()) {
+    // This may run before the constants of a file exist that its cases stand in.
+    if (c.operation.empty()) throw std::logic_error("a case of the operation table has no name");
     const std::string name = c.operation + (c.variant.empty() ? "" : "_") + c.variant;
     testing::RegisterTest(suite.c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
                           [=]() -> testing::Test* { return new OperationTest(shared, c.body); });
