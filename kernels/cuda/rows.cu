@@ -69,12 +69,6 @@ void row_scaling(Stream stream, const ConstView& weights, double uniform,
 
 namespace {
 
-/// Adjacent elements that one instruction reads or writes.
-template <class T, int width>
-struct alignas(sizeof(T) * width) Pack {
-  T elements[width];
-};
-
 template <class T, int width>
 bool packs(const T* data, std::int64_t leading_dimension, std::int64_t columns) {
   return reinterpret_cast<std::uintptr_t>(data) % sizeof(Pack<T, width>) == 0 &&
