@@ -19,6 +19,7 @@ void register_factorizations();
 void register_steps();
 void register_solves();
 void register_activations();
+void register_operations();
 
 /// What every benchmark shares: it times itself and reports milliseconds.
 void configure(benchmark::internal::Benchmark* benchmark);
