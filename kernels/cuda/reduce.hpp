@@ -74,12 +74,13 @@ inline unsigned threads_of_a_sum(std::int64_t count, unsigned most) {
   return threads;
 }
 
-/// The sum of the values of a column of the block's threads, thread.threads.y <= `most` of them, a
-/// power of two; every thread must come here, and those with index.y = 0 get it.
-template <class T, unsigned columns, unsigned most>
+/// The sum of the values of a column of the block's threads, which are `most` or fewer, a power of
+/// two of them in a column; every thread must come here, and those with index.y = 0 get it.
+template <class T, unsigned most>
 NATGRAD_DEVICE T sum_of_column(const Thread& thread, T value) {
-  T* sums = shared_array<T, columns * most>() + thread.index.x;
+  T* sums = shared_array<T, most>() + thread.index.x;
   const unsigned i = thread.index.y;
+  const unsigned columns = thread.threads.x;
   sums[i * columns] = value;
   barrier();
   for (unsigned half = thread.threads.y / 2; half > 0; half /= 2) {
@@ -87,6 +88,10 @@ NATGRAD_DEVICE T sum_of_column(const Thread& thread, T value) {
     barrier();
   }
   return sums[0];
+}
+template <class T, unsigned columns, unsigned most_rows>
+NATGRAD_DEVICE T sum_of_column(const Thread& thread, T value) {
+  return sum_of_column<T, columns * most_rows>(thread, value);
 }
 
 /// Combines what the blocks of an earlier launch left, by one block.

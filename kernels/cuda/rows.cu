@@ -293,22 +293,6 @@ struct Stripes {
   Extent blocks() const { return {static_cast<unsigned>(across), static_cast<unsigned>(stripes)}; }
 };
 
-/// The sum over a column of the block's threads, of which those with index.y = 0 get it; every
-/// thread must come here.
-template <class T>
-NATGRAD_DEVICE T column_sum(const Thread& thread, T value) {
-  T* sums = shared_array<T, block_threads>() + thread.index.x;
-  const unsigned i = thread.index.y;
-  const unsigned stride = thread.threads.x;
-  sums[i * stride] = value;
-  barrier();
-  for (unsigned half = thread.threads.y / 2; half > 0; half /= 2) {
-    if (i < half) sums[i * stride] += sums[(i + half) * stride];
-    barrier();
-  }
-  return sums[0];
-}
-
 template <class Result>
 NATGRAD_DEVICE void store_bias(const WeighedOutputs<Result>& to, std::int64_t output, Result sum) {
   Result& g = to.bias[output];
@@ -329,7 +313,7 @@ struct WeighOutputs {
     const bool inside = output < outputs;
     const Result own = inside ? weigh(thread, output) : Result{0};
     if (to.bias == nullptr) return;
-    const Result sum = column_sum(thread, own);
+    const Result sum = sum_of_column<Result, block_threads>(thread, own);
     if (!inside || thread.index.y != 0) return;
     if (thread.blocks.y == 1)
       store_bias(to, output, sum);
@@ -400,7 +384,7 @@ struct AddStripes {
       own = sum_of_terms<Result>(thread.index.y, stripes, thread.threads.y,
                                  [&](std::int64_t i) { return to.partials[i * outputs + output]; });
     }
-    const Result sum = column_sum(thread, own);
+    const Result sum = sum_of_column<Result, block_threads>(thread, own);
     if (inside && thread.index.y == 0) store_bias(to, output, sum);
   }
 };

@@ -460,6 +460,28 @@ void add_update_cases(OperationTable& table) {
     });
   });
 
+  // A sum of the largest number and less than half of what its neighbour would be away: infinite
+  // where the product is rounded first, and not where it is not, in the check and in the update.
+  table.add_types("update", "as_it_was_checked", [](TestDevice& device, ElementType type) {
+    const double largest =
+        type == float64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
+    const double half = std::ldexp(1, type == float64 ? 970 : 103);
+    Trial trial(device);
+    const Operand d = trial.vector(37, type, Use::input);
+    const Operand theta = trial.vector(37, type, Use::both);
+    const Operand finite = trial.vector(float64, Use::both, {1});
+    trial.set(d, filled(trial, d, half * (1 - epsilon(type))));
+    trial.set(theta, filled(trial, theta, largest));
+    trial.run([&](Backend& backend, const Side& of) {
+      const UpdatedTensor tensor{of(theta), of(d)};
+      const double rate = 1 + epsilon(type);
+      backend.check_update({&tensor, 1}, rate, 0.0, of(finite));
+      backend.update(1.0, {&tensor, 1}, rate, 0.0);
+    });
+    EXPECT_EQ(trial.actual(finite).front(), 1);
+    EXPECT_EQ(trial.actual(theta), filled(trial, theta, largest));
+  });
+
   // More than a backend may take at once, of all sizes.
   const auto many = [](Trial& trial, ElementType type) {
     std::vector<ManyTensors::Tensor> tensors;
