@@ -8,6 +8,7 @@ multiplied, and `graphed(function)` captures a CUDA graph; it is None where ther
 
 import functools
 import os
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -123,3 +124,12 @@ def numpy_framework(device):
         cholesky=np.linalg.cholesky, cholesky_solve=lambda l, b: linalg.cho_solve((l, True), b),
         triangular_solve=lambda l, b: linalg.solve_triangular(l, b, lower=True), numpy=np.asarray,
         compiled=lambda function: function, wait=lambda result: None)
+
+
+def seconds(fw, step, count=1):
+    """Wall-clock time of one of `count` steps that are enqueued before one waits for the last."""
+    start = time.perf_counter()
+    for _ in range(count):
+        result = step()
+    fw.wait(result)
+    return (time.perf_counter() - start) / count

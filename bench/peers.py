@@ -5,7 +5,7 @@ On relu nets, in float32 and with random data, each framework takes
   plain     its own gradient step: mean cross entropy, SGD
   factors   the exact step by hand, without rows: K = sum over layers of (A A^T + 1) o (D D^T)
   rows      the exact step as one first writes it: rows S (N, P) by vmap(grad), K = S S^T
-and, torch on CUDA, `plain, graph` and `factors, graph`: the whole step captured and replayed.
+and torch on CUDA `plain, graph` and `factors, graph`: the whole step captured and replayed.
 Both exact steps solve (K / N + damping I) y = 1 / N by Cholesky and go along d = S^T y, which is
 (F + damping I)^-1 g for the empirical Fisher F = S^T S / N and the mean gradient g.
 A ratio is the median over rounds of (exact step / plain step of the same round).
@@ -24,7 +24,7 @@ from statistics import median
 import numpy as np
 from numpy.linalg import norm
 
-from frameworks import CORES, jax_framework, numpy_framework, torch_framework
+from frameworks import CORES, jax_framework, numpy_framework, seconds, torch_framework
 
 DAMPING = 0.03
 NATGRAD_BENCH = pathlib.Path(__file__).resolve().parents[1] / "build" / "natgrad-bench"
@@ -82,18 +82,11 @@ def push_through(fw, s, v, r, damping):
     return s.T @ damped_solve(fw, s @ s.T, r, damping)
 
 
-def seconds(fw, step, count=1):
-    """Of one of `count` steps that are queued one behind the other."""
-    start = time.perf_counter()
-    for _ in range(count):
-        result = step()
-    fw.wait(result)
-    return (time.perf_counter() - start) / count
-
-
-def tried(what, action):
-    """What the action returns; None, and the exception in a line, when it fails."""
+def tried(what, action, until=float("inf")):
+    """What the action returns; None, and the exception in a line, when it fails or time is over."""
     try:
+        if time.monotonic() > until:
+            raise TimeoutError("--seconds are over")
         return action()
     except Exception as error:  # whatever one peer throws, the others go on
         print(f"skipped: {what}: {type(error).__name__}: {str(error).strip()[:200]}", flush=True)
@@ -107,11 +100,11 @@ def natgrad_bench(options, pattern, *flags):
     if options.device == "cuda":
         command += ["--benchmark_min_time=0.05", "--benchmark_repetitions=3"]
     left = max(1, options.deadline - time.monotonic())
-    run = tried("natgrad-bench (./build.sh build makes it)", lambda: subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=True, timeout=left))
-    entries = tried("natgrad-bench", lambda: json.loads(run.stdout)["benchmarks"]) if run else []
-    medians = [e for e in entries or [] if e.get("aggregate_name") == "median"]
-    return medians or [e for e in entries or [] if not e.get("error_occurred")]
+    run = lambda: subprocess.check_output(command, text=True, timeout=left)
+    entries = tried("natgrad-bench (./build.sh build makes it)",
+                    lambda: json.loads(run())["benchmarks"]) or []
+    medians = [e for e in entries if e.get("aggregate_name") == "median"]
+    return medians or [e for e in entries if not e.get("error_occurred")]
 
 
 def sizes_of(net):
@@ -122,10 +115,9 @@ def sizes_of(net):
 
 @functools.lru_cache(1)
 def network(net):
-    random, sizes = np.random.default_rng(0), sizes_of(net)
+    random, sizes, f = np.random.default_rng(0), sizes_of(net), np.float32
     return [a for m, k in zip(sizes, sizes[1:])
-            for a in (random.standard_normal((k, m), np.float32) * np.float32(2 / m) ** 0.5,
-                      np.zeros(k, np.float32))]
+            for a in (random.standard_normal((k, m), f) * f((2 / m) ** 0.5), np.zeros(k, f))]
 
 
 def problem(fw, net, n):
@@ -136,30 +128,34 @@ def problem(fw, net, n):
     return [fw.array(a) for a in network(net)], fw.array(x), fw.array(t)
 
 
-def agrees(fw, options):
-    """Whether the framework's ways to the exact direction, a captured one too, give the same."""
-    n = min(256, *options.batch)
+def agrees(fw):
+    """Whether rows and factors give the same direction; graphs that do not are left out, aloud."""
     fw.set_tf32(False)
-    ways = [lambda *data: factors(fw, *data), lambda *data: rows(fw, *data)]
-    found = [way(*problem(fw, options.nets[0], n)) for way in ways]
+    data = problem(fw, "784-1024-1024-10", 256)
+    flat = lambda direction: np.concatenate([np.ravel(fw.numpy(d)) for d in direction])
+    exact, by_rows = (fw.compiled(functools.partial(way, fw)) for way in (factors, rows))
+    reference = flat(exact(*data))
+
+    def check(what, direction):
+        off = norm(flat(direction) - reference) / norm(reference)
+        print(f"{fw.name}: {what} and factors differ by {off:.1e} of the direction", flush=True)
+        if not off <= 1e-3:
+            raise ArithmeticError("they do not agree to 1e-3")
+        return True
+
     if fw.graphed:
-        step, data = fw.graphed(fw.compiled(ways[0])), problem(fw, options.nets[0], n)
-        replayed = tried("graphs of torch", lambda: [step(*data) for _ in range(2)][1])
-        found += [replayed] if replayed else []
-        fw.graphed = fw.graphed if replayed else None
-    found = [np.concatenate([np.ravel(fw.numpy(d)) for d in way]) for way in found]
-    apart = max(norm(d - found[0]) / norm(found[0]) for d in found)
-    print(f"{fw.name}: at N = {n} {len(found)} ways to the exact direction differ by {apart:.1e} "
-          f"of its norm{'' if apart <= 1e-3 else ': left out'}", flush=True)
-    return bool(apart <= 1e-3)
+        step = fw.graphed(exact)
+        twice = lambda: [step(*data) for _ in range(2)][-1]
+        if not tried(f"{fw.name}, graphs", lambda: check("a graph", twice())):
+            fw.graphed = None
+    return check("rows", by_rows(*data))
 
 
 def choose_tf32(fw, on, options):
-    """And says so if a product is not as exact or inexact as that makes it: 1e-6, 3e-4 with TF32."""
+    """And says so if a product's error does not show it: 3e-7 in strict float, 3e-4 with TF32."""
     fw.set_tf32(on)
     a, b = np.random.default_rng(1).standard_normal((2, 1024, 1024), np.float32)
-    product = fw.numpy(fw.compiled(lambda a, b: a @ b)(fw.array(a), fw.array(b)))
-    exact = a.astype(np.float64) @ b
+    product, exact = fw.numpy(fw.array(a) @ fw.array(b)), a.astype(np.float64) @ b
     error = norm(product - exact) / norm(exact)
     if (error > 1e-5) != (on and options.device == "cuda"):
         print(f"{fw.name}: TF32 {'on' if on else 'off'}, but a product is off by {error:.1e}")
@@ -170,8 +166,7 @@ def works_of(fw, net, n, options):
     works = {"plain": (plain, False), "factors": (factors, False)}
     if fw.graphed:
         works |= {"plain, graph": (plain, True), "factors, graph": (factors, True)}
-    # The rows once, and as much again for a copy in the layout that the products want.
-    needed = 2 * 4 * n * sum(a.size for a in network(net))
+    needed = 2 * 4 * n * sum(a.size for a in network(net))  # rows, and a copy in another layout
     if options.device == "cpu" and n > 256 and not options.large:
         print(f"skipped: {fw.name}, rows, {net}, N = {n}: --large takes them", flush=True)
     elif needed > 0.9 * fw.memory():
@@ -199,26 +194,23 @@ def measured(fw, net, n, options):
     state, steps, counts, times = [first], {}, {}, {}
     for work, (direction, graph) in works_of(fw, net, n, options).items():
         step = stepper(fw, direction, graph, state, x, t)
-        what = f"{fw.name}, {work}, {net}, N = {n}"
         # The first step compiles, captures and makes handles; the second says what a step takes.
-        taken = tried(what, lambda: [seconds(fw, step), seconds(fw, step)])
+        taken = tried(f"{fw.name}, {work}, {net}, N = {n}",
+                      lambda: [seconds(fw, step), seconds(fw, step)], options.deadline)
         if taken:
             steps[work], times[work] = step, []
             counts[work] = max(1, min(20, int(options.queue / taken[1])))
     for i in range(options.repeats):
-        tried(fw.name, steps.get("plain", lambda: None))  # rows leave threads and caches cold
+        if "plain" in steps:  # rows leave threads and caches cold
+            tried(fw.name, lambda: seconds(fw, steps["plain"]))
         for work, step in list(steps.items()):
             if (work == "rows" and i >= 3) or time.monotonic() > options.deadline:
                 continue
             taken = tried(f"{fw.name}, {work}", lambda: seconds(fw, step, counts[work]))
             steps.pop(work) if taken is None else times[work].append(taken)
-    medians = {}
-    for work, taken in times.items():
-        base = times.get("plain, graph" if "graph" in work else "plain", [])
-        ratios = [a / b for a, b in zip(taken, base)]
-        if ratios:
-            medians[work] = 1e3 * median(taken), median(ratios)
-    return medians
+    base = lambda work: times.get("plain, graph" if "graph" in work else "plain", [])
+    return {work: (1e3 * median(taken), median(a / b for a, b in zip(taken, base(work))))
+            for work, taken in times.items() if taken and base(work)}
 
 
 def natgrad_steps(net, tf32, options):
@@ -230,7 +222,8 @@ def natgrad_steps(net, tf32, options):
             for e in natgrad_bench(options, pattern, *["--allow-tf32"] * tf32)}
 
 
-LINE = "| {net} | {batch:>4} | {tf32:>4} | {peer:<16} | {work:<14} | {ms:>8} | {ratio:>6} | {faster:>7} |"
+LINE = ("| {net:<16} | {batch:>4} | {tf32:>4} | {peer:<18} | {work:<14} | {ms:>6} | {ratio:>5} "
+        "| {natgrad_faster:>7} |")
 
 
 def write_lines(options, net, n, tf32, peer, works, ours):
@@ -238,22 +231,22 @@ def write_lines(options, net, n, tf32, peer, works, ours):
     for work, (ms, ratio) in works.items():
         kind = "plain" if work.startswith("plain") else "exact"
         faster = ms / ours[kind][0] if ours else None
-        line = {"net": net, "batch": n, "tf32": tf32, "peer": peer, "work": work, "ms": ms,
-                "ratio": ratio, "faster": faster}
+        line = {"device": options.machine, "net": net, "batch": n, "tf32": tf32, "peer": peer,
+                "work": work, "ms": ms, "ratio": ratio, "natgrad_faster": faster}
         if options.output:
-            options.output.write(json.dumps(line) + "\n")
-            options.output.flush()
+            print(json.dumps(line), file=options.output, flush=True)
         print(LINE.format(**{**line, "tf32": "on" if tf32 else "off", "ms": f"{ms:.4g}",
-                             "ratio": f"{ratio:.3g}", "faster": f"{faster:.3g}" if ours else "-"}),
-              flush=True)
+                             "ratio": f"{ratio:.3g}",
+                             "natgrad_faster": f"{faster:.3g}" if ours else "-"}), flush=True)
 
 
 def compare_steps(frameworks, options):
-    agreeing = [fw for fw in frameworks if tried(fw.name, lambda: agrees(fw, options))]
-    print("\nMilliseconds of a step; ratio to the same peer's plain step; times that natgrad's step "
-          f"of that kind is faster. float32, {frameworks[0].device}.\n")
+    options.machine = frameworks[0].device
+    agreeing = [fw for fw in frameworks if tried(fw.name, lambda: agrees(fw))]
+    print("\nMilliseconds of a step, its ratio to the same peer's plain step, and how many times "
+          f"faster natgrad's plain or exact step is; float32, {options.machine}\n")
     print(LINE.format(net="net", batch="N", tf32="TF32", peer="peer", work="step", ms="ms",
-                      ratio="ratio", faster="natgrad"))
+                      ratio="ratio", natgrad_faster="natgrad"))
     print("|" + " --- |" * 8, flush=True)
     for net, tf32 in itertools.product(options.nets, options.tf32):
         ours = natgrad_steps(net, tf32, options)
@@ -273,7 +266,6 @@ def compare_solves(frameworks, options, n=1024, p=100_000):
     s, r = (random.standard_normal(shape, np.float32) for shape in ((n, p), n))
     s64, table = s.astype(np.float64), []
     exact = s64.T @ np.linalg.solve(s64 @ s64.T + np.eye(n), r)
-    cell = lambda ratio, ms: f"{ratio:.3g} ({ms:.3g} ms)"
     for fw in frameworks:
         data = [fw.array(a) for a in (s, s.T @ r, r)]
         solves = [fw.compiled(lambda *a, f=f: f(fw, *a)) for f in (push_through, published_solve)]
@@ -281,31 +273,33 @@ def compare_solves(frameworks, options, n=1024, p=100_000):
         times = [[seconds(fw, lambda: solve(*data, 100.0)) for solve in solves]
                  for _ in range(options.repeats)]
         ratio, ours = median(b / a for a, b in times), median(a for a, _ in times)
-        table.append([fw.name, cell(ratio, 1e3 * ours), *(f"{e:.1e}" for e in errors)])
+        table.append([fw.name, ratio, 1e3 * ours, *errors])
     for e in natgrad_bench(options, f"solve/dense/n:{n}/p:{p}"):
-        table.append(["natgrad", cell(e["speedup_over_published"], e["real_time"]),
-                      f"{e['error']:.1e}", f"{e['published_error']:.1e}"])
+        figures = "speedup_over_published", "real_time", "error", "published_error"
+        table.append(["natgrad", *(e[figure] for figure in figures)])
     print(f"\nDamped solve, n = {n}, p = {p}, lambda = 100; float32, {CORES} CPU cores\n")
-    head = ["peer", "published form / push-through (its time)", "error at lambda = 1", "published"]
-    for cells in [head, ["---"] * len(head), *table]:
-        print("| " + " | ".join(cells) + " |")
+    print("| peer | published form / push-through | its ms | error at lambda = 1 | published |")
+    print("|" + " --- |" * 5)
+    for peer, ratio, ms, error, published in table:
+        print(f"| {peer} | {ratio:.3g} | {ms:.3g} | {error:.1e} | {published:.1e} |")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add, listed = parser.add_argument, lambda text: text.split(",")
     add("--device", choices=["cpu", "cuda"], default="cpu")
-    add("--solve", action="store_true", help="compare the damped dense solve instead, on the CPU")
+    add("--solve", action="store_true", help="compare the damped dense solve, on the CPU")
     add("--nets", type=listed, metavar="NET,NET",
         help="of natgrad-bench (default 784-1024-1024-10, on CUDA also 8x4096)")
     add("--batch", type=lambda text: [int(n) for n in listed(text)], metavar="N,N",
         help="batch sizes of natgrad-bench (default 256,1024; on CUDA 1024,4096)")
     add("--tf32", choices=["off", "on", "both"], help="default off, on CUDA both in turn")
-    add("--large", action="store_true", help="rows above N = 256 on the CPU, too: gigabytes, minutes")
+    add("--large", action="store_true", help="rows above N = 256 on the CPU, too: 16 GB, minutes")
     add("--jax", action="store_true", help="JAX on CUDA, too: it compiles for long")
     add("--repeats", type=int, help="rounds (default 11, on CUDA 5; rows take part in 3)")
-    add("--seconds", type=float, help="start nothing after so many (default 55 on CUDA)")
-    add("--output", type=argparse.FileType("w"), metavar="PATH", help="also there: JSON, line by line")
+    add("--seconds", type=float, help="start nothing after so many (on CUDA 55)")
+    add("--output", type=lambda path: open(path, "w"), metavar="PATH",
+        help="also there, one JSON object a line")
     add("--natgrad-bench", default=NATGRAD_BENCH, metavar="PATH", help="build/natgrad-bench")
     options = parser.parse_args()
     cuda = options.device == "cuda"
@@ -316,8 +310,9 @@ def arguments():
     options.tf32 = {"off": [False], "on": [True], "both": [False, True]}[
         options.tf32 or ("both" if cuda else "off")]
     options.repeats = options.repeats or (5 if cuda else 11)
-    options.deadline = time.monotonic() + (options.seconds or (55 if cuda else 1e6))
-    options.queue = 0.03 if cuda else 0  # seconds of steps that are enqueued before one waits
+    options.seconds = options.seconds or (55 if cuda else 1e6)
+    options.deadline = time.monotonic() + options.seconds
+    options.queue = 0.03 if cuda else 0  # seconds of steps in the queue before one waits
     return options
 
 
@@ -325,8 +320,8 @@ def main():
     options = arguments()
     makers = [torch_framework] + [jax_framework] * (options.device == "cpu" or options.jax)
     makers += [numpy_framework] * options.solve
-    frameworks = [tried(maker.__name__, lambda: maker(options.device)) for maker in makers]
-    frameworks = [fw for fw in frameworks if fw]
+    frameworks = [fw for maker in makers
+                  if (fw := tried(maker.__name__, lambda: maker(options.device)))]
     frameworks or sys.exit("no framework can be used; bench/requirements.txt names them")
     (compare_solves if options.solve else compare_steps)(frameworks, options)
 
