@@ -278,8 +278,8 @@ def compare_solves(frameworks, options, n=1024, p=100_000):
         figures = "speedup_over_published", "real_time", "error", "published_error"
         table.append(["natgrad", *(e[figure] for figure in figures)])
     print(f"\nDamped solve, n = {n}, p = {p}, lambda = 100; float32, {CORES} CPU cores\n")
-    print("| peer | published form / push-through | its ms | error at lambda = 1 | published |")
-    print("|" + " --- |" * 5)
+    print("| peer | published form / push-through | its ms | error at lambda = 1 | published |\n|"
+          + " --- |" * 5)
     for peer, ratio, ms, error, published in table:
         print(f"| {peer} | {ratio:.3g} | {ms:.3g} | {error:.1e} | {published:.1e} |")
 
@@ -298,8 +298,7 @@ def arguments():
     add("--jax", action="store_true", help="JAX on CUDA, too: it compiles for long")
     add("--repeats", type=int, help="rounds (default 11, on CUDA 5; rows take part in 3)")
     add("--seconds", type=float, help="start nothing after so many (on CUDA 55)")
-    add("--output", type=lambda path: open(path, "w"), metavar="PATH",
-        help="also there, one JSON object a line")
+    add("--output", type=lambda path: open(path, "w"), metavar="PATH", help="there as JSON, too")
     add("--natgrad-bench", default=NATGRAD_BENCH, metavar="PATH", help="build/natgrad-bench")
     options = parser.parse_args()
     cuda = options.device == "cuda"
