@@ -300,8 +300,9 @@ stage() {
 gpu_detail() {
   case $1 in
     ceilings)
-      [[ ! -f $out/ceilings.txt ]] || printf '%d lines, %d captures replayed alike' \
-        "$(wc -l <"$out/ceilings.txt")" "$(grep -c '1 equal, launch 2 equal' "$out/ceilings.txt")"
+      [[ ! -f $out/ceilings.txt ]] || printf '%d lines, %d of %d captures replayed alike' \
+        "$(wc -l <"$out/ceilings.txt")" "$(grep -c '1 equal, launch 2 equal' "$out/ceilings.txt")" \
+        "$(grep -c '^capture_' "$out/ceilings.txt")"
       ;;
     benchmarks | tf32)
       gpu_end_json "$out/$1.json"
@@ -359,6 +360,8 @@ gpu_start() {
 # What a log says besides tests that are right, as far as it can be read.
 gpu_excerpt() { grep -vE '^\[ +(RUN|OK) +\]|^\[-+\]' "$1" | head -c "$2"; }
 
+gpu_last_test() { sed -n 's/^\[ RUN *\] //p' "$1" | tail -n 1; }
+
 # gpu_verdict LOG STATUS TESTS PASSED SANITIZED. A test that is skipped has shown nothing, nor has a
 # process without a test or a sanitizer without a summary. Kernels of cuBLAS and cuSOLVER may read
 # uninitialized memory of their own: without an exit code for errors only those of kernels of
@@ -395,11 +398,12 @@ gpu_finish() {
     if [[ $verdict == FAILED ]]; then
       failures=$((failures + 1))
       gpu_excerpt "$log" 20000
-      printf '%s: exit code %d\n' "$name" "$status"
     elif [[ $verdict == cut ]]; then
       cuts=$((cuts + 1))
-      printf '%s was cut in %s\n' "$name" "$(grep '^\[ RUN' "$log" | tail -n 1)"
     fi
+    # With what it was at when it was cut or crashed.
+    [[ $verdict == passed ]] ||
+      printf '%s: exit code %d, last test: %s\n' "$name" "$status" "$(gpu_last_test "$log")"
     if [[ $1 == yes ]]; then
       printf '== %s: %s, %d of %d tests passed\n' "$name" "$verdict" "$right" "$tests"
       gpu_excerpt "$log" 300000
