@@ -240,7 +240,7 @@ gpu_stages=(build:240 ceilings:45 tests:150 float:30 double:30 benchmarks:100 tf
   racecheck:60 initcheck:60)
 
 # What is timed unless BENCHMARKS says otherwise: the stage ceilings has Cholesky at more sizes.
-gpu_benchmarks='^step/mlp:|^gram/dense/n:4096'
+gpu_benchmarks='^step/mlp:(784|8x4096)|^gram/dense/n:4096'
 
 # What runs under compute-sanitizer unless SANITIZED says otherwise, as a filter of GoogleTest: all
 # operations but the largest, most of whose time goes into the reference on the host.
@@ -507,12 +507,13 @@ gpu_end() {
   done
   say "what ended"
   cat "$out/stages.txt"
-  # The log is complete when its writer has ended.
+  # The log is complete when its writer has ended, for which nobody else may hold the pipe.
   exec >&- 2>&-
   for ((try = 0; try < 20; try++)); do
-    kill -0 "$log_writer" 2>/dev/null || break
+    kill -0 "$log_writer" 2>/dev/null || return 0
     sleep 0.1
   done
+  kill -KILL "$log_writer" 2>/dev/null || true
 }
 
 # The one GPU's architecture: nothing is compiled for another.
