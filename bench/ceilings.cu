@@ -355,7 +355,8 @@ class Cholesky {
           "size of potrf's workspace");
     check(cudaMalloc(&workspace_, device + 1), "allocate");
     device_bytes_ = device;
-    host_workspace_.resize(host);
+    host_bytes_ = host;
+    host_workspace_.resize(host + 1);
   }
   ~Cholesky() { cudaFree(workspace_); }
   Cholesky(const Cholesky&) = delete;
@@ -366,7 +367,7 @@ class Cholesky {
   void factor() {
     check(cusolverDnXpotrf(gpu_.solver, gpu_.params, triangle_, n_, type_of<T>, matrix_.get(), n_,
                            type_of<T>, workspace_, device_bytes_, host_workspace_.data(),
-                           host_workspace_.size(), info_.get()),
+                           host_bytes_, info_.get()),
           "potrf");
   }
   void solve() {
@@ -382,7 +383,7 @@ class Cholesky {
   std::vector<T> side() const { return side_.on_host(); }
   int info() const { return info_.on_host().front(); }
   std::size_t device_bytes() const { return device_bytes_; }
-  std::size_t host_bytes() const { return host_workspace_.size(); }
+  std::size_t host_bytes() const { return host_bytes_; }
 
  private:
   void spoil(const Buffer<T>& values) const {
@@ -396,6 +397,7 @@ class Cholesky {
   Buffer<int> info_;
   void* workspace_ = nullptr;
   std::size_t device_bytes_ = 0;
+  std::size_t host_bytes_ = 0;
   std::vector<char> host_workspace_;
 };
 
