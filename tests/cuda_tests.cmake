@@ -104,3 +104,10 @@ if(NATGRAD_HAS_CUDA)
     gpu_test(${folder} $<TARGET_OBJECTS:${folder}_device_tests>)
   endforeach()
 endif()
+
+# `./build.sh gpu` with stand-ins for the GPU and for what runs on it.
+if(NOT NATGRAD_SANITIZE)
+  add_test(NAME build_sh.gpu_rehearsal COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/gpu_verb.sh
+    ${PROJECT_SOURCE_DIR}/build.sh ${CMAKE_CURRENT_BINARY_DIR}/gpu_verb)
+  set_tests_properties(build_sh.gpu_rehearsal PROPERTIES TIMEOUT 120)
+endif()
