@@ -59,8 +59,8 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   endfunction()
 
   # The device itself. Its suites have the names that ctest is to show.
-  add_executable(emulated_device_tests cuda/emulated_device_test.cpp cuda/emulated_libraries_test.cpp
-    cuda/emulated_memory_test.cpp cuda/planted_faults_test.cpp)
+  add_executable(emulated_device_tests cuda/emulated_device_test.cpp cuda/emulated_graphs_test.cpp
+    cuda/emulated_libraries_test.cpp cuda/emulated_memory_test.cpp cuda/planted_faults_test.cpp)
   target_link_libraries(emulated_device_tests PRIVATE natgrad_emulated)
   natgrad_entries(emulated_device_tests PROPERTIES LABELS emulated)
 
