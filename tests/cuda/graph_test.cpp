@@ -238,7 +238,7 @@ TEST(graph, what_is_evaluated_between_replays_may_be_larger) {
   }
 }
 
-/// A batch in three parts of 8 rows, and between replays larger ones with other layers' uses.
+/// A batch in three parts of 8 rows, and between replays larger ones that come with a gradient.
 TEST(graph, a_batch_of_parts_between_replays_may_be_larger) {
   for (const Form form : {Form::dual, Form::primal}) {
     SCOPED_TRACE(to_string(form));
@@ -249,13 +249,18 @@ TEST(graph, a_batch_of_parts_between_replays_may_be_larger) {
       LayeredBatch<double> batch;
       NaturalGradient optimizer;
       LayerScores scores;
+      Tensor<double> gradient{Random(3).numbers(70)};
       Trained(const BatchShape& shape, const NaturalGradient::Options& options,
               const Context& context)
           : batch(shape, context), optimizer(batch.parameters, options), scores(batch.parameters) {}
-      void step(std::int64_t part) {
+      void step(std::int64_t part, bool with_gradient = false) {
         for (std::int64_t i = 0; i < 3; ++i) {
           batch.fill(scores, {.samples = part, .batch_samples = 3 * part}, i * part);
-          optimizer.accumulate(scores);
+          if (with_gradient) {
+            optimizer.accumulate({.fisher = scores, .gradient = Gradient{gradient.view()}});
+          } else {
+            optimizer.accumulate(scores);
+          }
         }
         optimizer.step();
       }
@@ -269,8 +274,8 @@ TEST(graph, a_batch_of_parts_between_replays_may_be_larger) {
       for (std::int64_t i = 1; i <= 5; ++i) {
         plain.step(8);
         graph.launch(stream);
-        plain.step(8 + 20 * i);
-        trained.step(8 + 20 * i);
+        plain.step(8 + 20 * i, true);
+        trained.step(8 + 20 * i, true);
       }
       EXPECT_EQ(trained.batch.theta_memory(), plain.batch.theta_memory());
     });

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -110,6 +111,45 @@ TEST(outgrown_memory, what_is_reserved_first_is_not_outgrown) {
   const std::int64_t before = allocations(stream);
   for (const std::int64_t rows : {10, 100, 200}) training.step(rows);
   EXPECT_EQ(allocations(stream), before);
+}
+
+/// The caller's allocator may have memory within a capture; rows of more terms than those before
+/// take some there.
+TEST(outgrown_memory, is_kept_where_a_capture_allocated_it) {
+  const Allocator allocator = {
+      .allocate = [](std::size_t bytes, void*) -> void* {
+        void* memory = nullptr;
+        return cudaMalloc(&memory, bytes) == cudaSuccess ? memory : nullptr;
+      },
+      .deallocate = [](void* memory, std::size_t,
+                       void* stream) { cudaFreeAsync(memory, static_cast<cudaStream_t>(stream)); }};
+  const Stream stream;
+  Parameters parameters(cuda_context(stream, {.allocator = allocator}));
+  Tensor<double> weight(Random(1).table(3, 4));
+  Tensor<double> input(Random(2).table(12, 4));
+  Tensor<double> output_score(Random(3).table(12, 3));
+  const Segment segment = parameters.add(weight.view());
+  NaturalGradient optimizer(parameters, {.damping = {.absolute = 0.1}, .form = Form::dual});
+  LayerScores scores(parameters);
+  const auto accumulate = [&](std::int64_t terms) {
+    scores.begin({.samples = 2, .batch_samples = 4});
+    scores.add({.weight = segment,
+                .input = input.view().row_range(0, 2 * terms),
+                .output_score = output_score.view().row_range(0, 2 * terms),
+                .terms = terms});
+    optimizer.accumulate(scores);
+  };
+  const auto step = [&](std::int64_t terms) {
+    accumulate(1);
+    accumulate(terms);
+    optimizer.step();
+  };
+  step(1);
+  const Graph graph(stream, [&] { step(5); });
+  step(6);  // becomes one piece of memory
+  graph.launch(stream);
+  EXPECT_EQ(optimizer.report().step, 3);
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
 }
 
 }  // namespace
