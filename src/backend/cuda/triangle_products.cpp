@@ -3,6 +3,7 @@
 #include "kernels/cuda/split.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace natgrad::cuda {
 
@@ -46,8 +47,10 @@ class BlockedProduct {
     }
   }
 
-  /// Whether the blocks fill a device, and leave out much.
+  /// Whether the blocks fill a device, and leave out much. They must be aligned: a batched call
+  /// does not see addresses that lie on the device, and cuBLAS asks for it.
   bool is_worthwhile(std::int64_t least_blocks) const {
+    if (!is_aligned(product_.left) || !is_aligned(product_.right)) return false;
     const std::int64_t all = blocks_.rows * (edge_column_ / blocks_.size);
     return blocks_.count() >= least_blocks && 4 * blocks_.count() <= 3 * all;
   }
@@ -76,6 +79,11 @@ class BlockedProduct {
   }
 
  private:
+  static bool is_aligned(const Matrix<const float>& factor) {
+    return reinterpret_cast<std::uintptr_t>(factor.data) % 16 == 0 &&
+           factor.leading_dimension % 4 == 0;
+  }
+
   TriangleProduct<float> product_;
   std::int64_t edge_row_;  // where whole blocks end
   std::int64_t edge_column_;

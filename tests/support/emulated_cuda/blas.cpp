@@ -214,13 +214,19 @@ Product product_of(cublasOperation_t transa, cublasOperation_t transb, std::int6
           numbers_of(B, type)};
 }
 
-/// A failure where an operand whose address work has written is no memory of the device's.
-bool are_on_device(const char* call, const std::array<MatrixOperand, 3>& matrices,
-                   cudaDataType type) {
+/// A failure where an operand whose address work has written is no memory of the device's, or not
+/// aligned as cuBLAS's documentation asks of batched products in fast arithmetic.
+bool can_be_batched(const char* call, const std::array<MatrixOperand, 3>& matrices,
+                    cudaDataType type) {
   const Lock lock = lock_state();
   const Operands operands = operands_of(matrices, type);
   bool known = false;
   name_operands(call, {operands[0], operands[1], operands[2]}, known);
+  for (const MatrixOperand& m : matrices) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0;
+    if (!aligned) fail(call, ": ", m.name, " (", m.data, ") is not aligned to 16 bytes");
+    known = known && aligned;
+  }
   return known;
 }
 
@@ -369,7 +375,7 @@ cublasStatus_t cublasGemmBatchedEx_64(cublasHandle_t handle, cublasOperation_t t
                         for (std::int64_t i = 0; i < count; ++i) {
                           const auto matrices = product_matrices(transa, transb, m, n, k, A[i], lda,
                                                                  B[i], ldb, C[i], ldc);
-                          if (!are_on_device("cublasGemmBatchedEx", matrices, Ctype)) return;
+                          if (!can_be_batched("cublasGemmBatchedEx", matrices, Ctype)) return;
                           product_work(product_of(transa, transb, k, matrices, Ctype), Ctype,
                                        computeType, &scales[0], A[i], B[i], &scales[1], C[i])();
                         }
