@@ -46,7 +46,7 @@ struct AddTerms {
     if (first > i + tile.below) return;
     T* by_column = shared_array<T, block_threads>();
     const std::int64_t own = thread.index.x / terms;
-    if (own < width && first + own < tile.K.columns) {
+    if (own < width && first + own < tile.K.columns && first + own <= i + tile.below) {
       by_column[thread.index.x] = column_sum(i, first + own, thread.index.x - own * terms);
     }
     barrier();

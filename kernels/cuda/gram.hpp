@@ -9,7 +9,8 @@
 namespace natgrad::kernels {
 
 /// What pieces of two uses of layers add to a part of K, of which only the elements (i, j) with
-/// j <= i + below are in the lower triangle of K, and are touched.
+/// j <= i + below are in the lower triangle of K, and are touched; of the products only what these
+/// need is read.
 template <class T>
 struct GramTile {
   Matrix<T> K;

@@ -220,6 +220,8 @@ std::vector<Size> gram_sizes(const Layout& layout) {
 constexpr Size product_sizes[] = {{0, 0},  {0, 3},  {1, 0},   {1, 3},
                                   {13, 0}, {13, 3}, {101, 0}, {601, 3}};
 
+constexpr Size tf32_sizes[] = {{70, 0}, {70, 3}, {201, 0}, {201, 3}};
+
 template <class Body>
 void for_sizes(TestDevice& device, std::span<const Size> sizes, const Body& body) {
   for (const Size& size : sizes) {
@@ -312,19 +314,20 @@ void add_tf32_cases(OperationTable& table) {
   for (const Layout& layout : layouts()) {
     const std::string name = layout.name;
     if (name != "network" && name != "terms_materialized" && name != "dense") continue;
-    const auto rows_of = [&layout](Trial& trial) {
-      Rows S(trial, layout, 70, single);
+    const auto rows_of = [&layout](Trial& trial, std::int64_t n = 70) {
+      Rows S(trial, layout, n, single);
       S.blocks.mode = MathMode::tf32;
       return S;
     };
     table.add("gram", "tf32_" + name, [=](TestDevice& device) {
-      Trial trial(device);
-      const Rows S = rows_of(trial);
-      const Operand K = trial.matrix(70, 70, single, Use::output, Part::lower);
-      trial.run([&](Backend& backend, const Side& of) {
-        backend.gram(of(S.blocks), of(K), of.scratch(S.blocks, single));
+      for_sizes(device, tf32_sizes, [&](Trial& trial, std::int64_t n) {
+        const Rows S = rows_of(trial, n);
+        const Operand K = trial.matrix(n, n, single, Use::output, Part::lower);
+        trial.run([&](Backend& backend, const Side& of) {
+          backend.gram(of(S.blocks), of(K), of.scratch(S.blocks, single));
+        });
+        trial.expect_tf32_sums(K, S.length, 4);
       });
-      trial.expect_tf32_sums(K, S.length, 4);
     });
     table.add("apply", "tf32_" + name, [=](TestDevice& device) {
       Trial trial(device);

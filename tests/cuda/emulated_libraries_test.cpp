@@ -51,6 +51,35 @@ TEST_F(emulated, tf32_keeps_eleven_bits) {
   }
 }
 
+TEST_F(emulated, batched_products_take_aligned_addresses_that_work_wrote) {
+  const Libraries libraries;
+  const DeviceArray<float> a{1, 2, 3, 4, 5, 6, 7, 8};  // two rows of four
+  const DeviceArray<float> c{1, 0, 0, 0, 10, 0, 0, 0};
+  const DeviceArray<const void*> left{a.data, a.data + 4};
+  const DeviceArray<const void*> right{a.data, a.data};
+  const DeviceArray<void*> products{c.data, nullptr};
+  const float one = 1;
+  const auto multiply = [&] {
+    return cublasGemmBatchedEx_64(libraries.blas, CUBLAS_OP_T, CUBLAS_OP_N, 1, 1, 4, &one,
+                                  left.data, CUDA_R_32F, 4, right.data, CUDA_R_32F, 4, &one,
+                                  products.data, CUDA_R_32F, 1, 2, CUBLAS_COMPUTE_32F_FAST_TF32,
+                                  CUBLAS_GEMM_DEFAULT);
+  };
+  EXPECT_EQ(multiply(), CUBLAS_STATUS_SUCCESS);
+  products.data[1] = c.data + 4;
+  libraries.stream.synchronize();
+  EXPECT_EQ(c.elements(), (std::vector<float>{31, 0, 0, 0, 80, 0, 0, 0}));
+  Recorder failures;
+  left.data[0] = a.data + 1;
+  EXPECT_EQ(multiply(), CUBLAS_STATUS_SUCCESS);
+  libraries.stream.synchronize();
+  EXPECT_TRUE(failures.has("is not aligned to 16 bytes"));
+  left.data[0] = &one;
+  EXPECT_EQ(multiply(), CUBLAS_STATUS_SUCCESS);
+  libraries.stream.synchronize();
+  EXPECT_TRUE(failures.has("is no memory of the device's"));
+}
+
 TEST_F(emulated, syrk_and_symv_keep_to_one_triangle) {
   const Libraries libraries;
   const DeviceArray<double> a{1, 2, 3, 4};  // [1 3; 2 4]

@@ -74,8 +74,10 @@ inline OperationTable operation_table() {
   return table;
 }
 
-/// Registers every case as a GoogleTest named `prefix`operations.OPERATION_VARIANT. `make` may skip
-/// the test where the device is missing, and then returns no backend.
-void register_operations(const std::string& prefix, std::function<TestDevice()> make);
+/// Registers every case, or those of one operation, as a GoogleTest named
+/// `prefix`operations.OPERATION_VARIANT. `make` may skip the test where the device is missing, and
+/// then returns no backend.
+void register_operations(const std::string& prefix, std::function<TestDevice()> make,
+                         const std::string& operation = {});
 
 }  // namespace natgrad::tests

@@ -86,6 +86,19 @@ void Blas::gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std:
         "gemm");
 }
 
+void Blas::gemm_batched(std::int64_t m, std::int64_t n, std::int64_t k, const void* const* a,
+                        std::int64_t lda, const void* const* b, std::int64_t ldb, float beta,
+                        void* const* c, std::int64_t ldc, std::int64_t count, MathMode mode) const {
+  if (count == 0) return;
+  const float alpha = 1;
+  // C^T = B A^T.
+  check(
+      cublasGemmBatchedEx_64(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &alpha, b, CUDA_R_32F,
+                             leading(ldb), a, CUDA_R_32F, leading(lda), &beta, c, CUDA_R_32F,
+                             leading(ldc), count, arithmetic_of<float>(mode), CUBLAS_GEMM_DEFAULT),
+      "batched gemm");
+}
+
 template <class T>
 void Blas::syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
                 const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc, MathMode mode) const {

@@ -30,6 +30,12 @@ class Blas {
             const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
             std::int64_t ldc, MathMode mode) const;
 
+  /// C_i (m, n) = A_i B_i^T + beta C_i for `count` products of one shape, whose addresses lie on
+  /// the device.
+  void gemm_batched(std::int64_t m, std::int64_t n, std::int64_t k, const void* const* a,
+                    std::int64_t lda, const void* const* b, std::int64_t ldb, float beta,
+                    void* const* c, std::int64_t ldc, std::int64_t count, MathMode mode) const;
+
   /// One triangle of C (n, n) = alpha op(A) op(A)^T + beta C.
   template <class T>
   void syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,

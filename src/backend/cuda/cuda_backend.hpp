@@ -2,6 +2,7 @@
 
 #include "backend/backend.hpp"
 #include "backend/cuda/blas.hpp"
+#include "backend/cuda/gram_rule.hpp"
 #include "backend/cuda/handles.hpp"
 #include "kernels/cuda/launch.hpp"
 
@@ -18,7 +19,7 @@ class CudaBackend final : public Backend {
   /// `memory` holds the fixed workspace, some MiB, that the handles and reductions share. Throws
   /// `MemoryError` where there is no room, `DeviceError` where a library refuses.
   CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
-              const std::shared_ptr<const Allocator>& memory);
+              const std::shared_ptr<const Allocator>& memory, cuda::GramRule rule = {});
   ~CudaBackend() override;
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
@@ -113,6 +114,8 @@ class CudaBackend final : public Backend {
     was_captured();
     return cuda::DeviceGuard(stream_->device());
   }
+  /// For results of this type.
+  cuda::GramRule gram_rule(ElementType result) const;
 
   std::shared_ptr<const cuda::StreamHandle> stream_;
   std::shared_ptr<const Allocator> visible_memory_;
@@ -122,6 +125,7 @@ class CudaBackend final : public Backend {
   int* info_;                          // of factorizations
   mutable bool was_captured_ = false;  // at any call so far
   bool has_tf32_;
+  cuda::GramRule gram_rule_;
   double double_cost_;
 };
 

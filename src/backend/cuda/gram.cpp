@@ -5,10 +5,12 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/row_pieces.hpp"
+#include "backend/cuda/triangle_products.hpp"
 #include "backend/row_gram.hpp"
 #include "kernels/cuda/matrices.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace natgrad {
 
@@ -31,74 +33,110 @@ struct Pair {
   const double* scale;  // of all rows, where K is complete after this pair; or null
 };
 
+/// How a Gram is computed, and where.
+template <class Result>
+struct Tiles {
+  const Work& work;
+  const cuda::GramRule& rule;
+  cuda::TileScratch<Result> scratch;
+};
+
+using Needed = std::function<std::int64_t(std::int64_t)>;  // columns of a product, of its row
+
 /// product (left rows, right rows) = left right^T, summed over all columns, some of which are
 /// converted at a time.
 template <class Row, class Result>
-kernels::Matrix<const Result> multiply(const Work& work, const ConstView& left, Range left_rows,
-                                       const ConstView& right, Range right_rows,
-                                       const cuda::TileScratch<Result>& scratch, Result* product) {
+kernels::Matrix<const Result> multiply(const Tiles<Result>& tiles, const ConstView& left,
+                                       Range left_rows, const ConstView& right, Range right_rows,
+                                       const Needed& needed, Result* product) {
+  const auto& [work, rule, scratch] = tiles;
+  const kernels::Matrix<const Result> whole{product, left_rows.size(), right_rows.size(),
+                                            scratch.leading_dimension};
   constexpr bool converts = !std::is_same_v<Row, Result>;
   const std::int64_t step = converts ? cuda::conversion_columns : left.columns();
   for (std::int64_t first = 0; first < left.columns(); first += step) {
     const Range columns{first, std::min(first + step, left.columns())};
-    const auto a =
-        cuda::converted<Row, Result>(work.stream, left, left_rows, columns, scratch.left);
-    const auto b =
-        cuda::converted<Row, Result>(work.stream, right, right_rows, columns, scratch.right);
-    work.blas.gemm<Result>(Transpose::no, Transpose::yes, a.rows, b.rows, columns.size(), 1, a.data,
-                           a.leading_dimension, b.data, b.leading_dimension,
-                           first == 0 ? Result{0} : Result{1}, product, scratch.leading_dimension,
-                           work.mode);
+    const cuda::TriangleProduct<Result> part{
+        .left = cuda::converted<Row, Result>(work.stream, left, left_rows, columns, scratch.left),
+        .right =
+            cuda::converted<Row, Result>(work.stream, right, right_rows, columns, scratch.right),
+        .to = product,
+        .leading_dimension = scratch.leading_dimension,
+        .needed = needed};
+    if constexpr (std::is_same_v<Result, float>) {
+      if (rule.takes(whole.rows, whole.columns, columns.size())) {
+        cuda::multiply_on_tensor_cores(work, rule, part, scratch);
+        return whole;
+      }
+    }
+    cuda::multiply_rows<Result>(work, part, first == 0 ? Result{0} : Result{1}, work.mode);
   }
-  return {product, left_rows.size(), right_rows.size(), scratch.leading_dimension};
+  return whole;
+}
+
+/// Columns of K up to the diagonal in this row of a tile.
+template <class Result>
+std::int64_t lower_columns(const kernels::GramTile<Result>& tile, std::int64_t row) {
+  return std::clamp<std::int64_t>(row + tile.below + 1, 0, tile.K.columns);
 }
 
 /// The share of K's rows `down` and columns `across`, which both uses cover.
 template <class Row, class Result>
-void add_tile(const Work& work, const Pair& pair, Range down, Range across,
-              const cuda::TileScratch<Result>& scratch, const View& K) {
+void add_tile(const Tiles<Result>& tiles, const Pair& pair, Range down, Range across,
+              const View& K) {
   const auto& [left, right, adds, scale] = pair;
   const Range left_rows = within(left, down);
   const Range right_rows = within(right, across);
-  kernels::GramTile<Result> tile{
-      .K = {at<Result>(K, down.begin, across.begin), down.size(), across.size(),
-            K.leading_dimension()},
-      .below = down.begin - across.begin,
-      .left = cuda::layout_of(left, left_rows),
-      .right = cuda::layout_of(right, right_rows),
-      .outputs = multiply<Row, Result>(work, left.output_score, output_terms(left, left_rows),
-                                       right.output_score, output_terms(right, right_rows), scratch,
-                                       scratch.outputs),
-      .inputs = {},
-      .bias = share_bias(left, right),
-      .adds = adds,
-      .row_scale = scale == nullptr ? nullptr : scale + down.begin,
-      .column_scale = scale == nullptr ? nullptr : scale + across.begin};
+  kernels::GramTile<Result> tile{.K = {at<Result>(K, down.begin, across.begin), down.size(),
+                                       across.size(), K.leading_dimension()},
+                                 .below = down.begin - across.begin,
+                                 .left = cuda::layout_of(left, left_rows),
+                                 .right = cuda::layout_of(right, right_rows),
+                                 .outputs = {},
+                                 .inputs = {},
+                                 .bias = share_bias(left, right),
+                                 .adds = adds,
+                                 .row_scale = scale == nullptr ? nullptr : scale + down.begin,
+                                 .column_scale = scale == nullptr ? nullptr : scale + across.begin};
+  tile.outputs = multiply<Row, Result>(
+      tiles, left.output_score, output_terms(left, left_rows), right.output_score,
+      output_terms(right, right_rows),
+      [&](std::int64_t term) {
+        return lower_columns(tile, term / tile.left.terms) * tile.right.terms;
+      },
+      tiles.scratch.outputs);
   if (share_weight(left, right)) {
-    tile.inputs = multiply<Row, Result>(work, left.input, input_terms(left, left_rows), right.input,
-                                        input_terms(right, right_rows), scratch, scratch.inputs);
+    tile.inputs = multiply<Row, Result>(
+        tiles, left.input, input_terms(left, left_rows), right.input,
+        input_terms(right, right_rows),
+        [&](std::int64_t term) {
+          // What the last row of this term's input needs.
+          const std::int64_t rows = (term / tile.left.terms + 1) * tile.left.rows_per_input;
+          const std::int64_t last = std::min(rows - tile.left.skipped, tile.left.rows) - 1;
+          const std::int64_t columns = lower_columns(tile, last);
+          return columns == 0 ? 0 : (tile.right.input(columns - 1) + 1) * tile.right.terms;
+        },
+        tiles.scratch.inputs);
   }
-  kernels::add_term_products(work.stream, tile);
+  kernels::add_term_products(tiles.work.stream, tile);
 }
 
 template <class Row, class Result>
-void add_pair(const Work& work, const Pair& pair, const cuda::TileScratch<Result>& scratch,
-              const View& K) {
+void add_pair(const Tiles<Result>& tiles, const Pair& pair, const View& K) {
   const LayerUse& left = pair.left;
   const LayerUse& right = pair.right;
-  for_each_piece(range_of(left), cuda::tile_height / left.terms, [&](Range down) {
+  for_each_piece(range_of(left), tiles.rule.tile_height / left.terms, [&](Range down) {
     // Columns to the right of the diagonal are not K's.
     const Range columns = common(range_of(right), {0, down.end});
-    for_each_piece(columns, cuda::tile_width / right.terms, [&](Range across) {
-      add_tile<Row, Result>(work, pair, down, across, scratch, K);
-    });
+    for_each_piece(columns, tiles.rule.tile_width / right.terms,
+                   [&](Range across) { add_tile<Row, Result>(tiles, pair, down, across, K); });
   });
 }
 
 /// K of the pairwise uses, added to what K holds with `adds`, and the rows' scale.
 template <class Row, class Result>
-void add_pairwise(const Work& work, const RowBatch& rows, bool adds, const View& K,
-                  Scratch memory) {
+void add_pairwise(const Tiles<Result>& tiles, const RowBatch& rows, bool adds, const View& K) {
+  const kernels::Stream stream = tiles.work.stream;
   const double* scale = rows.scale.as<double>();
   std::int64_t pairs = 0;
   bool writes = false;  // the first pair
@@ -107,21 +145,19 @@ void add_pairwise(const Work& work, const RowBatch& rows, bool adds, const View&
     scales = covers(left, {0, rows.rows()}) && covers(right, {0, rows.rows()});
     if (pairs++ == 0) writes = scales && !adds;
   });
-  if (!writes && !adds) kernels::scale_triangle(work.stream, true, 0, K);
-  const auto scratch =
-      cuda::TileSizes(rows.blocks, !std::is_same_v<Row, Result>).template in<Result>(memory.data);
+  if (!writes && !adds) kernels::scale_triangle(stream, true, 0, K);
   std::int64_t pair = 0;
   for_each_pair(rows, [&](const LayerUse& left, const LayerUse& right) {
     const bool first = pair++ == 0;
-    add_pair<Row, Result>(work,
+    add_pair<Row, Result>(tiles,
                           {.left = left,
                            .right = right,
                            .adds = !(first && writes),
                            .scale = scales && pair == pairs ? scale : nullptr},
-                          scratch, K);
+                          K);
   });
   if (scales) return;
-  kernels::scale_lower<Result>(work.stream, scale,
+  kernels::scale_lower<Result>(stream, scale,
                                {K.as<Result>(), K.rows(), K.columns(), K.leading_dimension()});
 }
 
@@ -142,50 +178,83 @@ void materialize_columns(const Work& work, const LayerUse& use, const Materializ
   kernels::materialize_weight<Row, Result>(work.stream, factors, part);
 }
 
-/// K += R R^T, R the rows of these columns, in `scratch`.
+/// K += R R^T for these rows of K.
+template <class Result>
+void add_square(const Tiles<Result>& tiles, Range rows, const kernels::Matrix<const Result>& R,
+                const View& K) {
+  const Work& work = tiles.work;
+  if (!tiles.rule.takes(R.rows, R.rows, R.columns)) {
+    work.blas.syrk<Result>(Triangle::lower, Transpose::no, R.rows, R.columns, 1, R.data,
+                           R.leading_dimension, 1, at<Result>(K, rows.begin, rows.begin),
+                           K.leading_dimension(), work.mode);
+    return;
+  }
+  // As a bias of which R are the scores.
+  const LayerUse use{
+      .first = rows.begin,
+      .rows = R.rows,
+      .outputs = R.columns,
+      .bias_offset = 0,
+      .output_score = ConstView(R.data, {R.rows, R.columns},
+                                {.leading_dimension = R.leading_dimension, .device = K.device()})};
+  add_pair<Result, Result>(tiles, {.left = use, .right = use, .adds = true, .scale = nullptr}, K);
+}
+
+/// K += R R^T, R the rows of these columns, in `memory`.
 template <class Row, class Result>
-void add_columns(const Work& work, const RowBatch& rows, const MaterializedColumns& columns,
-                 const View& K, Result* scratch) {
+void add_columns(const Tiles<Result>& tiles, const RowBatch& rows,
+                 const MaterializedColumns& columns, const View& K, Result* memory) {
+  const Work& work = tiles.work;
   const Range hull = columns.rows;
   const std::int64_t count = columns.count();
   if (columns.uses > 1) {
-    kernels::fill(work.stream, 0, View(scratch, {hull.size(), count}, {.device = K.device()}));
+    kernels::fill(work.stream, 0, View(memory, {hull.size(), count}, {.device = K.device()}));
   }
   for (const LayerUse& use : rows.blocks) {
     if (!columns.used_by(use)) continue;
-    materialize_columns<Row, Result>(work, use, columns,
-                                     scratch + (use.first - hull.begin) * count);
+    materialize_columns<Row, Result>(work, use, columns, memory + (use.first - hull.begin) * count);
   }
-  work.blas.syrk<Result>(Triangle::lower, Transpose::no, hull.size(), count, 1, scratch, count, 1,
-                         at<Result>(K, hull.begin, hull.begin), K.leading_dimension(), work.mode);
+  add_square<Result>(tiles, hull, {memory, hull.size(), count, count}, K);
 }
 
 template <class Row, class Result>
-void add_materialized(const Work& work, const RowBatch& rows, const View& K, Scratch scratch) {
+void add_materialized(const Tiles<Result>& tiles, const RowBatch& rows, const View& K,
+                      Result* memory) {
   for_each_materialized(
       rows, cuda::materialized_columns(rows.rows()), !std::is_same_v<Row, Result>,
       [&](const MaterializedColumns& columns) {
-        add_columns<Row, Result>(work, rows, columns, K, static_cast<Result*>(scratch.data));
+        add_columns<Row, Result>(tiles, rows, columns, K, memory);
       },
       [&](const LayerUse& use) {
         const ConstView& d = use.output_score;
-        work.blas.syrk<Result>(Triangle::lower, Transpose::no, use.rows, use.outputs, 1,
-                               d.as<Result>(), d.leading_dimension() * use.terms, 1,
-                               at<Result>(K, use.first, use.first), K.leading_dimension(),
-                               work.mode);
+        add_square<Result>(
+            tiles, range_of(use),
+            {d.as<Result>(), use.rows, use.outputs, d.leading_dimension() * use.terms}, K);
       });
 }
 
 }  // namespace
 
+cuda::GramRule CudaBackend::gram_rule(ElementType result) const {
+  cuda::GramRule rule = gram_rule_;
+  rule.tensor_cores = rule.tensor_cores && has_tf32_ && result == ElementType::float32;
+  return rule;
+}
+
 void CudaBackend::gram(const RowBatch& rows, const View& K, Scratch scratch) {
   const auto current = guard();
   const Work work{stream_->get(), blas_, rows.mode};
+  const cuda::GramRule rule = gram_rule(K.type());
   const bool materialized = any_materialized(rows);
   if (materialized) kernels::scale_triangle(stream_->get(), true, 0, K);
   with_row_types(rows, K.type(), [&]<class Row, class Result>(Row, Result) {
-    if (materialized) add_materialized<Row, Result>(work, rows, K, scratch);
-    add_pairwise<Row, Result>(work, rows, materialized, K, scratch);
+    const cuda::TileSizes sizes(rows.blocks, rows.rows(), !std::is_same_v<Row, Result>, rule);
+    auto* memory = static_cast<Result*>(scratch.data);
+    Result* own = memory;  // of the tiles
+    if (sizes.materialized) own += cuda::room_for_materialized(rows.blocks, rows.rows());
+    const Tiles<Result> tiles{work, rule, sizes.template in<Result>(own)};
+    if (materialized) add_materialized<Row, Result>(tiles, rows, K, memory);
+    add_pairwise<Row, Result>(tiles, rows, materialized, K);
   });
 }
 

@@ -73,7 +73,7 @@ double cuda::double_cost(int major, int minor) {
 }
 
 CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
-                         const std::shared_ptr<const Allocator>& memory)
+                         const std::shared_ptr<const Allocator>& memory, cuda::GramRule rule)
     : stream_(std::move(stream)),
       visible_memory_(pinned_memory(stream_)),
       workspace_(
@@ -83,6 +83,7 @@ CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
       partials_(workspace_.view().as<double>()),
       info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)),
       has_tf32_(generation(stream_->device()) >= ampere),
+      gram_rule_(rule),
       double_cost_(
           cuda::double_cost(generation(stream_->device()),
                             capability(cudaDevAttrComputeCapabilityMinor, stream_->device()))) {}

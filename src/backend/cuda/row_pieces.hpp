@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/cuda/blas.hpp"
+#include "backend/cuda/gram_rule.hpp"
 #include "backend/row_uses.hpp"
 #include "kernels/cuda/arrays.hpp"
 #include "kernels/cuda/rows.hpp"
@@ -23,9 +24,6 @@ struct Work {
   MathMode mode;
 };
 
-/// Terms of a use that the Gram multiplies at a time, down and across K.
-inline constexpr std::int64_t tile_height = 1024;
-inline constexpr std::int64_t tile_width = 4096;
 /// Columns of the factors that the Gram converts at a time.
 inline constexpr std::int64_t conversion_columns = 512;
 /// Columns of the rows that the Gram materializes at a time, and numbers where there are many rows.
@@ -85,9 +83,6 @@ kernels::Matrix<const Result> converted(kernels::Stream stream, const ConstView&
   }
 }
 
-/// Rounds up to a multiple of 16 numbers, at which accesses of 16 bytes are aligned.
-inline std::int64_t aligned_numbers(std::int64_t count) { return (count + 15) / 16 * 16; }
-
 /// Buffers of two pieces of uses in the Gram.
 template <class T>
 struct TileScratch {
@@ -96,42 +91,85 @@ struct TileScratch {
   T* inputs;                       // the same, where there are weights
   T* left;                         // (height, columns), where types differ
   T* right;                        // (width, columns)
+  // For floats on tensor cores.
+  T* split_left;     // (height, 5 split)
+  T* split_right;    // (width, 5 split)
+  void** addresses;  // three of each block
 };
 
+/// How much of each a Gram takes. `rule` is for the type of results.
 struct TileSizes {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::int64_t columns = 0;
+  std::int64_t split = 0;
+  std::int64_t blocks = 0;
   bool weights = false;
+  bool materialized = false;  // columns may be multiplied by tiles, too
 
-  TileSizes(std::span<const LayerUse> uses, bool converts) {
+  TileSizes(std::span<const LayerUse> uses, std::int64_t n, bool converts, const GramRule& rule) {
     for (const LayerUse& use : uses) {
-      if (use.terms > most_pairwise_terms) continue;
-      const std::int64_t terms = use.rows * use.terms;
-      height = std::max(height, std::min(terms, tile_height));
-      width = std::max(width, aligned_numbers(std::min(terms, tile_width)));
-      weights = weights || use.inputs > 0;
-      if (!converts) continue;
-      columns = std::max({columns, std::min(use.inputs, conversion_columns),
-                          std::min(use.outputs, conversion_columns)});
+      if (use.terms <= most_pairwise_terms) {
+        take_rows(use.rows * use.terms, rule);
+        weights = weights || use.inputs > 0;
+        if (converts) {
+          columns = std::max({columns, std::min(use.inputs, conversion_columns),
+                              std::min(use.outputs, conversion_columns)});
+        }
+      }
+      materialized = materialized || rule.takes(n, n, materialized_width(use));
     }
+    if (materialized) take_rows(n, rule);
+    for (const LayerUse& use : uses) {
+      take_columns(std::max(use.inputs, use.outputs), rule);
+      if (materialized) take_columns(materialized_width(use), rule);
+    }
+  }
+
+  /// Columns of S that belong to the larger parameter of a use.
+  static std::int64_t materialized_width(const LayerUse& use) {
+    return std::max(use.inputs * use.outputs, use.outputs);
   }
 
   std::int64_t product() const { return height * width; }
   std::int64_t left() const { return aligned_numbers(height * columns); }
-  std::int64_t numbers() const { return (weights ? 2 : 1) * product() + left() + width * columns; }
+  std::int64_t numbers() const {
+    return (weights ? 2 : 1) * product() + left() + width * columns + 5 * split * (height + width) +
+           address_numbers();
+  }
 
   template <class T>
   TileScratch<T> in(void* memory) const {
     T* const outputs = static_cast<T*>(memory);
     T* const inputs = outputs + product();
     T* const left_part = weights ? inputs + product() : inputs;
+    T* const right_part = left_part + left();
+    T* const split_left = right_part + width * columns;
+    T* const split_right = split_left + 5 * split * height;
     return {.leading_dimension = width,
             .outputs = outputs,
             .inputs = inputs,
             .left = left_part,
-            .right = left_part + left()};
+            .right = right_part,
+            .split_left = split_left,
+            .split_right = split_right,
+            .addresses = reinterpret_cast<void**>(split_right + 5 * split * width)};
   }
+
+ private:
+  void take_rows(std::int64_t terms, const GramRule& rule) {
+    height = std::max(height, std::min(terms, rule.tile_height));
+    width = std::max(width, aligned_numbers(std::min(terms, rule.tile_width)));
+  }
+
+  void take_columns(std::int64_t count, const GramRule& rule) {
+    if (!rule.takes(height, width, count)) return;
+    split = std::max(split, rule.most_split_width(count));
+    blocks = (height / rule.block) * (width / rule.block);
+  }
+
+  /// Two floats an address.
+  std::int64_t address_numbers() const { return aligned_numbers(3 * 2 * blocks); }
 };
 
 /// Columns of N rows that are materialized at a time.
@@ -168,12 +206,23 @@ struct ProductPieces {
   std::int64_t numbers() const { return product + inputs + partials; }
 };
 
-/// In numbers of the result's type.
-inline std::int64_t rows_scratch(std::span<const LayerUse> uses, std::int64_t n, bool converts) {
-  std::int64_t numbers = TileSizes(uses, converts).numbers();
+/// Room for the columns of N rows of each use.
+inline std::int64_t room_for_materialized(std::span<const LayerUse> uses, std::int64_t n) {
+  std::int64_t numbers = 0;
   for (const LayerUse& use : uses) {
-    const std::int64_t columns = std::max(use.inputs * use.outputs, use.outputs);
-    numbers = std::max(numbers, room_for_columns(n, columns));
+    numbers = std::max(numbers, room_for_columns(n, TileSizes::materialized_width(use)));
+  }
+  return aligned_numbers(numbers);
+}
+
+/// In numbers of the result's type, which `rule` is for.
+inline std::int64_t rows_scratch(std::span<const LayerUse> uses, std::int64_t n, bool converts,
+                                 const GramRule& rule) {
+  const TileSizes tiles(uses, n, converts, rule);
+  const std::int64_t materialized = room_for_materialized(uses, n);
+  std::int64_t numbers =
+      tiles.materialized ? materialized + tiles.numbers() : std::max(materialized, tiles.numbers());
+  for (const LayerUse& use : uses) {
     numbers = std::max(numbers, ProductPieces(use, converts).numbers());
   }
   return numbers;

@@ -150,7 +150,7 @@ void CudaBackend::materialize(const RowBatch& rows, std::int64_t first, const Vi
 
 std::int64_t CudaBackend::rows_scratch(std::span<const LayerUse> uses, std::int64_t rows,
                                        ElementType factors, ElementType result) const {
-  return cuda::rows_scratch(uses, rows, factors != result) * size_of(result);
+  return cuda::rows_scratch(uses, rows, factors != result, gram_rule(result)) * size_of(result);
 }
 
 /// Estimates for an H100 or H200 in strict float, until one is measured: 26e12 multiply-adds a

@@ -81,27 +81,35 @@ std::int64_t numbers_of(const MatrixOperand& matrix, cudaDataType type) {
   return matrix_bytes(matrix.rows, matrix.columns, matrix.ld, type) / bytes_of(type);
 }
 
-cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataType type,
-                            const std::array<MatrixOperand, 3>& matrices,
+using Operands = std::array<Operand, 3>;
+
+Operands operands_of(const std::array<MatrixOperand, 3>& matrices, cudaDataType type) {
+  Operands operands{};
+  std::transform(matrices.begin(), matrices.end(), operands.begin(), [&](const MatrixOperand& m) {
+    return Operand{m.name, m.data, matrix_bytes(m.rows, m.columns, m.ld, type)};
+  });
+  return operands;
+}
+
+bool are_matrices(const std::array<MatrixOperand, 3>& matrices) {
+  return std::all_of(matrices.begin(), matrices.end(),
+                     [](const MatrixOperand& m) { return is_matrix(m.rows, m.columns, m.ld); });
+}
+
+cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, const Operands& operands,
                             std::function<void()> run) {
   Lock lock = lock_state();
   if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
   Queue* queue = queue_of(handle->stream, handle->device);
   if (queue == nullptr) return CUBLAS_STATUS_EXECUTION_FAILED;
-  const auto operand = [&](const MatrixOperand& m) {
-    return Operand{m.name, m.data, matrix_bytes(m.rows, m.columns, m.ld, type)};
-  };
-  for (const MatrixOperand& m : matrices) {
-    if (!is_matrix(m.rows, m.columns, m.ld)) return CUBLAS_STATUS_INVALID_VALUE;
-  }
   ++state().counters.library_calls;
   if (is_due(state().work_to_failure)) return CUBLAS_STATUS_EXECUTION_FAILED;
   std::byte* workspace = handle->workspace;
   const std::int64_t bytes = std::min<std::int64_t>(handle->workspace_bytes, 4096);
   const bool known = enqueue_call(lock, *queue, name,
-                                  {operand(matrices[0]),
-                                   operand(matrices[1]),
-                                   operand(matrices[2]),
+                                  {operands[0],
+                                   operands[1],
+                                   operands[2],
                                    {"the workspace", workspace, handle->workspace_bytes}},
                                   [=, run = std::move(run)] {
                                     if (bytes > 0)
@@ -109,6 +117,13 @@ cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataTyp
                                     run();
                                   });
   return known ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataType type,
+                            const std::array<MatrixOperand, 3>& matrices,
+                            std::function<void()> run) {
+  if (!are_matrices(matrices)) return CUBLAS_STATUS_INVALID_VALUE;
+  return enqueue_blas(handle, name, operands_of(matrices, type), std::move(run));
 }
 
 /// The ten bits of a fraction that TF32 keeps. Cut: a device that rounds loses less.
@@ -156,6 +171,63 @@ std::function<void()> product_work(const Product& p, const void* alpha, const vo
     }
     multiply(p, alpha_value, a_data, b_data, beta_value, c_data);
   };
+}
+
+std::function<void()> product_work(const Product& p, cudaDataType type, cublasComputeType_t compute,
+                                   const void* alpha, const void* a, const void* b,
+                                   const void* beta, void* c) {
+  const bool fast = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  return (type == CUDA_R_64F ? product_work<double> : product_work<float>)(p, alpha, a, b, beta, c,
+                                                                           fast);
+}
+
+/// Whether products of these types are had in this arithmetic.
+bool multiplies(cudaDataType a, cudaDataType b, cudaDataType c, cublasComputeType_t compute) {
+  if (a != c || b != c || !is_real(c)) return false;
+  if (c == CUDA_R_64F) return compute == CUBLAS_COMPUTE_64F;
+  return compute == CUBLAS_COMPUTE_32F || compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+}
+
+std::array<MatrixOperand, 3> product_matrices(cublasOperation_t transa, cublasOperation_t transb,
+                                              std::int64_t m, std::int64_t n, std::int64_t k,
+                                              const void* A, std::int64_t lda, const void* B,
+                                              std::int64_t ldb, const void* C, std::int64_t ldc) {
+  const bool plain_a = transa == CUBLAS_OP_N;
+  const bool plain_b = transb == CUBLAS_OP_N;
+  return {{{"A", A, plain_a ? m : k, plain_a ? k : m, lda},
+           {"B", B, plain_b ? k : n, plain_b ? n : k, ldb},
+           {"C", C, m, n, ldc}}};
+}
+
+Product product_of(cublasOperation_t transa, cublasOperation_t transb, std::int64_t k,
+                   const std::array<MatrixOperand, 3>& matrices, cudaDataType type) {
+  const auto& [A, B, C] = matrices;
+  return {cblas(transa),
+          cblas(transb),
+          static_cast<int>(C.rows),
+          static_cast<int>(C.columns),
+          static_cast<int>(k),
+          static_cast<int>(A.ld),
+          static_cast<int>(B.ld),
+          static_cast<int>(C.ld),
+          numbers_of(A, type),
+          numbers_of(B, type)};
+}
+
+/// A failure where an operand whose address work has written is no memory of the device's, or not
+/// aligned as cuBLAS's documentation asks of batched products in fast arithmetic.
+bool can_be_batched(const char* call, const std::array<MatrixOperand, 3>& matrices,
+                    cudaDataType type) {
+  const Lock lock = lock_state();
+  const Operands operands = operands_of(matrices, type);
+  bool known = false;
+  name_operands(call, {operands[0], operands[1], operands[2]}, known);
+  for (const MatrixOperand& m : matrices) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0;
+    if (!aligned) fail(call, ": ", m.name, " (", m.data, ") is not aligned to 16 bytes");
+    known = known && aligned;
+  }
+  return known;
 }
 
 template <class T>
@@ -271,31 +343,43 @@ cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t transa,
                                std::int64_t ldb, const void* beta, void* C, cudaDataType Ctype,
                                std::int64_t ldc, cublasComputeType_t computeType,
                                cublasGemmAlgo_t) {
-  const bool twice = Ctype == CUDA_R_64F;
-  const bool fast = computeType == CUBLAS_COMPUTE_32F_FAST_TF32;
-  const bool single = computeType == CUBLAS_COMPUTE_32F || fast;
-  if (Atype != Ctype || Btype != Ctype || !is_real(Ctype) ||
-      (twice ? computeType != CUBLAS_COMPUTE_64F : !single)) {
+  if (!multiplies(Atype, Btype, Ctype, computeType)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const auto matrices = product_matrices(transa, transb, m, n, k, A, lda, B, ldb, C, ldc);
+  const Product product = product_of(transa, transb, k, matrices, Ctype);
+  return enqueue_blas(handle, "cublasGemmEx", Ctype, matrices,
+                      product_work(product, Ctype, computeType, alpha, A, B, beta, C));
+}
+
+cublasStatus_t cublasGemmBatchedEx_64(cublasHandle_t handle, cublasOperation_t transa,
+                                      cublasOperation_t transb, std::int64_t m, std::int64_t n,
+                                      std::int64_t k, const void* alpha, const void* const A[],
+                                      cudaDataType Atype, std::int64_t lda, const void* const B[],
+                                      cudaDataType Btype, std::int64_t ldb, const void* beta,
+                                      void* const C[], cudaDataType Ctype, std::int64_t ldc,
+                                      std::int64_t count, cublasComputeType_t computeType,
+                                      cublasGemmAlgo_t) {
+  if (!multiplies(Atype, Btype, Ctype, computeType) || Ctype != CUDA_R_32F) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
-  const bool plain_a = transa == CUBLAS_OP_N;
-  const bool plain_b = transb == CUBLAS_OP_N;
-  const std::array<MatrixOperand, 3> matrices{{{"A", A, plain_a ? m : k, plain_a ? k : m, lda},
-                                               {"B", B, plain_b ? k : n, plain_b ? n : k, ldb},
-                                               {"C", C, m, n, ldc}}};
-  const Product product{cblas(transa),
-                        cblas(transb),
-                        static_cast<int>(m),
-                        static_cast<int>(n),
-                        static_cast<int>(k),
-                        static_cast<int>(lda),
-                        static_cast<int>(ldb),
-                        static_cast<int>(ldc),
-                        numbers_of(matrices[0], Ctype),
-                        numbers_of(matrices[1], Ctype)};
-  return enqueue_blas(
-      handle, "cublasGemmEx", Ctype, matrices,
-      (twice ? product_work<double> : product_work<float>)(product, alpha, A, B, beta, C, fast));
+  const auto shapes =
+      product_matrices(transa, transb, m, n, k, nullptr, lda, nullptr, ldb, nullptr, ldc);
+  if (!are_matrices(shapes) || count < 0) return CUBLAS_STATUS_INVALID_VALUE;
+  const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(void*));
+  const float scales[] = {*static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
+  return enqueue_blas(handle, "cublasGemmBatchedEx",
+                      Operands{{{"the addresses of A", A, bytes},
+                                {"the addresses of B", B, bytes},
+                                {"the addresses of C", C, bytes}}},
+                      [=] {
+                        // Work that comes before writes the addresses.
+                        for (std::int64_t i = 0; i < count; ++i) {
+                          const auto matrices = product_matrices(transa, transb, m, n, k, A[i], lda,
+                                                                 B[i], ldb, C[i], ldc);
+                          if (!can_be_batched("cublasGemmBatchedEx", matrices, Ctype)) return;
+                          product_work(product_of(transa, transb, k, matrices, Ctype), Ctype,
+                                       computeType, &scales[0], A[i], B[i], &scales[1], C[i])();
+                        }
+                      });
 }
 
 cublasStatus_t cublasSsyrk_64(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t trans,

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace natgrad::cuda {
+
+/// Rounds up to a multiple of 16 numbers, at which accesses of 16 bytes are aligned.
+inline std::int64_t aligned_numbers(std::int64_t count) { return (count + 15) / 16 * 16; }
+
+/// How the Gram multiplies its factors, float products on TF32 tensor cores among them. Tests take
+/// smaller sizes.
+struct GramRule {
+  bool tensor_cores = true;  // where the device has TF32
+  /// Terms of a use that are multiplied at a time, down and across K.
+  std::int64_t tile_height = 2048;
+  std::int64_t tile_width = 4096;
+  /// Rows and columns of a block of a batched product, and blocks that fill a device.
+  std::int64_t block = 512;
+  std::int64_t least_blocks = 10;
+  /// Columns that are split at a time. Tensor cores cut the sum that they add to, so that an error
+  /// grows with the length of a sum; pieces are added with rounding.
+  std::int64_t split_columns = 1024;
+  /// Smaller products are as fast without tensor cores: 20 us in strict float on an H200.
+  std::int64_t least_columns = 64;
+  std::int64_t least_products = std::int64_t{1} << 29;
+
+  /// Whether the product of two floats' factors, (m, k) and (n, k), goes through tensor cores. True
+  /// for all larger ones.
+  bool takes(std::int64_t m, std::int64_t n, std::int64_t k) const {
+    return tensor_cores && std::min(m, n) >= block && k >= least_columns &&
+           static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) >=
+               static_cast<double>(least_products);
+  }
+
+  /// Columns of equal pieces of k columns.
+  std::int64_t split_width(std::int64_t k) const {
+    const std::int64_t pieces = (k + split_columns - 1) / split_columns;
+    return aligned_numbers((k + pieces - 1) / pieces);
+  }
+  /// No less than the width for k columns or fewer.
+  std::int64_t most_split_width(std::int64_t k) const {
+    return aligned_numbers(std::min(k, split_columns));
+  }
+};
+
+}  // namespace natgrad::cuda
