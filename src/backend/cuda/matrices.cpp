@@ -2,11 +2,26 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/cholesky.hpp"
+#include "kernels/cuda/elementwise.hpp"
 #include "kernels/formulas/float_type.hpp"
 
 namespace natgrad {
 
 using cuda::scalar_of;
+
+namespace {
+
+/// Rows up to which a factorization by kernels of its own is faster than cuSOLVER's, which is for
+/// large matrices: bench/README.md. It takes an upper triangle in float, as damped systems have.
+constexpr std::int64_t most_rows_of_kernels = 6144;
+
+bool by_kernels(Triangle triangle, std::int64_t n, ElementType type) {
+  return triangle == Triangle::upper && type == ElementType::float32 && n > 0 &&
+         n <= most_rows_of_kernels;
+}
+
+}  // namespace
 
 void CudaBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
                        const ConstView& B, double b, const View& C, MathMode mode) {
@@ -39,6 +54,7 @@ void CudaBackend::symv(Triangle triangle, const ConstView& A, const ConstView& x
 
 std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n,
                                         std::int64_t leading_dimension, ElementType type) const {
+  if (by_kernels(triangle, n, type)) return kernels::CholeskyScratch::bytes(n);
   const auto current = guard();
   return type == ElementType::float64 ? blas_.potrf_scratch<double>(triangle, n, leading_dimension)
                                       : blas_.potrf_scratch<float>(triangle, n, leading_dimension);
@@ -46,14 +62,23 @@ std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n,
 
 void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) {
   const auto current = guard();
+  if (by_kernels(triangle, A.rows(), A.type())) {
+    kernels::cholesky(stream_->get(), kernels::matrix<float>(A), info_, {scratch.data, A.rows()});
+    return kernels::store_info(stream_->get(), info_, info);
+  }
   with_float_type(A.type(), [&]<class T>(T) {
     blas_.potrf<T>(triangle, A.rows(), A.as<T>(), A.leading_dimension(), info_, scratch);
   });
   kernels::store_info(stream_->get(), info_, info);
 }
 
-void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& b) {
+void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& b,
+                        Scratch scratch) {
   const auto current = guard();
+  if (by_kernels(triangle, factor.rows(), factor.type())) {
+    return kernels::cholesky_solve(stream_->get(), kernels::matrix<float>(factor), b.as<float>(),
+                                   {scratch.data, factor.rows()});
+  }
   with_float_type(factor.type(), [&]<class T>(T) {
     blas_.potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>(),
                    info_);
