@@ -7,14 +7,18 @@ namespace {
 constexpr int rows = cholesky_rows;  // of a step
 constexpr int pivots = 4;            // that a block eliminates between two barriers
 constexpr unsigned step_threads = 128;
-constexpr int prefetched =
-    8;  // elements of the rows before that are loaded ahead of their products
+constexpr int width = 2 * rows;  // columns of a tile
+constexpr int quad = 4;          // elements of one access
+constexpr int held = 8;          // rows, and columns, of a tile that a thread multiplies
 
 struct Float4 {
-  alignas(16) float of[4];
+  alignas(16) float of[quad];
 };
 NATGRAD_DEVICE Float4 load4(const float* address) {
   return *reinterpret_cast<const Float4*>(address);
+}
+NATGRAD_DEVICE void store4(const Float4& value, float* address) {
+  *reinterpret_cast<Float4*>(address) = value;
 }
 
 /// Cholesky of the next `pivots` rows and columns, P = L L^T, by every thread for itself.
@@ -23,11 +27,11 @@ struct PivotBlock {
   float below[pivots][pivots];  // L_ij, j < i
   int failed;                   // the first pivot that is not positive, or `pivots`
 
-  /// P's upper triangle stands in rows of `stride` numbers.
-  NATGRAD_DEVICE PivotBlock(const float* P, int stride) : failed(pivots) {
+  /// P's upper triangle stands in rows of `width` numbers.
+  NATGRAD_DEVICE explicit PivotBlock(const float* P) : failed(pivots) {
     NATGRAD_UNROLL
     for (int i = 0; i < pivots; ++i) {
-      const Float4 row = load4(P + i * stride);
+      const Float4 row = load4(P + i * width);
       float pivot = row.of[i];
       NATGRAD_UNROLL
       for (int k = 0; k < i; ++k) pivot -= below[i][k] * below[i][k];
@@ -64,10 +68,73 @@ struct PivotBlock {
   }
 };
 
+/// Where a thread's part of a tile of 64 rows and 128 columns stands: 8 rows by twice 4 columns, so
+/// that the threads of a warp read neighbouring quads.
+struct TilePlace {
+  int row;
+  int column;  // and again 64 columns further
+  NATGRAD_DEVICE explicit TilePlace(const Thread& thread)
+      : row(static_cast<int>(thread.index.x) / (rows / quad) * held),
+        column(static_cast<int>(thread.index.x) % (rows / quad) * quad) {}
+  NATGRAD_DEVICE int column_of(int half) const { return column + half * rows; }
+};
+
+/// sums -= left^T right, where left (64, 64) and right (64, 128) stand in shared memory.
+class TileProduct {
+ public:
+  NATGRAD_DEVICE TileProduct(const TilePlace& place, const float* left, int left_stride,
+                             const float* right)
+      : left_(left + place.row), stride_(left_stride), right_(right + place.column) {}
+
+  NATGRAD_DEVICE void subtract_from(Float4 (*sums)[2]) const {
+    // What the next row multiplies is on its way while this one's products are subtracted.
+    Factors even = row(0);
+    for (int k = 0; k < rows; k += 2) {
+      const Factors odd = row(k + 1);
+      subtract(even, sums);
+      even = row((k + 2) % rows);
+      subtract(odd, sums);
+    }
+  }
+
+ private:
+  struct Factors {
+    Float4 down[2];
+    Float4 across[2];
+  };
+
+  NATGRAD_DEVICE Factors row(int k) const {
+    Factors factors;
+    NATGRAD_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      factors.down[half] = load4(left_ + k * stride_ + half * quad);
+      factors.across[half] = load4(right_ + k * width + half * rows);
+    }
+    return factors;
+  }
+
+  NATGRAD_DEVICE static void subtract(const Factors& factors, Float4 (*sums)[2]) {
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
+      NATGRAD_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        NATGRAD_UNROLL
+        for (int e = 0; e < quad; ++e) {
+          sums[i][half].of[e] -= factors.down[i / quad].of[i % quad] * factors.across[half].of[e];
+        }
+      }
+    }
+  }
+
+  const float* left_;
+  int stride_;
+  const float* right_;
+};
+
 /// One block of rows, p. In the rows p themselves a block has 64 columns of the diagonal block,
 /// which every block eliminates anew, and 64 columns of its own: of A, or of the identity, which
 /// the same operations make U_pp^-T. In the rows below it only subtracts the products of the rows
-/// before p. A thread holds one column.
+/// before p.
 struct CholeskyStep {
   static constexpr bool synchronizes = true;
   static constexpr unsigned most_threads = step_threads;
@@ -79,138 +146,219 @@ struct CholeskyStep {
   std::int64_t strips;  // of 64 columns, from `first` on: blocks in the rows p
   std::int64_t across;  // blocks of the grid in a row of blocks
 
+  static constexpr int tile_numbers = rows * width;
+  static constexpr int left_numbers = rows * rows;
+
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    float* const memory = shared_array<float, tile_numbers + left_numbers>();
     const std::int64_t block = std::int64_t{thread.block.y} * across + thread.block.x;
     const std::int64_t panel_blocks_down = (strips + across - 1) / across;
     if (thread.block.y < panel_blocks_down) {
-      if (block < strips) eliminate(thread, block);
+      if (block < strips) eliminate(thread, block, memory);
       return;
     }
     const std::int64_t down = thread.block.y - panel_blocks_down + 1;
-    const std::int64_t column = first + rows * down + step_threads * std::int64_t{thread.block.x};
-    if (column < A.columns) update(thread, first + rows * down, column);
+    const std::int64_t column = first + rows * down + width * std::int64_t{thread.block.x};
+    if (column < A.columns) update(thread, first + rows * down, column, memory);
   }
 
-  /// x -= (rows before)^T (their elements in this column).
-  /// `left`: (64, 64) of the rows before, in the columns that are the rows of x.
-  NATGRAD_DEVICE void subtract_products(const float* left, std::int64_t column, float* x) const {
-    const float* above = &A(first - rows, column);
-    for (int k = 0; k < rows; k += prefetched) {
-      float own[prefetched];
+  /// Four elements of the upper triangle, from column j on; zeros for what is not there.
+  NATGRAD_DEVICE Float4 load_upper(std::int64_t i, std::int64_t j) const {
+    if (i < A.rows && i <= j && j + quad <= A.columns) return load4(&A(i, j));
+    Float4 part;
+    NATGRAD_UNROLL
+    for (int e = 0; e < quad; ++e) {
+      part.of[e] = i < A.rows && i <= j + e && j + e < A.columns ? A(i, j + e) : 0;
+    }
+    return part;
+  }
+
+  NATGRAD_DEVICE void store_upper(const Float4& part, std::int64_t i, std::int64_t j) const {
+    if (i >= A.rows) return;
+    if (i <= j && j + quad <= A.columns) return store4(part, &A(i, j));
+    NATGRAD_UNROLL
+    for (int e = 0; e < quad; ++e) {
+      if (i <= j + e && j + e < A.columns) A(i, j + e) = part.of[e];
+    }
+  }
+
+  /// The 64 rows before, in `quads` times 4 columns from `column` on.
+  template <int quads>
+  NATGRAD_DEVICE void load_before(const Thread& thread, std::int64_t column, float* to,
+                                  int stride) const {
+    constexpr int at_once = static_cast<int>(step_threads) / quads;
+    const int place = static_cast<int>(thread.index.x) % quads * quad;
+    const int down = static_cast<int>(thread.index.x) / quads;
+    NATGRAD_UNROLL
+    for (int k = 0; k < rows; k += at_once) {
+      store4(load_upper(first - rows + k + down, column + place), to + (k + down) * stride + place);
+    }
+  }
+
+  NATGRAD_DEVICE void update(const Thread& thread, std::int64_t row, std::int64_t column,
+                             float* memory) const {
+    const TilePlace place(thread);
+    float* const right = memory;
+    float* const left = memory + tile_numbers;
+    load_before<rows / quad>(thread, row, left, rows);
+    load_before<width / quad>(thread, column, right, width);
+    Float4 sums[held][2];
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
       NATGRAD_UNROLL
-      for (int l = 0; l < prefetched; ++l) own[l] = above[(k + l) * A.leading_dimension];
+      for (int half = 0; half < 2; ++half) {
+        sums[i][half] = load_upper(row + place.row + i, column + place.column_of(half));
+      }
+    }
+    barrier();
+    TileProduct(place, left, rows, right).subtract_from(sums);
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
       NATGRAD_UNROLL
-      for (int l = 0; l < prefetched; ++l) {
-        NATGRAD_UNROLL
-        for (int i = 0; i < rows; i += 4) {
-          const Float4 factor = load4(left + (k + l) * rows + i);
-          NATGRAD_UNROLL
-          for (int e = 0; e < 4; ++e) x[i + e] -= factor.of[e] * own[l];
-        }
+      for (int half = 0; half < 2; ++half) {
+        store_upper(sums[i][half], row + place.row + i, column + place.column_of(half));
       }
     }
   }
 
-  /// The rows before, in 64 columns from `column` on.
-  NATGRAD_DEVICE void load_left(const Thread& thread, std::int64_t column, float* left) const {
-    const int j = static_cast<int>(thread.index.x % rows);
-    const bool inside = column + j < A.columns;
-    for (int k = static_cast<int>(thread.index.x / rows); k < rows;
-         k += static_cast<int>(step_threads / rows)) {
-      left[k * rows + j] = inside ? A(first - rows + k, column + j) : 0;
-    }
-  }
-
-  NATGRAD_DEVICE void update(const Thread& thread, std::int64_t row, std::int64_t column) const {
-    float* left = shared_array<float, rows * rows>();
-    load_left(thread, row, left);
-    const std::int64_t j = column + thread.index.x;
-    const bool inside = j < A.columns;
-    float x[rows];
+  /// What the columns of a block are before this step: A less the products of the rows before, in
+  /// `memory` (64, 128). Below the last row the matrix is continued by the identity.
+  NATGRAD_DEVICE void load_columns(const Thread& thread, std::int64_t block, float* memory) const {
+    const TilePlace place(thread);
+    const std::int64_t own = first + rows * block;
+    const bool identity = block == 0;
+    Float4 sums[held][2];
     NATGRAD_UNROLL
-    for (int i = 0; i < rows; ++i) x[i] = inside && row + i <= j ? A(row + i, j) : 0;
+    for (int i = 0; i < held; ++i) {
+      const int row = place.row + i;
+      sums[i][0] = load_upper(first + row, first + place.column);
+      sums[i][1] = identity ? Float4{} : load_upper(first + row, own + place.column);
+      NATGRAD_UNROLL
+      for (int e = 0; e < quad; ++e) {
+        if (row != place.column + e) continue;
+        if (first + row >= A.rows) sums[i][0].of[e] = 1;
+        if (identity) sums[i][1].of[e] = 1;
+      }
+    }
+    if (first > 0) {
+      load_before<rows / quad>(thread, first, memory, width);
+      if (identity) {
+        for (int k = static_cast<int>(thread.index.x) / rows; k < rows; k += width / rows) {
+          memory[k * width + rows + static_cast<int>(thread.index.x) % rows] = 0;
+        }
+      } else {
+        load_before<rows / quad>(thread, own, memory + rows, width);
+      }
+      barrier();
+      TileProduct(place, memory, width, memory).subtract_from(sums);
+      barrier();
+    }
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
+      NATGRAD_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        store4(sums[i][half], memory + (place.row + i) * width + place.column_of(half));
+      }
+    }
     barrier();
-    if (!inside) return;
-    subtract_products(left, j, x);
-    NATGRAD_UNROLL
-    for (int i = 0; i < rows; ++i) {
-      if (row + i <= j) A(row + i, j) = x[i];
-    }
   }
 
-  NATGRAD_DEVICE void eliminate(const Thread& thread, std::int64_t block) const {
-    float* left = shared_array<float, rows * rows>();
+  /// A thread eliminates one column. Of the diagonal only one block writes the result.
+  NATGRAD_DEVICE void eliminate(const Thread& thread, std::int64_t block, float* memory) const {
     const int t = static_cast<int>(thread.index.x);
     const bool on_diagonal = t < rows;
-    const bool identity = block == 0 && !on_diagonal;
-    const std::int64_t j = on_diagonal ? first + t : first + rows * block + t - rows;
-    const bool inside = j < A.columns && !identity;
-    if (first > 0) load_left(thread, first, left);
-    float x[rows];
+    load_columns(thread, block, memory);
+    Column column;
     NATGRAD_UNROLL
-    for (int i = 0; i < rows; ++i) x[i] = element(i, t, j, inside);
+    for (int i = 0; i < pivots; ++i) column.next[i] = memory[i * width + t];
+    NATGRAD_UNROLL
+    for (int i = pivots; i < rows; ++i) column.x[i + pivots] = memory[i * width + t];
     barrier();
-    if (first > 0 && inside) subtract_products(left, j, x);
-    float* const to = !on_diagonal && !identity ? &A(first, j < A.columns ? j : 0)
-                      : identity                ? inverse + t - rows
-                                                : diagonal + t;
-    const std::int64_t stride = !on_diagonal && !identity ? A.leading_dimension : rows;
     const std::int64_t height = A.rows - first < rows ? A.rows - first : rows;
-    // Of the diagonal a thread has finished after its own row. Only one block need write it.
-    const std::int64_t written = on_diagonal ? (block == 0 ? t + 1 : 0)
-                                 : identity  ? rows
-                                 : inside    ? height
-                                             : 0;
-    if (block == 0 && first == 0 && t == 0) *info = 0;
-    eliminate_rows<rows>(thread, 0, rows / 2, x, to, stride, written);
-    eliminate_rows<rows / 2>(thread, rows / 2, rows, x, to, stride, written);
+    if (block == 0) {
+      column.to = on_diagonal ? diagonal + t : inverse + t - rows;
+      column.stride = rows;
+      column.written = on_diagonal ? t + 1 : rows;
+      if (first == 0 && t == 0) *info = 0;
+    } else {
+      const std::int64_t j = first + rows * block + t - rows;
+      const bool own = !on_diagonal && j < A.columns;
+      column.to = &A(first, own ? j : first);
+      column.stride = A.leading_dimension;
+      column.written = own ? static_cast<int>(height) : 0;
+    }
+    float* buffers[3] = {memory, memory + pivots * width, memory + 2 * pivots * width};
+    NATGRAD_UNROLL
+    for (int b = 0; b < pivots; ++b) {
+      buffers[1][b * width + t] = on_diagonal ? column.next[b] : 0;
+      buffers[0][b * width + t] = 0;
+      column.weights[b] = 0;
+    }
+    barrier();
+    eliminate_rows<rows>(t, 0, rows / 2, column, buffers);
+    eliminate_rows<rows / 2>(t, rows / 2, rows, column, buffers);
   }
 
-  /// Below the last row the matrix is continued by the identity, above the diagonal it is A's.
-  NATGRAD_DEVICE float element(int i, int t, std::int64_t j, bool inside) const {
-    const bool stored = inside && first + i < A.rows && first + i <= j;
-    const bool one = t < rows ? i == t && !stored : !inside && i == t - rows;
-    return stored ? A(first + i, j) : one ? 1.0f : 0.0f;
-  }
+  /// A column while its rows become U's, and how many of them are written where.
+  struct Column {
+    float next[pivots];      // the rows of the next pivots
+    float x[rows + pivots];  // those after them stand from 2 * pivots on, before the last pivots
+    float weights[pivots];   // of the last pivots' rows in what is still to be subtracted
+    float* to;
+    std::int64_t stride;
+    int written;
+  };
 
-  /// The pivots from `k` to `end`, of columns of which `height` rows are left. x moves up as its
-  /// first elements become U's.
+  /// The pivots from `k` to `end`, of columns of which `height` rows are left. While the next
+  /// pivots are factorized, which is a long chain of operations, the products of the last ones are
+  /// subtracted from all other rows. `buffers`: the rows of the last pivots, of these, of the next.
   template <int height>
-  NATGRAD_DEVICE void eliminate_rows(const Thread& thread, int k, int end, float* x, float* to,
-                                     std::int64_t stride, std::int64_t written) const {
-    constexpr int width = 2 * rows;  // beyond the last column there are zeros
-    float* buffers = shared_array<float, 2 * pivots * width, 1>();
-    const int t = static_cast<int>(thread.index.x);
+  NATGRAD_DEVICE void eliminate_rows(int t, int k, int end, Column& column, float** buffers) const {
     for (; k < end; k += pivots) {
-      float* const R = buffers + (k / pivots % 2) * pivots * width;
+      const float* const last = buffers[0] + k;
+      const float* const R = buffers[1] + k;
+      const PivotBlock block(R);
       NATGRAD_UNROLL
-      for (int b = 0; b < pivots; ++b) R[b * width + t] = t < rows ? x[b] : 0;
-      barrier();
-      const PivotBlock block(R + k, width);
-      if (block.failed < pivots && t == 0 && written > 0) note_failure(k + block.failed);
-      float u[pivots];
+      for (int i = pivots; i < height; i += quad) {
+        Float4 sum;
+        NATGRAD_UNROLL
+        for (int e = 0; e < quad; ++e) sum.of[e] = column.x[i + pivots + e];
+        subtract_rows(last + i, column.weights, sum);
+        NATGRAD_UNROLL
+        for (int e = 0; e < quad; ++e) column.x[i + e] = sum.of[e];
+      }
+      if (block.failed < pivots && t == 0 && column.written > 0) note_failure(k + block.failed);
       NATGRAD_UNROLL
-      for (int b = 0; b < pivots; ++b) u[b] = x[b];
-      block.forward(u);
+      for (int b = 0; b < pivots; ++b) column.weights[b] = column.next[b];
+      block.forward(column.weights);
       NATGRAD_UNROLL
       for (int b = 0; b < pivots; ++b) {
-        if (k + b < written) to[(k + b) * stride] = u[b];
+        if (k + b < column.written) column.to[(k + b) * column.stride] = column.weights[b];
       }
-      block.backward(u);
+      block.backward(column.weights);
+      Float4 next;
       NATGRAD_UNROLL
-      for (int i = 0; i + pivots < height; i += 4) {
-        Float4 next;
-        NATGRAD_UNROLL
-        for (int e = 0; e < 4; ++e) next.of[e] = x[i + pivots + e];
-        NATGRAD_UNROLL
-        for (int b = 0; b < pivots; ++b) {
-          const Float4 row = load4(R + b * width + k + pivots + i);
-          NATGRAD_UNROLL
-          for (int e = 0; e < 4; ++e) next.of[e] -= row.of[e] * u[b];
-        }
-        NATGRAD_UNROLL
-        for (int e = 0; e < 4; ++e) x[i + e] = next.of[e];
+      for (int b = 0; b < pivots; ++b) next.of[b] = column.x[pivots + b];
+      subtract_rows(R + pivots, column.weights, next);
+      NATGRAD_UNROLL
+      for (int b = 0; b < pivots; ++b) {
+        column.next[b] = next.of[b];
+        buffers[2][b * width + t] = t < rows ? next.of[b] : 0;
       }
+      barrier();
+      float* const oldest = buffers[0];
+      buffers[0] = buffers[1];
+      buffers[1] = buffers[2];
+      buffers[2] = oldest;
+    }
+  }
+
+  NATGRAD_DEVICE static void subtract_rows(const float* R, const float* weights, Float4& sum) {
+    NATGRAD_UNROLL
+    for (int b = 0; b < pivots; ++b) {
+      const Float4 row = load4(R + b * width);
+      NATGRAD_UNROLL
+      for (int e = 0; e < quad; ++e) sum.of[e] -= row.of[e] * weights[b];
     }
   }
 
