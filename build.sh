@@ -26,11 +26,12 @@ usage: ./build.sh VERB [arguments]
   test  [args]     build and run the tests; args go to ctest, as -R fisher
   bench [args]     build and run the benchmarks; args go to natgrad-bench
   ci               formatting, warnings as errors, clang-tidy, sanitizers, each with its tests
-  gpu   [args]     what needs a GPU, in build-gpu/: its tests, training against the CPU's,
-                   compute-sanitizer, benchmarks; a table of them comes last and goes, with their
-                   results, to $OUT or build-gpu/; args go to cmake. STAGES="tests memcheck" runs
-                   these alone, BENCHMARKS=step/ the benchmarks that match. Installs nothing: see the
-                   comment above gpu() for libraries in a prefix
+  gpu   [args]     what needs a GPU, in build-gpu/: its own rates, the tests, training against the
+                   CPU's, benchmarks, compute-sanitizer; within GPU_SECONDS (default 480); a table
+                   comes last and goes, with their results, to $OUT or build-gpu/; args go to cmake.
+                   STAGES="tests memcheck:200" runs these alone, the latter for up to 200 s;
+                   BENCHMARKS and SANITIZED choose by name what both are about. Installs nothing: see
+                   the comment above gpu() for libraries in a prefix
 END
 }
 
@@ -234,90 +235,316 @@ ci() {
   ctest --preset ci
 }
 
-# note STAGE RESULT SECONDS
-note() { printf '%-12s %-8s %7s\n' "$@" >>"$out/stages.txt"; }
+# The stages of gpu(), in order of worth, each with the seconds that it may take of 480.
+gpu_stages=(build:240 ceilings:45 tests:150 float:30 double:30 benchmarks:100 tf32:60 memcheck:90
+  racecheck:60 initcheck:60)
 
-# stage NAME COMMAND...: notes how it ends; the next one runs in any case.
+# What is timed unless BENCHMARKS says otherwise: the stage ceilings has Cholesky at more sizes.
+gpu_benchmarks='^step/mlp:(784|8x4096)|^gram/dense/n:4096'
+
+# What runs under compute-sanitizer unless SANITIZED says otherwise, as a filter of GoogleTest: all
+# operations but the largest, most of whose time goes into the reference on the host.
+gpu_sanitized='-*_large_*:*_wider_*:*_many_terms_*'
+
+# note STAGE RESULT SECONDS [DETAIL]
+note() {
+  local line
+  printf -v line '%-11s %-8s %7s  %s' "$1" "$2" "$3" "${4-}"
+  printf '%s\n' "${line%"${line##*[! ]}"}" >>"$out/stages.txt"
+}
+
+# within SECONDS COMMAND...: its status, 124 or 137 if its time ran out. It gets a group of
+# processes of its own, of which none is left afterwards.
+within() {
+  local status=0
+  timeout --kill-after=3 "$1" bash -uo pipefail -c '"$@"' bash "${@:2}" &
+  group=$!
+  wait "$group" || status=$?
+  kill -KILL -- "-$group" 2>/dev/null || true
+  group=
+  return "$status"
+}
+
+# stage NAME COMMAND...: notes how it ends; the next one runs in any case. One with less than a
+# quarter of its time left is not begun, but for the first.
 stage() {
-  local name=$1 begin=$SECONDS result=passed
+  local name=$1 seconds=${limits[$1]-} left=$((deadline - SECONDS)) status=0 result=FAILED took
   shift
-  [[ $name == build || " ${chosen[*]} " == *" $name "* ]] || return 0
-  say "$name"
-  "$@" || result=FAILED
-  note "$name" "$result" $((SECONDS - begin))
+  [[ -n $seconds ]] || return 0
+  if [[ $name != build ]] && ((left < 1 || 4 * left < seconds)); then
+    note "$name" "not run" - "$((left > 0 ? left : 0)) s left, it may take $seconds s"
+    failed=1
+    return
+  fi
+  ((seconds <= left)) || seconds=$left
+  say "$name, at most $seconds s"
+  running=$name began=$SECONDS
+  : >"$logs/detail"
+  export seconds
+  within "$seconds" "$@" || status=$?
+  running=
+  took=$((SECONDS - began))
+  # 137 is also what a process ends with that the system kills for want of memory.
+  if ((status == 0)); then
+    result=passed
+  elif ((status == 3)); then
+    result=skipped
+  elif ((status == 124 || status == 137 && took >= seconds)); then
+    result="cut"
+  fi
+  note "$name" "$result" "$took" "$(gpu_detail "$name")"
   [[ $result == passed ]] || failed=1
 }
 
+# What the table shows beside a stage, also if it was cut.
+gpu_detail() {
+  case $1 in
+    ceilings)
+      [[ ! -f $out/ceilings.txt ]] || printf '%d lines, %d of %d captures replayed alike' \
+        "$(wc -l <"$out/ceilings.txt")" "$(grep -c '1 equal, launch 2 equal' "$out/ceilings.txt")" \
+        "$(grep -c '^capture_' "$out/ceilings.txt")"
+      ;;
+    benchmarks | tf32)
+      gpu_end_json "$out/$1.json"
+      [[ ! -f $out/$1.json ]] ||
+        printf '%d medians' "$(grep -c '"aggregate_name": "median"' "$out/$1.json")"
+      ;;
+    *) cat "$logs/detail" ;;
+  esac
+}
+
+# What was cut between two benchmarks lacks no more than the end.
+gpu_end_json() {
+  [[ ! -s $1 || $(tail -n 1 "$1") == '}' ]] || printf '\n  ]\n}\n' >>"$1"
+}
+
+# Goes on after a file that cannot be compiled, so that the rest can be run, and removes what an
+# earlier call has linked: what a stage runs was built now.
 gpu_build() {
-  local generator=()
-  command -v ninja >/dev/null || generator=(-G "Unix Makefiles")
-  cmake --preset default "${generator[@]}" -B build-gpu -DNATGRAD_CUDA=ON "$@" &&
-    cmake --build build-gpu --parallel "$(nproc)" --target gpu_tests natgrad-train natgrad-bench
+  local generator=() go_on=(-k 0)
+  command -v ninja >/dev/null || generator=(-G "Unix Makefiles") go_on=(-k)
+  rm -f build-gpu/natgrad-{ceilings,train,bench} build-gpu/tests/gpu_*_tests
+  cmake --preset default "${generator[@]}" -B build-gpu -DNATGRAD_CUDA=ON \
+    -DNATGRAD_TEST_EMULATED_CUDA=OFF "$@" &&
+    cmake --build build-gpu --parallel "$(nproc)" \
+      --target natgrad-ceilings gpu_tests natgrad-train natgrad-bench -- "${go_on[@]}"
 }
 
-# A test that is skipped has shown nothing. An entry is an executable: it may take a while.
+# What can be captured comes first, in a process of its own with a third of the time: a capture that
+# fails may leave a context that is of no more use.
+gpu_ceilings() {
+  {
+    timeout --foreground --kill-after=1 $((seconds / 3 + 1)) build-gpu/natgrad-ceilings capture
+    local captured=$?
+    build-gpu/natgrad-ceilings launch syrk potrf gemm copy && ((captured == 0))
+  } 2>&1 | tee "$out/ceilings.txt"
+}
+
+gpu_tests_in() { "$1" --gtest_list_tests | grep -c '^  '; }
+
+# gpu_start NAME SHARD SHARDS COMMAND...: one of several processes of tests, for nine tenths of the
+# stage's time; gpu_finish waits for them.
+gpu_start() {
+  local name=$1 limit=$((seconds * 9 / 10))
+  ((limit > 0)) || limit=1
+  processes+=("$name")
+  {
+    local begin=$SECONDS status=0
+    GTEST_SHARD_INDEX=$2 GTEST_TOTAL_SHARDS=$3 OMP_NUM_THREADS=2 timeout --foreground \
+      --kill-after=1 "$limit" "${@:4}" >"$logs/$name.log" 2>&1 || status=$?
+    ((status != 137 || SECONDS - begin < limit)) || status=124
+    printf '%d %d\n' "$status" $((SECONDS - begin)) >"$logs/$name.end"
+  } &
+}
+
+# What a log says besides tests that are right, as far as it can be read.
+gpu_excerpt() { grep -vE '^\[ +(RUN|OK) +\]|^\[-+\]' "$1" | head -c "$2"; }
+
+gpu_last_test() { sed -n 's/^\[ RUN *\] //p' "$1" | tail -n 1; }
+
+# gpu_verdict LOG STATUS TESTS PASSED SANITIZED. A test that is skipped has shown nothing, nor has a
+# process without a test or a sanitizer without a summary. Kernels of cuBLAS and cuSOLVER may read
+# uninitialized memory of their own: without an exit code for errors only those of kernels of
+# natgrad count.
+gpu_verdict() {
+  if grep -qE '^\[  (FAILED|SKIPPED) |SKIPPED without' "$1" ||
+    { [[ $5 == yes ]] && grep -qE '^=+ (.* )?at .*natgrad' "$1"; }; then
+    echo FAILED
+  elif (($2 == 124)); then
+    echo cut
+  elif (($2 != 0 || $3 == 0 || $3 != $4)) ||
+    { [[ $5 == yes ]] && ! grep -qE '^=+ .*SUMMARY:' "$1"; }; then
+    echo FAILED
+  else
+    echo passed
+  fi
+}
+
+# gpu_finish SANITIZED: says of each process how it ended and how many of its tests passed. Fails if
+# one did, with 124 if one was cut.
+gpu_finish() {
+  local name log status took tests right verdict all=0 all_right=0 failures=0 cuts=0
+  wait
+  for name in "${processes[@]}"; do
+    log=$logs/$name.log
+    read -r status took <"$logs/$name.end"
+    tests=$(sed -n 's/^\[=*\] Running \([0-9]*\) test.* from .*/\1/p' "$log" | head -n 1)
+    right=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | head -n 1)
+    tests=${tests:-0} right=${right:-$(grep -c '^\[       OK \]' "$log")}
+    all=$((all + tests)) all_right=$((all_right + right))
+    verdict=$(gpu_verdict "$log" "$status" "$tests" "$right" "$1")
+    printf '%-6s %-14s %4d of %4d tests passed, %3d s\n' \
+      "$verdict" "$name" "$right" "$tests" "$took"
+    if [[ $verdict == FAILED ]]; then
+      failures=$((failures + 1))
+      gpu_excerpt "$log" 20000
+    elif [[ $verdict == cut ]]; then
+      cuts=$((cuts + 1))
+    fi
+    # With what it was at when it was cut or crashed.
+    [[ $verdict == passed ]] ||
+      printf '%s: exit code %d, last test: %s\n' "$name" "$status" "$(gpu_last_test "$log")"
+    if [[ $1 == yes ]]; then
+      printf '== %s: %s, %d of %d tests passed\n' "$name" "$verdict" "$right" "$tests"
+      gpu_excerpt "$log" 300000
+    fi >>"$out/sanitizers.txt"
+    rm "$log"
+  done
+  printf '%d of %d tests passed, in %d processes, %d of these failed, %d cut' \
+    "$all_right" "$all" "${#processes[@]}" "$failures" "$cuts" >"$logs/detail"
+  ((failures == 0)) || return 1
+  ((cuts == 0)) || return 124
+}
+
+# One process for each hundred tests of an executable: one that opens a device takes a second to
+# start.
 gpu_tests() {
-  ctest --test-dir build-gpu -L gpu --parallel 8 --timeout 600 --no-tests=error --output-on-failure |
-    tee "$out/tests.txt" && ! grep -F '***Skipped' "$out/tests.txt"
+  local executable name shard shards processes=()
+  for executable in build-gpu/tests/gpu_*_tests; do
+    name=${executable##*/gpu_}
+    shards=$((($(gpu_tests_in "$executable") + 99) / 100))
+    ((shards > 0)) || shards=1
+    for ((shard = 0; shard < shards; shard++)); do
+      gpu_start "${name%_tests}.$((shard + 1))" "$shard" "$shards" "$executable"
+    done
+  done
+  gpu_finish no
 }
 
-losses() { grep -oE '"(test_)?loss": *[^,}]+' "$1" | cut -d : -f 2; }
+gpu_losses() { grep -oE '"(test_)?loss": *[^,}]+' "$1" | cut -d : -f 2; }
 
-# compare_training PRECISION BOUND: ten steps on both devices, by the losses' relative difference.
-compare_training() {
-  local device metrics=$out/digits-$1
+# gpu_training PRECISION BOUND: ten steps on both devices, by the losses' relative difference.
+gpu_training() {
+  local device metrics=$logs/digits-$1
   for device in cpu cuda; do
     build-gpu/natgrad-train digits --steps 10 --evaluate-every 5 --fisher empirical --quiet \
-      --device "$device" --precision "$1" --metrics "$metrics-$device.jsonl" || return
+      --device "$device" --precision "$1" --metrics "$metrics-$device.jsonl" || return 1
   done
-  paste <(losses "$metrics-cpu.jsonl") <(losses "$metrics-cuda.jsonl") | LC_ALL=C awk -v bound="$2" '
-    { print; cpu = $1 + 0; cuda = $2 + 0 }
-    cpu > 0 && cuda - cpu <= bound * cpu && cpu - cuda <= bound * cpu { agree++ }
-    END { printf "%d of %d losses agree to %s\n", agree, NR, bound; exit NR < 10 || agree < NR }'
+  paste <(gpu_losses "$metrics-cpu.jsonl") <(gpu_losses "$metrics-cuda.jsonl") |
+    LC_ALL=C awk -v bound="$2" -v detail="$logs/detail" '
+      { print; cpu = $1 + 0; cuda = $2 + 0; d = cuda > cpu ? cuda - cpu : cpu - cuda }
+      cpu > 0 && d <= bound * cpu { agree++ }
+      cpu > 0 && d > largest * cpu { largest = d / cpu }
+      END {
+        text = sprintf("%d of %d losses agree to %s, by %.1e", agree, NR, bound, largest)
+        print text
+        printf "%s", text >detail
+        exit NR < 10 || agree < NR
+      }'
 }
 
-# sanitize TOOL [arguments of compute-sanitizer]: a tool that runs no test has found nothing.
-sanitize() {
-  compute-sanitizer --tool "$@" --target-processes all \
-    build-gpu/tests/gpu_backend_tests --gtest_brief=1 2>&1 | tee "$out/$1.txt" &&
-    grep -qE '^\[  PASSED  \] [1-9]' "$out/$1.txt" && ! grep -F 'SKIPPED without' "$out/$1.txt"
-}
-
-# Kernels of cuBLAS and cuSOLVER may read uninitialized memory of their own, so that only reads by
-# kernels of natgrad count.
-initcheck() {
-  sanitize initcheck --print-limit 100000 && ! grep -E '^=+ +at .*natgrad' "$out/initcheck.txt"
-}
-
-# Some virtual machines do not let the sanitizer use their GPU.
-sanitizer_works() {
-  command -v compute-sanitizer >/dev/null || return
-  GTEST_FILTER='operations.copy*' sanitize memcheck >/dev/null && return
-  tail -n 20 "$out/memcheck.txt"
-  return 1
-}
-
-gpu_sanitizers() {
-  local name
-  if sanitizer_works; then
-    # The library looks at every status itself, and others probe for what may not be there.
-    stage memcheck sanitize memcheck --error-exitcode 1 --report-api-errors no
-    # Of cuBLAS and cuSOLVER it would report what they do on purpose.
-    stage racecheck sanitize racecheck --error-exitcode 1 --kernel-name kernel_substring=natgrad
-    stage initcheck initcheck
-    return
-  fi
-  say "compute-sanitizer is not there or does not work here, so that its stages are left out"
-  for name in memcheck racecheck initcheck; do
-    [[ " ${chosen[*]} " == *" $name "* ]] || continue
-    note "$name" skipped -
-    failed=1
-  done
-}
-
+# gpu_bench NAME [arguments]: few repetitions; each result is written when it is known.
 gpu_bench() {
-  build-gpu/natgrad-bench --device cuda --benchmark_filter="${BENCHMARKS-.}" \
-    --benchmark_out="$out/bench.json" --benchmark_out_format=json | tee "$out/bench.txt"
+  local file=$out/$1.json
+  build-gpu/natgrad-bench --device cuda --benchmark_filter="$benchmarks" \
+    --benchmark_repetitions=3 --benchmark_min_time=0.05 \
+    --benchmark_out="$file" --benchmark_out_format=json "${@:2}" &&
+    grep -q '"aggregate_name": "median"' "$file"
+}
+
+# gpu_sanitizer_works COMMAND...: as it may not on a virtual machine.
+gpu_sanitizer_works() {
+  [[ ! -f $logs/sanitizer-works ]] || return 0
+  GTEST_FILTER='operations.copy*' timeout --foreground --kill-after=1 $((seconds / 3 + 1)) \
+    "$@" >"$logs/sanitizer.log" 2>&1 && grep -qE '^\[  PASSED  \] [1-9]' "$logs/sanitizer.log" &&
+    mv "$logs/sanitizer.log" "$logs/sanitizer-works"
+}
+
+# gpu_sanitize TOOL [arguments of compute-sanitizer]: operations, in as many processes as there are
+# processors; 3 if it does not work here.
+gpu_sanitize() {
+  local executable=build-gpu/tests/gpu_backend_tests shard shards processes=()
+  local sanitizer=(compute-sanitizer --target-processes all)
+  if ! gpu_sanitizer_works "${sanitizer[@]}" --tool memcheck "$executable"; then
+    tail -n 20 "$logs/sanitizer.log"
+    printf 'compute-sanitizer is not there or does not work here' >"$logs/detail"
+    rm "$logs/sanitizer.log"
+    return 3
+  fi
+  export GTEST_FILTER=$sanitized
+  shards=$(gpu_tests_in "$executable")
+  ((shards <= $(nproc))) || shards=$(nproc)
+  ((shards > 0)) || shards=1
+  # Each waits for its process at the first free one of ten ports.
+  for ((shard = 0; shard < shards; shard++)); do
+    gpu_start "$1.$((shard + 1))" "$shard" "$shards" "${sanitizer[@]}" \
+      --port $((49152 + 16 * shard)) --tool "$@" "$executable"
+  done
+  gpu_finish yes
+}
+
+# At the end, whoever ends it: no process is left, and the table shows every stage.
+gpu_end() {
+  local name log try
+  trap '' TERM INT HUP
+  [[ -z $group ]] || kill -KILL -- "-$group" 2>/dev/null || true
+  [[ -z $running ]] || note "$running" cut $((SECONDS - began)) "$(gpu_detail "$running")"
+  for name in "${chosen[@]}"; do
+    grep -q "^$name " "$out/stages.txt" || note "$name" "not run" -
+  done
+  for log in "$logs"/*.log; do
+    [[ ! -f $log ]] || { say "the end of ${log##*/}, which was cut" && tail -n 20 "$log"; }
+  done
+  say "what ended"
+  cat "$out/stages.txt"
+  # The log is complete when its writer has ended, for which nobody else may hold the pipe.
+  exec >&- 2>&-
+  for ((try = 0; try < 20; try++)); do
+    kill -0 "$log_writer" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$log_writer" 2>/dev/null || true
+}
+
+# The one GPU's architecture: nothing is compiled for another.
+gpu_architecture() {
+  local capability
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null) || true
+  capability=${capability%%$'\n'*}
+  capability=${capability/./}
+  if [[ $capability =~ ^[0-9]+$ ]]; then echo "$capability"; else echo native; fi
+}
+
+# choose_stages SECONDS: from STAGES, whose entries are NAME or NAME:SECONDS.
+choose_stages() {
+  local entry name limit
+  local -A usual=()
+  for entry in "${gpu_stages[@]}"; do
+    limit=${entry#*:}
+    usual[${entry%:*}]=$(($1 > 480 ? limit * $1 / 480 : limit))
+  done
+  limits[build]=${usual[build]}
+  for entry in ${STAGES-${gpu_stages[*]%:*}}; do
+    name=${entry%%:*}
+    limit=${entry#"$name"}
+    limit=${limit#:}
+    [[ -n ${usual[$name]-} ]] || die "STAGES: $name is none of ${gpu_stages[*]%:*}"
+    limits[$name]=${limit:-${usual[$name]}}
+    [[ ${limits[$name]} =~ ^[1-9][0-9]*$ ]] || die "STAGES: $entry: expected NAME or NAME:SECONDS"
+  done
+  for entry in "${gpu_stages[@]%:*}"; do
+    [[ -z ${limits[$entry]-} ]] || chosen+=("$entry")
+  done
 }
 
 # For a machine without a package registry: what the build needs may be unpacked from .deb files by
@@ -326,38 +553,55 @@ gpu_bench() {
 # shared library), CLI11, nlohmann-json and Random123. With L=P/usr/lib/x86_64-linux-gnu it is run as
 #   CMAKE_PREFIX_PATH=P/usr CMAKE_LIBRARY_PATH=L/openblas-openmp
 #   LD_LIBRARY_PATH=L:L/openblas-openmp:P/lib/x86_64-linux-gnu ./build.sh gpu
-# It may be cut at any time: what ended is printed then, and in stages.txt in any case.
+# It may be cut at any time: what ended is printed then, and in stages.txt in any case. docs/gpu.md
+# says how it is used.
 gpu() {
-  local devices architectures=() name
-  local chosen=() stages=(tests float double memcheck racecheck initcheck benchmarks)
-  read -r -d '' -a chosen <<<"${STAGES-${stages[*]}}" || true
-  [[ ${#chosen[@]} -gt 0 ]] || die "STAGES names no stage: ${stages[*]}"
-  for name in "${chosen[@]}"; do
-    [[ " ${stages[*]} " == *" $name "* ]] || die "STAGES: $name is none of ${stages[*]}"
-  done
+  local name devices architecture=90 helpers total=${GPU_SECONDS-480}
+  local -A limits=()
+  chosen=() failed=0 group="" running="" began=0
+  [[ $total =~ ^[1-9][0-9]*$ ]] || die "GPU_SECONDS=$total: expected a number of seconds"
+  choose_stages "$total"
+  # The rest is for ending what is cut.
+  deadline=$((total > 20 ? total - 5 : total - 1))
+  export out logs=$root/build-gpu/logs benchmarks=${BENCHMARKS-$gpu_benchmarks}
+  export sanitized=${SANITIZED-$gpu_sanitized} OMP_WAIT_POLICY=passive
   out=$(cd "$caller" && realpath -m "${OUT:-$root/build-gpu}")
-  failed=0
-  mkdir -p "$out"
+  rm -rf "$logs"
+  mkdir -p "$out" "$logs"
   : >"$out/stages.txt"
-  trap 'say "what ended"; cat "$out/stages.txt"' EXIT
+  for name in "${chosen[@]}"; do rm -f "$out/$name".{txt,json}; done
+  [[ ${chosen[*]} != *check* ]] || rm -f "$out/sanitizers.txt"
+  mapfile -t helpers < <(compgen -A function gpu_)
+  export -f "${helpers[@]}"
+  # It outlives a signal to all, so that the table gets there.
+  exec > >(trap '' TERM INT HUP && exec tee "$out/log.txt") 2>&1
+  log_writer=$!
+  trap gpu_end EXIT
+  trap 'exit 143' TERM
+  trap 'exit 130' INT
+  trap 'exit 129' HUP
   note stage result seconds
 
   devices=$(nvidia-smi -L 2>/dev/null) || devices=
-  [[ -z $devices ]] || architectures=(-DCMAKE_CUDA_ARCHITECTURES="${CUDAARCHS-native}")
-  stage build gpu_build "${architectures[@]}" "$@"
-  [[ $failed -eq 0 ]] || exit 1
+  [[ -z $devices ]] || architecture=$(gpu_architecture)
+  stage build gpu_build -DCMAKE_CUDA_ARCHITECTURES="${CUDAARCHS-$architecture}" "$@"
   if [[ -z $devices ]]; then
-    say "no GPU (nvidia-smi -L names none), so these could not run: ${chosen[*]}"
-    for name in "${chosen[@]}"; do note "$name" "no GPU" -; done
+    say "no GPU (nvidia-smi -L names none), so nothing but the build could run"
+    for name in "${chosen[@]:1}"; do note "$name" "no GPU" -; done
     exit 1
   fi
   say "$devices"
-  export OMP_WAIT_POLICY=passive
+  stage ceilings gpu_ceilings
   stage tests gpu_tests
-  stage float compare_training float 1e-4
-  stage double compare_training double 1e-10
-  if [[ " ${chosen[*]} " == *check* ]]; then gpu_sanitizers; fi
-  stage benchmarks gpu_bench
+  stage float gpu_training float 1e-4
+  stage double gpu_training double 1e-10
+  stage benchmarks gpu_bench benchmarks
+  stage tf32 gpu_bench tf32 --allow-tf32
+  # The library looks at every status itself, and others probe for what may not be there.
+  stage memcheck gpu_sanitize memcheck --error-exitcode 1 --report-api-errors no
+  # Of cuBLAS and cuSOLVER it would report what they do on purpose.
+  stage racecheck gpu_sanitize racecheck --error-exitcode 1 --kernel-name kernel_substring=natgrad
+  stage initcheck gpu_sanitize initcheck --print-limit 100000 --show-backtrace device
   exit "$failed"
 }
 

@@ -1,37 +1,36 @@
 #!/usr/bin/env python3
-"""Sets the exact natural gradient of torch and JAX beside natgrad-bench: same shapes, one run, CPU.
+"""Sets the exact natural gradient of torch and JAX beside natgrad-bench: same shapes, one run.
 
-On the relu net 784-1024-1024-10, in float32 and with random data, each framework takes
+On relu nets, in float32 and with random data, each framework takes
   plain     its own gradient step: mean cross entropy, SGD
   factors   the exact step by hand, without rows: K = sum over layers of (A A^T + 1) o (D D^T)
   rows      the exact step as one first writes it: rows S (N, P) by vmap(grad), K = S S^T
+and torch on CUDA `plain, graph` and `factors, graph`: the whole step captured and replayed.
 Both exact steps solve (K / N + damping I) y = 1 / N by Cholesky and go along d = S^T y, which is
 (F + damping I)^-1 g for the empirical Fisher F = S^T S / N and the mean gradient g.
 A ratio is the median over rounds of (exact step / plain step of the same round).
 """
 
 import argparse
+import functools
+import itertools
 import json
-import os
 import pathlib
 import subprocess
 import sys
+import time
 from statistics import median
-from timeit import timeit
-from types import SimpleNamespace
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import numpy as np
 from numpy.linalg import norm
 
-SIZES = (784, 1024, 1024, 10)
+from frameworks import CORES, jax_framework, numpy_framework, seconds, torch_framework
+
 DAMPING = 0.03
-RATE = 1e-4  # small: the net stays what it is while its steps are timed
-CORES = len(os.sched_getaffinity(0))
 NATGRAD_BENCH = pathlib.Path(__file__).resolve().parents[1] / "build" / "natgrad-bench"
 
 # What a user of a framework `fw` writes, once for all. `net` is [W, b, W, b, ...] with
-# W (d_out, d_in); inputs x are (N, d_in), targets t one-hot (N, 10).
+# W (d_out, d_in); inputs x are (N, d_in), targets t one-hot (N, classes).
 
 
 def forward(fw, net, x):
@@ -83,122 +82,183 @@ def push_through(fw, s, v, r, damping):
     return s.T @ damped_solve(fw, s @ s.T, r, damping)
 
 
-def torch_framework():
-    import torch
-
-    def gradient(loss, net):
-        net = [p.detach().requires_grad_() for p in net]
-        with torch.enable_grad():
-            return torch.autograd.grad(loss(net), net)
-
-    torch.set_num_threads(CORES)
-    return SimpleNamespace(
-        name=f"torch {torch.__version__}", array=torch.tensor, eye=torch.eye,
-        full=torch.full, relu=torch.relu, softmax=lambda z: z.softmax(1),
-        linear=torch.nn.functional.linear, cross_entropy=torch.nn.functional.cross_entropy,
-        gradient=gradient, vmap=torch.func.vmap, grad=torch.func.grad,
-        cholesky_solve=lambda l, b: torch.cholesky_solve(b[:, None], l)[:, 0],
-        triangular_solve=lambda l, b: torch.linalg.solve_triangular(l, b, upper=False),
-        cholesky=torch.linalg.cholesky, descend=lambda p, d: p.sub_(d, alpha=RATE),
-        compiled=lambda function, donate=(): torch.no_grad()(function))
-
-
-def jax_framework():
-    import jax
-    from jax.scipy import linalg
-
-    def compiled(function, donate=()):
-        # The data must be operands: were they constants, XLA would multiply them while compiling.
-        run = jax.jit(function, donate_argnums=donate)
-        return lambda *operands: jax.block_until_ready(run(*operands))
-
-    return SimpleNamespace(
-        name=f"JAX {jax.__version__}", array=jax.numpy.array, eye=jax.numpy.eye,
-        full=jax.numpy.full, relu=jax.nn.relu, softmax=jax.nn.softmax,
-        linear=lambda x, w, b: x @ w.T + b,
-        cross_entropy=lambda z, t: -(t * jax.nn.log_softmax(z)).sum(-1).mean(),
-        gradient=lambda loss, net: jax.grad(loss)(net), vmap=jax.vmap, grad=jax.grad,
-        cholesky_solve=lambda l, b: linalg.cho_solve((l, True), b),
-        triangular_solve=lambda l, b: linalg.solve_triangular(l, b, lower=True),
-        cholesky=jax.numpy.linalg.cholesky, descend=lambda p, d: p - RATE * d, compiled=compiled)
-
-
-def numpy_framework():
-    from scipy import linalg
-
-    return SimpleNamespace(
-        name=f"NumPy {np.__version__}", array=np.array, eye=lambda n: np.eye(n, dtype=np.float32),
-        cholesky=np.linalg.cholesky, cholesky_solve=lambda l, b: linalg.cho_solve((l, True), b),
-        triangular_solve=lambda l, b: linalg.solve_triangular(l, b, lower=True),
-        compiled=lambda function: function)
-
-
-def cell(ratio, milliseconds):
-    return f"{ratio:.3g} ({milliseconds:.3g} ms)"
-
-
-def natgrad_bench(path, pattern):
-    """The medians of the benchmarks that match; none, and said, when it cannot run."""
-    command = [str(path), f"--benchmark_filter={pattern}(/|$)", "--benchmark_format=json"]
+def tried(what, action, until=float("inf")):
+    """What the action returns; None, and the exception in a line, when it fails or time is over."""
     try:
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        entries = json.loads(run.stdout)["benchmarks"]
-    except (OSError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
-        print(f"skipped: natgrad-bench (./build.sh build makes it): {error}")
-        return []
-    return [e for e in entries if e.get("aggregate_name") == "median"] or entries
+        if time.monotonic() > until:
+            raise TimeoutError("--seconds are over")
+        return action()
+    except Exception as error:  # whatever one peer throws, the others go on
+        print(f"skipped: {what}: {type(error).__name__}: {str(error).strip()[:200]}", flush=True)
+        return None
 
 
-def problem(fw, n):
-    random = np.random.default_rng(n)
-    net = [a for m, k in zip(SIZES, SIZES[1:])
-           for a in (random.standard_normal((k, m)) * (2 / m) ** 0.5, np.zeros(k))]
-    x, t = random.standard_normal((n, SIZES[0])), np.eye(SIZES[-1])[np.arange(n) % SIZES[-1]]
-    *net, x, t = [fw.array(a.astype(np.float32)) for a in (*net, x, t)]
-    return net, x, t
+def natgrad_bench(options, pattern, *flags):
+    """The medians of the benchmarks that match; none, and said, when it cannot run."""
+    command = [str(options.natgrad_bench), f"--benchmark_filter={pattern}(/|$)",
+               "--benchmark_format=json", f"--device={options.device}", *flags]
+    if options.device == "cuda":
+        command += ["--benchmark_min_time=0.05", "--benchmark_repetitions=3"]
+    left = max(1, options.deadline - time.monotonic())
+    run = lambda: subprocess.check_output(command, text=True, timeout=left)
+    entries = tried("natgrad-bench (./build.sh build makes it)",
+                    lambda: json.loads(run())["benchmarks"]) or []
+    medians = [e for e in entries if e.get("aggregate_name") == "median"]
+    return medians or [e for e in entries if not e.get("error_occurred")]
 
 
-def check_directions(frameworks, n):
-    found = [np.concatenate([np.ravel(d) for d in exact(fw, *problem(fw, n))])
-             for fw in frameworks for exact in (factors, rows)]
-    apart = max(norm(d - found[0]) / norm(found[0]) for d in found)
-    print(f"N = {n}: the exact directions, rows and factors, differ by {apart:.1e} of their norm")
-    if not apart <= 1e-3:
-        sys.exit("they do not agree to 1e-3")
+def sizes_of(net):
+    """[784, 1024, 10] of "784-1024-10", nine times 4096 of "8x4096"."""
+    layers, _, width = net.partition("x")
+    return [int(width)] * (int(layers) + 1) if width else [int(n) for n in net.split("-")]
 
 
-def stepper(fw, direction, net, x, t):
+@functools.lru_cache(1)
+def network(net):
+    random, sizes, f = np.random.default_rng(0), sizes_of(net), np.float32
+    return [a for m, k in zip(sizes, sizes[1:])
+            for a in (random.standard_normal((k, m), f) * f((2 / m) ** 0.5), np.zeros(k, f))]
+
+
+def problem(fw, net, n):
+    sizes = sizes_of(net)
+    x = np.random.default_rng(n).standard_normal((n, sizes[0]), np.float32)
+    t = np.zeros((n, sizes[-1]), np.float32)
+    t[np.arange(n), np.arange(n) % sizes[-1]] = 1
+    return [fw.array(a) for a in network(net)], fw.array(x), fw.array(t)
+
+
+def agrees(fw):
+    """Whether rows and factors give the same direction; graphs that do not are left out, aloud."""
+    fw.set_tf32(False)
+    data = problem(fw, "784-1024-1024-10", 256)
+    flat = lambda direction: np.concatenate([np.ravel(fw.numpy(d)) for d in direction])
+    exact, by_rows = (fw.compiled(functools.partial(way, fw)) for way in (factors, rows))
+    reference = flat(exact(*data))
+
+    def check(what, direction):
+        off = norm(flat(direction) - reference) / norm(reference)
+        print(f"{fw.name}: {what} and factors differ by {off:.1e} of the direction", flush=True)
+        if not off <= 1e-3:
+            raise ArithmeticError("they do not agree to 1e-3")
+        return True
+
+    if fw.graphed:
+        step = fw.graphed(exact)
+        twice = lambda: [step(*data) for _ in range(2)][-1]
+        if not tried(f"{fw.name}, graphs", lambda: check("a graph", twice())):
+            fw.graphed = None
+    return check("rows", by_rows(*data))
+
+
+def choose_tf32(fw, on, options):
+    """And says so if a product's error does not show it: 3e-7 in strict float, 3e-4 with TF32."""
+    fw.set_tf32(on)
+    a, b = np.random.default_rng(1).standard_normal((2, 1024, 1024), np.float32)
+    product, exact = fw.numpy(fw.array(a) @ fw.array(b)), a.astype(np.float64) @ b
+    error = norm(product - exact) / norm(exact)
+    if (error > 1e-5) != (on and options.device == "cuda"):
+        print(f"{fw.name}: TF32 {'on' if on else 'off'}, but a product is off by {error:.1e}")
+
+
+def works_of(fw, net, n, options):
+    """What is timed: {name: (direction, whether as a graph)}. Rows take part where they fit."""
+    works = {"plain": (plain, False), "factors": (factors, False)}
+    if fw.graphed:
+        works |= {"plain, graph": (plain, True), "factors, graph": (factors, True)}
+    needed = 2 * 4 * n * sum(a.size for a in network(net))  # rows, and a copy in another layout
+    if options.device == "cpu" and n > 256 and not options.large:
+        print(f"skipped: {fw.name}, rows, {net}, N = {n}: --large takes them", flush=True)
+    elif needed > 0.9 * fw.memory():
+        print(f"skipped: {fw.name}, rows, {net}, N = {n}: {needed / 1e9:.0f} GB", flush=True)
+    else:
+        works["rows"] = (rows, False)
+    return works
+
+
+def stepper(fw, direction, graph, state, x, t):
     update = fw.compiled(lambda net, x, t: [
         fw.descend(p, d) for p, d in zip(net, direction(fw, net, x, t))], donate=0)
-    state = [net]
-    return lambda: state.append(update(state.pop(), x, t))
+    update = fw.graphed(update) if graph else update
+
+    def step():
+        state[0] = update(state[0], x, t)
+        return state[0]
+
+    return step
+
+
+def measured(fw, net, n, options):
+    """{work: (median milliseconds, median ratio to the plain step of the same round)}."""
+    first, x, t = problem(fw, net, n)
+    state, steps, counts, times = [first], {}, {}, {}
+    for work, (direction, graph) in works_of(fw, net, n, options).items():
+        step = stepper(fw, direction, graph, state, x, t)
+        # The first step compiles, captures and makes handles; the second says what a step takes.
+        taken = tried(f"{fw.name}, {work}, {net}, N = {n}",
+                      lambda: [seconds(fw, step), seconds(fw, step)], options.deadline)
+        if taken:
+            steps[work], times[work] = step, []
+            counts[work] = max(1, min(20, int(options.queue / taken[1])))
+    for i in range(options.repeats):
+        if "plain" in steps:  # rows leave threads and caches cold
+            tried(fw.name, lambda: seconds(fw, steps["plain"]))
+        for work, step in list(steps.items()):
+            if (work == "rows" and i >= 3) or time.monotonic() > options.deadline:
+                continue
+            taken = tried(f"{fw.name}, {work}", lambda: seconds(fw, step, counts[work]))
+            steps.pop(work) if taken is None else times[work].append(taken)
+    base = lambda work: times.get("plain, graph" if "graph" in work else "plain", [])
+    return {work: (1e3 * median(taken), median(a / b for a, b in zip(taken, base(work))))
+            for work, taken in times.items() if taken and base(work)}
+
+
+def natgrad_steps(net, tf32, options):
+    """{N: {work: (milliseconds, ratio)}}."""
+    pattern = f"step/mlp:{net}/batch:({'|'.join(map(str, options.batch))})"
+    return {int(e["run_name"].split("batch:")[1].split("/")[0]): {
+                "plain": (e["gradient_step_ms"], 1.0),
+                "exact": (e["real_time"], e["ratio_to_gradient_step"])}
+            for e in natgrad_bench(options, pattern, *["--allow-tf32"] * tf32)}
+
+
+LINE = ("| {net:<16} | {batch:>4} | {tf32:>4} | {peer:<18} | {work:<14} | {ms:>6} | {ratio:>5} "
+        "| {natgrad_faster:>7} |")
+
+
+def write_lines(options, net, n, tf32, peer, works, ours):
+    """A peer's lines of the table; `ours` are natgrad's works of the same case."""
+    for work, (ms, ratio) in works.items():
+        kind = "plain" if work.startswith("plain") else "exact"
+        faster = ms / ours[kind][0] if ours else None
+        line = {"device": options.machine, "net": net, "batch": n, "tf32": tf32, "peer": peer,
+                "work": work, "ms": ms, "ratio": ratio, "natgrad_faster": faster}
+        if options.output:
+            print(json.dumps(line), file=options.output, flush=True)
+        print(LINE.format(**{**line, "tf32": "on" if tf32 else "off", "ms": f"{ms:.4g}",
+                             "ratio": f"{ratio:.3g}",
+                             "natgrad_faster": f"{faster:.3g}" if ours else "-"}), flush=True)
 
 
 def compare_steps(frameworks, options):
-    check_directions(frameworks, min(256, *options.batch))
-    works = lambda n: [plain, factors] + [rows] * (n <= (1024 if options.large else 256))
-    steps = {(fw.name, n): {work.__name__: stepper(fw, work, *problem(fw, n)) for work in works(n)}
-             for fw in frameworks for n in options.batch}
-    times = {(*key, work): [] for key, works in steps.items() for work in works}
-    for i in range(options.repeats + 1):  # the first round compiles and is dropped below
-        for key, works in steps.items():
-            works["plain"]()  # after another framework's work, threads and caches are cold
-            for work, step in works.items():
-                if work != "rows" or i <= 3:
-                    times[*key, work].append(timeit(step, number=1))
-
-    cells = {}
-    for (name, n, work), taken in times.items():
-        ratios = [a / b for a, b in zip(taken, times[name, n, "plain"])]
-        cells[name, work, n] = cell(median(ratios[1:]), 1e3 * median(taken[1:]))
-    pattern = f"step/mlp:784-1024-1024-10/batch:({'|'.join(map(str, options.batch))})"
-    for e in natgrad_bench(options.natgrad_bench, pattern):
-        n = int(e["run_name"].split("batch:")[1].split("/")[0])
-        cells["natgrad", "exact", n] = cell(e["ratio_to_gradient_step"], e["real_time"])
-    keys = dict.fromkeys([("natgrad", "exact"), *(key[:2] for key in cells)])
-    table = [[*key, *(cells.get((*key, n), "- (not run)") for n in options.batch)] for key in keys]
-    head = ["peer", "work", *(f"N = {n}" for n in options.batch)]
-    return "Each step in times of the same peer's plain step, and its median time", head, table
+    options.machine = frameworks[0].device
+    agreeing = [fw for fw in frameworks if tried(fw.name, lambda: agrees(fw))]
+    print("\nMilliseconds of a step, its ratio to the same peer's plain step, and how many times "
+          f"faster natgrad's plain or exact step is; float32, {options.machine}\n")
+    print(LINE.format(net="net", batch="N", tf32="TF32", peer="peer", work="step", ms="ms",
+                      ratio="ratio", natgrad_faster="natgrad"))
+    print("|" + " --- |" * 8, flush=True)
+    for net, tf32 in itertools.product(options.nets, options.tf32):
+        ours = natgrad_steps(net, tf32, options)
+        for fw in agreeing:
+            tried(f"{fw.name}, TF32", lambda: choose_tf32(fw, tf32, options))
+        for n in options.batch:
+            write_lines(options, net, n, tf32, "natgrad", ours.get(n, {}), ours.get(n))
+            for fw in agreeing:
+                works = tried(fw.name, lambda: measured(fw, net, n, options))
+                write_lines(options, net, n, tf32, fw.name, works or {}, ours.get(n))
+    if len(agreeing) < len(frameworks):
+        sys.exit("a peer was left out")
 
 
 def compare_solves(frameworks, options, n=1024, p=100_000):
@@ -209,40 +269,60 @@ def compare_solves(frameworks, options, n=1024, p=100_000):
     for fw in frameworks:
         data = [fw.array(a) for a in (s, s.T @ r, r)]
         solves = [fw.compiled(lambda *a, f=f: f(fw, *a)) for f in (push_through, published_solve)]
-        errors = [norm(np.asarray(solve(*data, 1.0)) - exact) / norm(exact) for solve in solves]
-        times = [[timeit(lambda: solve(*data, 100.0), number=1) for solve in solves]
+        errors = [norm(fw.numpy(solve(*data, 1.0)) - exact) / norm(exact) for solve in solves]
+        times = [[seconds(fw, lambda: solve(*data, 100.0)) for solve in solves]
                  for _ in range(options.repeats)]
         ratio, ours = median(b / a for a, b in times), median(a for a, _ in times)
-        table.append([fw.name, cell(ratio, 1e3 * ours), *(f"{e:.1e}" for e in errors)])
-    for e in natgrad_bench(options.natgrad_bench, f"solve/dense/n:{n}/p:{p}"):
-        table.append(["natgrad", cell(e["speedup_over_published"], e["real_time"]),
-                      f"{e['error']:.1e}", f"{e['published_error']:.1e}"])
-    head = ["peer", "published form / push-through (its time)", "error at lambda = 1", "published"]
-    return f"Damped solve, n = {n}, p = {p}, lambda = 100", head, table
+        table.append([fw.name, ratio, 1e3 * ours, *errors])
+    for e in natgrad_bench(options, f"solve/dense/n:{n}/p:{p}"):
+        figures = "speedup_over_published", "real_time", "error", "published_error"
+        table.append(["natgrad", *(e[figure] for figure in figures)])
+    print(f"\nDamped solve, n = {n}, p = {p}, lambda = 100; float32, {CORES} CPU cores\n")
+    print("| peer | published form / push-through | its ms | error at lambda = 1 | published |\n|"
+          + " --- |" * 5)
+    for peer, ratio, ms, error, published in table:
+        print(f"| {peer} | {ratio:.3g} | {ms:.3g} | {error:.1e} | {published:.1e} |")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add, listed = parser.add_argument, lambda text: text.split(",")
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add("--solve", action="store_true", help="compare the damped dense solve, on the CPU")
+    add("--nets", type=listed, metavar="NET,NET",
+        help="of natgrad-bench (default 784-1024-1024-10, on CUDA also 8x4096)")
+    add("--batch", type=lambda text: [int(n) for n in listed(text)], metavar="N,N",
+        help="batch sizes of natgrad-bench (default 256,1024; on CUDA 1024,4096)")
+    add("--tf32", choices=["off", "on", "both"], help="default off, on CUDA both in turn")
+    add("--large", action="store_true", help="rows above N = 256 on the CPU, too: 16 GB, minutes")
+    add("--jax", action="store_true", help="JAX on CUDA, too: it compiles for long")
+    add("--repeats", type=int, help="rounds (default 11, on CUDA 5; rows take part in 3)")
+    add("--seconds", type=float, help="start nothing after so many (on CUDA 55)")
+    add("--output", type=lambda path: open(path, "w"), metavar="PATH", help="there as JSON, too")
+    add("--natgrad-bench", default=NATGRAD_BENCH, metavar="PATH", help="build/natgrad-bench")
+    options = parser.parse_args()
+    cuda = options.device == "cuda"
+    if cuda and options.solve:
+        parser.error("--solve is for the CPU")
+    options.nets = options.nets or ["784-1024-1024-10"] + ["8x4096"] * cuda
+    options.batch = options.batch or ([1024, 4096] if cuda else [256, 1024])
+    options.tf32 = {"off": [False], "on": [True], "both": [False, True]}[
+        options.tf32 or ("both" if cuda else "off")]
+    options.repeats = options.repeats or (5 if cuda else 11)
+    options.seconds = options.seconds or (55 if cuda else 1e6)
+    options.deadline = time.monotonic() + options.seconds
+    options.queue = 0.03 if cuda else 0  # seconds of steps in the queue before one waits
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("--solve", action="store_true", help="compare the damped dense solve instead")
-    add("--batch", default=[256, 1024], type=lambda text: [int(n) for n in text.split(",")],
-        metavar="N,N", help="batch sizes (default 256,1024; natgrad-bench also has 4096)")
-    add("--large", action="store_true", help="rows at N = 1024 too: 8 GB, and minutes")
-    add("--repeats", type=int, default=11, help="rounds (default 11; rows take part in 3)")
-    add("--natgrad-bench", default=NATGRAD_BENCH, metavar="PATH", help="build/natgrad-bench")
-    options = parser.parse_args()
-    frameworks = []
-    for framework in [torch_framework, jax_framework] + [numpy_framework] * options.solve:
-        try:
-            frameworks.append(framework())
-        except (ImportError, OSError) as error:
-            print(f"skipped: {framework.__name__}: {error}")
-    frameworks or sys.exit("no framework can be imported; bench/requirements.txt names them")
-    compare = compare_solves if options.solve else compare_steps
-    title, head, table = compare(frameworks, options)
-    print(f"\n{title}; float32, {CORES} CPU cores\n")
-    for cells in [head, ["---"] * len(head), *table]:
-        print("| " + " | ".join(cells) + " |")
+    options = arguments()
+    makers = [torch_framework] + [jax_framework] * (options.device == "cpu" or options.jax)
+    makers += [numpy_framework] * options.solve
+    frameworks = [fw for maker in makers
+                  if (fw := tried(maker.__name__, lambda: maker(options.device)))]
+    frameworks or sys.exit("no framework can be used; bench/requirements.txt names them")
+    (compare_solves if options.solve else compare_steps)(frameworks, options)
 
 
 if __name__ == "__main__":

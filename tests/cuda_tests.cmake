@@ -59,8 +59,8 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   endfunction()
 
   # The device itself. Its suites have the names that ctest is to show.
-  add_executable(emulated_device_tests cuda/emulated_device_test.cpp cuda/emulated_libraries_test.cpp
-    cuda/emulated_memory_test.cpp cuda/planted_faults_test.cpp)
+  add_executable(emulated_device_tests cuda/emulated_device_test.cpp cuda/emulated_graphs_test.cpp
+    cuda/emulated_libraries_test.cpp cuda/emulated_memory_test.cpp cuda/planted_faults_test.cpp)
   target_link_libraries(emulated_device_tests PRIVATE natgrad_emulated)
   natgrad_entries(emulated_device_tests PROPERTIES LABELS emulated)
 
@@ -77,10 +77,11 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   if(operations)
     emulated_test(emulated_backend_tests $<TARGET_OBJECTS:operations_cuda_test_objects>
       $<TARGET_OBJECTS:operation_cases>)
-    # g++ 12 crashes at the end of this file where it reads precompiled headers.
-    set_source_files_properties(cuda/emulated_contracts_test.cpp PROPERTIES
-      SKIP_PRECOMPILE_HEADERS ON)
+    # g++ 12 crashes at the end of these files where it reads precompiled headers.
+    set_source_files_properties(cuda/emulated_contracts_test.cpp cuda/graph_test.cpp
+      cuda/outgrown_memory_test.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
     emulated_test(emulated_contracts_tests EAGER cuda/emulated_contracts_test.cpp)
+    emulated_test(emulated_graph_tests cuda/graph_test.cpp cuda/outgrown_memory_test.cpp)
   endif()
 endif()
 
@@ -98,9 +99,16 @@ if(NATGRAD_HAS_CUDA)
       LABELS gpu SKIP_REGULAR_EXPRESSION "SKIPPED without a GPU")
   endfunction()
 
-  gpu_test(graph cuda/gpu_graph_test.cpp)
+  gpu_test(graph cuda/graph_test.cpp)
   gpu_test(backend $<TARGET_OBJECTS:operations_cuda_test_objects> $<TARGET_OBJECTS:operation_cases>)
   foreach(folder ${device_test_folders})
     gpu_test(${folder} $<TARGET_OBJECTS:${folder}_device_tests>)
   endforeach()
+endif()
+
+# `./build.sh gpu` with stand-ins for the GPU and for what runs on it.
+if(NOT NATGRAD_SANITIZE)
+  add_test(NAME build_sh.gpu_rehearsal COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/gpu_verb.sh
+    ${PROJECT_SOURCE_DIR}/build.sh ${CMAKE_CURRENT_BINARY_DIR}/gpu_verb)
+  set_tests_properties(build_sh.gpu_rehearsal PROPERTIES TIMEOUT 120)
 endif()

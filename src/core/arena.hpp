@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/growing_array.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/error.hpp"
 
@@ -82,8 +83,9 @@ class Carver {
 /// All work of a context is ordered, so that each operation may use the whole block.
 class Arena {
  public:
-  Arena(std::shared_ptr<const Allocator> allocator, Device device, void* stream)
-      : allocator_(std::move(allocator)), device_(device), stream_(stream) {}
+  /// `memory`: the backend of the context, which outlives this.
+  Arena(std::shared_ptr<const Allocator> allocator, const DeviceMemory& memory, void* stream)
+      : allocator_(std::move(allocator)), memory_(memory), stream_(stream) {}
 
   /// The block, of at least `bytes`: allocated anew where it is smaller.
   Carver carve(std::int64_t bytes) {
@@ -91,12 +93,14 @@ class Arena {
       if (bytes > std::numeric_limits<std::int64_t>::max() - 7) {
         throw MemoryError("scratch: more bytes than an address can count");
       }
-      block_ = {};
+      block_.replace(memory_);
       bytes_ = 0;
-      block_ = Array(allocator_, {(bytes + 7) / 8, 1}, ElementType::float64, device_, stream_);
+      block_.replace(
+          memory_,
+          {allocator_, {(bytes + 7) / 8, 1}, ElementType::float64, memory_.device(), stream_});
       bytes_ = bytes;
     }
-    return {block_.view().data(), device_};
+    return {block_.view().data(), memory_.device()};
   }
 
   std::int64_t bytes() const { return bytes_; }
@@ -112,9 +116,9 @@ class Arena {
 
  private:
   std::shared_ptr<const Allocator> allocator_;
-  Device device_;
+  const DeviceMemory& memory_;
   void* stream_;
-  Array block_;
+  GrowingArray block_;
   std::int64_t bytes_ = 0;
 };
 

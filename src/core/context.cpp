@@ -40,7 +40,7 @@ ContextState::ContextState(Context::Options options, std::unique_ptr<Backend> ba
     : on_warning_(std::move(options.on_warning)),
       backend_(std::move(backend)),
       allocator_(checked_allocator(std::move(options.allocator))),
-      arena_(allocator_, backend_->device(), backend_->stream()) {}
+      arena_(allocator_, *backend_, backend_->stream()) {}
 
 Array ContextState::visible_array(Shape shape, ElementType type) const {
   const auto memory = backend_->visible_memory();

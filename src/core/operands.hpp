@@ -23,6 +23,9 @@ class DeviceMemory {
   virtual std::string misplaced(const void*) const { return {}; }
   /// Whether the host can read and write this memory itself, as far as is known.
   virtual bool is_host_memory(const void*) const { return true; }
+  /// Whether a CUDA graph may hold addresses of this memory: a call has run, or now runs, while the
+  /// context's stream was captured.
+  virtual bool was_captured() const { return false; }
 };
 
 /// What an operand is called, in two parts that are put together only when there is an error:

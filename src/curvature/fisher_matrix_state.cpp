@@ -16,13 +16,12 @@ using detail::scalar;
 
 namespace {
 
-std::int64_t bytes_of(const Array& array) { return array.empty() ? 0 : array.view().size() * 8; }
-
 /// A carver of this array, grown to so many bytes if need be.
-detail::Carver grown(const Context& context, Array& array, std::int64_t bytes) {
-  if (bytes > bytes_of(array)) {
-    array = {};  // the old and the new together would be twice the memory
-    array = context.array({bytes / 8, 1}, ElementType::float64);
+detail::Carver grown(const Context& context, detail::GrowingArray& array, std::int64_t bytes) {
+  if (bytes > array.bytes()) {
+    const detail::DeviceMemory& memory = context.state().memory();
+    array.replace(memory);  // the old and the new together would be twice the memory
+    array.replace(memory, context.array({bytes / 8, 1}, ElementType::float64));
   }
   return array.empty() ? detail::Carver()
                        : detail::Carver(array.view().data(), array.view().device());

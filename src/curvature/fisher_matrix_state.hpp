@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/growing_array.hpp"
 #include "core/operands.hpp"
 #include "curvature/curvature.hpp"
 #include "kernels/formulas/step.hpp"
@@ -70,8 +71,8 @@ struct FisherMatrix::State {
 
   Array scalar_memory_;
   Scalars scalars_;
-  Array kept_;
-  Array system_;
+  detail::GrowingArray kept_;
+  detail::GrowingArray system_;
 };
 
 }  // namespace natgrad

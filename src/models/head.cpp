@@ -49,9 +49,10 @@ void Head::score(const ConstView& z, const ConstView& targets, const View& score
 
 ConstView Head::sample(const ConstView& z, std::int64_t draws) {
   const std::int64_t wanted = z.rows() * draws;
-  if (drawn_.empty() || drawn_.view().rows() < wanted) {
-    drawn_ = {};  // first: the old and the new together would be twice the memory
-    drawn_ = context_.array(targets_shape(options_, wanted), targets_type(options_));
+  if (drawn_.rows() < wanted) {
+    drawn_.replace(backend_);  // first: the old and the new together would be twice the memory
+    drawn_.replace(backend_,
+                   context_.array(targets_shape(options_, wanted), targets_type(options_)));
   }
   const View targets = drawn_.view().row_range(0, wanted);
   backend_.likelihood_sample(options_.likelihood, z, options_.key, draws, drawings_, targets);

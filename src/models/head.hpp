@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "core/growing_array.hpp"
 #include "models/byte_count.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
@@ -63,9 +64,9 @@ class Head {
   Options options_;
   Context context_;
   Backend& backend_;
-  Array sums_;      // (2) of an evaluation
-  Array drawings_;  // (1) float64: how many times targets were drawn
-  Array drawn_;     // (N draws, K)
+  Array sums_;                  // (2) of an evaluation
+  Array drawings_;              // (1) float64: how many times targets were drawn
+  detail::GrowingArray drawn_;  // (N draws, K)
 };
 
 }  // namespace natgrad

@@ -34,7 +34,9 @@ std::vector<T> draw_weights(std::uint64_t seed, std::size_t layer, std::int64_t 
   return values;
 }
 
-View first_rows(const Array& array, std::int64_t rows) { return array.view().row_range(0, rows); }
+View first_rows(const detail::GrowingArray& array, std::int64_t rows) {
+  return array.view().row_range(0, rows);
+}
 
 /// Rows k, k + stride, k + 2 stride, ... of a contiguous array.
 View every(const View& rows, std::int64_t k, std::int64_t stride) {
@@ -160,21 +162,21 @@ void Mlp::forward(const ConstView& inputs, OutputScores& scores) {
 /// Room for so many rows of every layer's output.
 void Mlp::reserve(std::int64_t rows) {
   // The last to be allocated: it is missing when there was no memory for all.
-  if (!layers_.back().output.empty() && layers_.back().output.view().rows() >= rows) return;
+  if (layers_.back().output.rows() >= rows) return;
   ByteCount bytes;
   options_.count(rows, bytes);  // throws for more than an array can have
   const Context& context = parameters_.context();
   // Released first: the old and the new together would be twice the memory.
   for (Layer& layer : layers_) {
-    layer.preactivation = {};
-    layer.output = {};
+    layer.preactivation.replace(backend_);
+    layer.output.replace(backend_);
   }
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Shape shape{rows, outputs_of_layers_[i]};
     if (keeps_preactivation(layers_[i].activation)) {
-      layers_[i].preactivation = context.array(shape, options_.type);
+      layers_[i].preactivation.replace(backend_, context.array(shape, options_.type));
     }
-    layers_[i].output = context.array(shape, options_.type);
+    layers_[i].output.replace(backend_, context.array(shape, options_.type));
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "core/growing_array.hpp"
 #include "models/byte_count.hpp"
 #include "models/output_scores.hpp"
 #include "natgrad/array.hpp"
@@ -82,8 +83,8 @@ class Mlp {
     Segment weight_segment;
     Segment bias_segment;
     Activation activation = Activation::identity;
-    Array preactivation;  // z (N, d_out), only where the derivative reads it
-    Array output;         // a (N, d_out)
+    detail::GrowingArray preactivation;  // z (N, d_out), only where the derivative reads it
+    detail::GrowingArray output;         // a (N, d_out)
   };
 
   void add_layer(std::size_t index);

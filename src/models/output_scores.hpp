@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/growing_array.hpp"
 #include "models/byte_count.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
@@ -42,7 +43,7 @@ class OutputScores {
 
  private:
   std::string_view name_;
-  std::vector<Array> arrays_;  // (N R, d_out) each
+  std::vector<detail::GrowingArray> arrays_;  // (N R, d_out) each
   std::int64_t rows_per_input_ = 0;
 };
 

@@ -105,10 +105,10 @@ const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepS
 
 void StepMemory::reserve(Curvature& curvature, const StepShape& shape) {
   const Counted& sizes = counted(curvature, shape);
-  const std::int64_t held = kept_.empty() ? 0 : kept_.view().size() * 8;
-  if (sizes.kept > held) {
-    kept_ = {};  // the old and the new together would be twice the memory
-    kept_ = context_.array({sizes.kept / 8, 1}, ElementType::float64);
+  if (sizes.kept > kept_.bytes()) {
+    const DeviceMemory& memory = context_.state().memory();
+    kept_.replace(memory);  // the old and the new together would be twice the memory
+    kept_.replace(memory, context_.array({sizes.kept / 8, 1}, ElementType::float64));
   }
   context_.state().arena().carve(sizes.scratch);
 }

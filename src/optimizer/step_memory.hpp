@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/arena.hpp"
+#include "core/growing_array.hpp"
 #include "curvature/curvature.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/memory_plan.hpp"
@@ -65,7 +66,7 @@ class StepMemory {
 
   Context context_;
   ElementType type_;
-  Array kept_;
+  GrowingArray kept_;
   Counted counted_;
   StepBuffers buffers_;
 };

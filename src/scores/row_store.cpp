@@ -57,10 +57,6 @@ void note_terms(LayerUse& largest, const LayerUse& other) {
   largest.rows_per_input = std::min(largest.rows_per_input, other.rows_per_input);
 }
 
-std::int64_t bytes_of(const Array& array) {
-  return array.empty() ? 0 : array.view().size() * size_of(array.view().type());
-}
-
 std::int64_t bytes_for(std::span<const LayerUse> blocks, std::int64_t capacity, ElementType type) {
   Carver count;
   const StoreBuffers counted(count, blocks, capacity, type);
@@ -130,14 +126,16 @@ void RowStore::lay_out(const Context& context, std::span<const LayerUse> blocks,
   // What a batch took beyond its layout becomes one piece, so that it serves any other batch.
   std::int64_t bytes = needed;
   if (!more_.empty()) {
-    std::int64_t held = bytes_of(memory_);
-    for (const Array& array : more_) held += bytes_of(array);
+    std::int64_t held = memory_.bytes();
+    for (const Array& array : more_) held += array.view().size() * size_of(array.view().type());
     bytes = std::max(bytes, held);
   }
-  if (bytes_of(memory_) < bytes) {
-    memory_ = {};  // the old and the new together would be twice the memory
+  if (memory_.bytes() < bytes) {
+    const DeviceMemory& memory = context.state().memory();
+    memory_.replace(memory);  // the old and the new together would be twice the memory
+    for (Array& array : more_) memory_.outgrow(memory, array);
     more_.clear();
-    memory_ = context.array({(bytes + 7) / 8, 1}, ElementType::float64);
+    memory_.replace(memory, context.array({(bytes + 7) / 8, 1}, ElementType::float64));
   }
   Carver carver(memory_.view().data(), memory_.view().device());
   b_ = StoreBuffers(carver, blocks, capacity, type);
@@ -145,7 +143,7 @@ void RowStore::lay_out(const Context& context, std::span<const LayerUse> blocks,
     spaces_.emplace_back(factors.output_score);
     spaces_.emplace_back(factors.input);
   }
-  const std::int64_t left = (bytes_of(memory_) - carver.bytes()) / size_of(type);
+  const std::int64_t left = (memory_.bytes() - carver.bytes()) / size_of(type);
   if (left > 0) spaces_.emplace_back(carver.take({left, 1}, type));
   layers_.assign(blocks.begin(), blocks.end());
   capacity_ = capacity;
@@ -171,7 +169,7 @@ void RowStore::begin(const Context& context, std::span<const LayerUse> blocks,
     }
     // A plan knows one shape: what other batches needed takes memory that is there, or that this
     // batch was seen to need.
-    const bool fits = bytes_for(largest, capacity, type) <= bytes_of(memory_) || !more_.empty();
+    const bool fits = bytes_for(largest, capacity, type) <= memory_.bytes() || !more_.empty();
     if (!fits) largest.assign(blocks.begin(), blocks.end());
     lay_out(context, largest, capacity, type);
     largest_ = std::move(largest);

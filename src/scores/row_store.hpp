@@ -2,6 +2,7 @@
 
 #include "backend/backend.hpp"
 #include "core/arena.hpp"
+#include "core/growing_array.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
 #include "scores/score_set.hpp"
@@ -100,7 +101,7 @@ class RowStore {
 
   std::int64_t count_ = 0;
   std::int64_t capacity_ = 0;
-  Array memory_;
+  GrowingArray memory_;
   std::vector<Array> more_;  // what the layout had no room for
   StoreBuffers b_;
   std::vector<LayerUse> layers_;   // of the first set, whose uses are joined

@@ -50,11 +50,14 @@ void ScoreSet::require_gradient(const char* caller) const {
 void ScoreSet::begin(const RowSet& set) {
   check_row_set(parameters_, kind_, set);
   const Context& context = parameters_.context();
-  if (scale_.view().rows() < set.samples) {
+  if (scale_.rows() < set.samples) {
     Array new_scale = context.array({set.samples, 1}, ElementType::float64);
     Array new_rhs = context.array({set.samples, 1}, ElementType::float64);
-    scale_ = std::move(new_scale);
-    rhs_ = std::move(new_rhs);
+    const DeviceMemory& memory = context.state().memory();
+    scale_.prepare();
+    rhs_.prepare();
+    scale_.replace(memory, std::move(new_scale));
+    rhs_.replace(memory, std::move(new_rhs));
   }
   if (blocks_.capacity() == 0) blocks_.reserve(1);  // so that dense rows can be added for certain
   // Nothing throws from here on.

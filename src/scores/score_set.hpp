@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "core/growing_array.hpp"
 #include "core/operands.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
@@ -48,8 +49,8 @@ class ScoreSet {
   FisherKind kind_;
   RowSet set_;
   std::int64_t parameters_size_ = 0;
-  Array scale_;
-  Array rhs_;
+  GrowingArray scale_;
+  GrowingArray rhs_;
   std::vector<LayerUse> blocks_;
   bool dense_ = false;
 };

@@ -49,6 +49,7 @@ constexpr Place places[] = {
     {"src/core/operands.hpp", 10},
     {"src/core/overlap.hpp", 10},
     {"src/core/arena.hpp", 10},
+    {"src/core/growing_array.hpp", 10},
     {"include/natgrad/context.hpp", 20},
     {"include/natgrad/gather.hpp", 20},
     {"include/natgrad/process.hpp", 0},

@@ -57,8 +57,15 @@ std::string why_unavailable() {
   return reason.empty() ? why_not_runnable() : reason;
 }
 
-Allocator device_allocator() {
-  return {.allocate = [](std::size_t bytes, void* stream) -> void* {
+/// Memory of the stream's order. Within a capture the runtime would make the allocation a part of
+/// the graph, whose memory is there only while the graph runs.
+Allocator device_allocator(const std::shared_ptr<const cuda::StreamHandle>& handle) {
+  return {.allocate = [handle](std::size_t bytes, void* stream) -> void* {
+            if (handle->is_capturing()) {
+              throw DeviceError(
+                  detail::message("CUDA: a call that is captured needs ", bytes,
+                                  " bytes more; make a call of its size before the capture"));
+            }
             void* memory = nullptr;
             const cudaError_t status =
                 cudaMallocAsync(&memory, bytes, static_cast<cudaStream_t>(stream));
@@ -92,12 +99,12 @@ Allocator on_stream(Allocator memory, const std::shared_ptr<const cuda::StreamHa
 std::shared_ptr<detail::ContextState> make_state(std::shared_ptr<const cuda::StreamHandle> stream,
                                                  Context::Options options) {
   Allocator& memory = options.allocator;
-  if (!memory.allocate && !memory.deallocate) memory = device_allocator();
+  if (!memory.allocate && !memory.deallocate) memory = device_allocator(stream);
   if (memory.allocate && memory.deallocate) memory = on_stream(std::move(memory), stream);
   const cuda::DeviceGuard current(stream->device());
   // The workspace of the handles does not come from the caller's allocator: no memory plan counts
   // it.
-  const auto own = std::make_shared<const Allocator>(on_stream(device_allocator(), stream));
+  const auto own = std::make_shared<const Allocator>(on_stream(device_allocator(stream), stream));
   auto backend = std::make_unique<CudaBackend>(std::move(stream), own);
   return std::make_shared<detail::ContextState>(std::move(options), std::move(backend));
 }

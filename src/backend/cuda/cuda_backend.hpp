@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<const Allocator> visible_memory() const override { return visible_memory_; }
   std::string misplaced(const void* data) const override;
   bool is_host_memory(const void* data) const override;
+  bool was_captured() const override;
   void synchronize() override;
   void upload(const void* host, const View& to) override;
   void download(const ConstView& from, void* host) override;
@@ -107,14 +108,19 @@ class CudaBackend final : public Backend {
                            const View& result) override;
 
  private:
-  cuda::DeviceGuard guard() const { return cuda::DeviceGuard(stream_->device()); }
+  /// What every operation begins with.
+  cuda::DeviceGuard guard() const {
+    was_captured();
+    return cuda::DeviceGuard(stream_->device());
+  }
 
   std::shared_ptr<const cuda::StreamHandle> stream_;
   std::shared_ptr<const Allocator> visible_memory_;
   Array workspace_;
   cuda::Blas blas_;
-  double* partials_;  // of reductions
-  int* info_;         // of factorizations
+  double* partials_;                   // of reductions
+  int* info_;                          // of factorizations
+  mutable bool was_captured_ = false;  // at any call so far
   bool has_tf32_;
   double double_cost_;
 };

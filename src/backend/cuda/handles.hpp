@@ -51,6 +51,8 @@ class StreamHandle {
 
   cudaStream_t get() const { return stream_; }
   int device() const { return device_; }
+  /// Whether the caller now captures the stream in a graph.
+  bool is_capturing() const noexcept;
 
  private:
   cudaStream_t stream_ = nullptr;

@@ -109,6 +109,12 @@ bool CudaBackend::is_host_memory(const void* data) const {
   return attributes.type != cudaMemoryTypeDevice;
 }
 
+/// Asks no more once it knows.
+bool CudaBackend::was_captured() const {
+  was_captured_ = was_captured_ || stream_->is_capturing();
+  return was_captured_;
+}
+
 void CudaBackend::synchronize() {
   const auto current = guard();
   check(cudaStreamSynchronize(stream_->get()), "the work of the stream");

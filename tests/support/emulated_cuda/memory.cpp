@@ -79,6 +79,13 @@ cudaError_t allocate(void** data, std::int64_t bytes, cudaMemoryType type) {
   return cudaSuccess;
 }
 
+bool is_allocated(std::int64_t id) {
+  const auto& all = table().allocations;
+  return std::any_of(all.begin(), all.end(), [&](const auto& entry) {
+    return entry.second.id == id && !entry.second.free_queued;
+  });
+}
+
 Allocation* find_allocation(const void* data) {
   auto& allocations = table().allocations;
   auto after = allocations.upper_bound(address(data));

@@ -26,6 +26,8 @@ struct Allocation {
 
 /// Fenced memory full of 0xFF, aligned to 256 bytes.
 cudaError_t allocate(void** data, std::int64_t bytes, cudaMemoryType type);
+/// Whether an allocation of this id was not freed.
+bool is_allocated(std::int64_t id);
 /// The allocation that holds an address, or nothing.
 Allocation* find_allocation(const void* address);
 /// The allocation that begins at an address, of one of two types; otherwise nothing, and a failure

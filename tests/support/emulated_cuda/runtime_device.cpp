@@ -31,6 +31,12 @@ constexpr ErrorText error_texts[] = {
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
+    {cudaErrorIllegalState, "cudaErrorIllegalState",
+     "the operation cannot be performed in the present state"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
 };
 constexpr ErrorText unknown_error = {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"};
@@ -163,6 +169,7 @@ cudaError_t cudaDeviceSynchronize() {
   const cudaError_t status = device_status();
   if (status != cudaSuccess) return remember(status);
   ++state().counters.synchronizations;
+  if (refuse_captured(device_of_thread)) return remember(cudaErrorStreamCaptureUnsupported);
   drain_device(lock, device_of_thread);
   check_fences();
   return cudaSuccess;

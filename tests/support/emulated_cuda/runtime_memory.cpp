@@ -122,7 +122,12 @@ cudaError_t cudaHostAlloc(void** data, std::size_t bytes, unsigned) {
 cudaError_t cudaMallocAsync(void** data, std::size_t bytes, cudaStream_t stream) {
   {
     const Lock lock = lock_state();
-    if (find_queue(stream) == nullptr) return remember(cudaErrorInvalidResourceHandle);
+    Queue* queue = find_queue(stream);
+    if (queue == nullptr) return remember(cudaErrorInvalidResourceHandle);
+    if (refuse_captured(*queue)) {
+      fail("cudaMallocAsync within a capture: that memory is there only while the graph runs");
+      return remember(cudaErrorStreamCaptureUnsupported);
+    }
   }
   return allocate_checked(data, bytes, cudaMemoryTypeDevice);
 }
@@ -144,6 +149,10 @@ cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
   Allocation* found =
       find_freeable("cudaFreeAsync", data, cudaMemoryTypeDevice, cudaMemoryTypeDevice);
   if (found == nullptr) return remember(cudaErrorInvalidValue);
+  if (refuse_captured(*queue)) {
+    fail("cudaFreeAsync within a capture, of memory that the graph did not allocate");
+    return remember(cudaErrorStreamCaptureUnsupported);
+  }
   found->free_queued = true;
   enqueue(lock, *queue, {"cudaFreeAsync", {}, [data] { free_in_order(data); }});
   return cudaSuccess;

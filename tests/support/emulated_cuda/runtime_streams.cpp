@@ -59,6 +59,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   Queue* queue = find_queue(stream);
   if (queue == nullptr) return remember(cudaErrorInvalidResourceHandle);
   ++state().counters.synchronizations;
+  if (refuse_captured(*queue)) return remember(cudaErrorStreamCaptureUnsupported);
   drain(lock, *queue);
   check_fences();
   return cudaSuccess;
@@ -68,6 +69,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   Lock lock = lock_state();
   Queue* queue = find_queue(stream);
   if (queue == nullptr) return remember(cudaErrorInvalidResourceHandle);
+  if (refuse_captured(*queue)) return remember(cudaErrorStreamCaptureUnsupported);
   drain(lock, *queue);
   return cudaSuccess;
 }
@@ -80,17 +82,12 @@ cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  const Lock lock = lock_state();
-  *status = cudaStreamCaptureStatusNone;
-  return remember(find_queue(stream) != nullptr ? cudaSuccess : cudaErrorInvalidResourceHandle);
-}
-
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   Lock lock = lock_state();
   Queue* queue = find_queue(stream);
   const Event* found = find_event(event);
   if (queue == nullptr || found == nullptr) return remember(cudaErrorInvalidResourceHandle);
+  if (refuse_captured(*queue)) return remember(cudaErrorStreamCaptureUnsupported);
   if (found->record == nullptr) return cudaSuccess;
   enqueue(lock, *queue,
           {"cudaStreamWaitEvent", {}, [record = found->record] { wait_for(record); }});
@@ -125,6 +122,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (queue == nullptr || found == nullptr || found->device != queue->device) {
     return remember(cudaErrorInvalidResourceHandle);
   }
+  if (refuse_captured(*queue)) return remember(cudaErrorStreamCaptureUnsupported);
   auto record = std::make_shared<Record>();
   record->queue = queue;
   found->record = record;

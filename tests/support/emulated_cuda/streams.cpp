@@ -62,7 +62,22 @@ Queue* find_queue(cudaStream_t stream) {
   return streams().contains(stream) ? reinterpret_cast<Queue*>(stream) : nullptr;
 }
 
+bool refuse_captured(Queue& queue) {
+  if (queue.capture == nullptr) return false;
+  queue.capture->is_refused = true;
+  return true;
+}
+
+bool refuse_captured(int device) {
+  bool refused = false;
+  for (const auto& [handle, queue] : streams().all()) {
+    if (queue->device == device && refuse_captured(*queue)) refused = true;
+  }
+  return refused;
+}
+
 void enqueue(Lock& lock, Queue& queue, Work work) {
+  if (queue.capture != nullptr) return queue.capture->work.push_back(std::move(work));
   queue.work.push_back(std::move(work));
   ++queue.enqueued;
   if (state().eager) drain(lock, queue);

@@ -25,6 +25,12 @@ struct Work {
   std::function<void()> run;         // without the lock
 };
 
+/// Work that is recorded for a graph.
+struct Capture {
+  std::vector<Work> work;
+  bool is_refused = false;  // it met a call that no graph can have
+};
+
 struct Queue {
   int device = 0;
   unsigned flags = 0;
@@ -33,6 +39,7 @@ struct Queue {
   std::int64_t done = 0;
   std::int64_t launches = 0;
   bool running = false;  // in some thread, which has the front of `work`
+  std::unique_ptr<Capture> capture = nullptr;
 };
 
 /// One point of a stream that events and streams wait for.
@@ -55,7 +62,12 @@ Handles<Event>& events();
 /// device's.
 Queue* find_queue(cudaStream_t stream);
 
+/// Adds work to a queue, or to the graph that it is captured in.
 void enqueue(Lock& lock, Queue& queue, Work work);
+/// Whether a queue is captured, with a call that no graph can have: the capture fails then. Events
+/// are among these calls, which the device could record.
+bool refuse_captured(Queue& queue);
+bool refuse_captured(int device);
 /// Enqueues a library call or a copy; false, and a failure, where an operand is none.
 bool enqueue_call(Lock& lock, Queue& queue, const std::string& name,
                   std::initializer_list<Operand> operands, std::function<void()> run);
