@@ -10,6 +10,7 @@ constexpr unsigned step_threads = 128;
 constexpr int width = 2 * rows;  // columns of a tile
 constexpr int quad = 4;          // elements of one access
 constexpr int held = 8;          // rows, and columns, of a tile that a thread multiplies
+constexpr int band = 4;          // blocks of rows whose products are subtracted together
 
 struct Float4 {
   alignas(16) float of[quad];
@@ -131,6 +132,20 @@ class TileProduct {
   const float* right_;
 };
 
+/// Of how many blocks of rows the products have been subtracted from block i of the rows after step
+/// p < i. Rows of the band of p get those of each step in the next one, since the step after needs
+/// them. The rows below get those of a whole band at once, in three of the four steps of the band
+/// after it, so that an element is loaded once for 256 products; and in the fourth, the next band
+/// gets those of the first three.
+NATGRAD_DEVICE std::int64_t subtracted(std::int64_t p, std::int64_t i) {
+  if (p < 0) return 0;
+  const std::int64_t begin = p / band * band;
+  const std::int64_t place = p - begin;
+  if (i < begin + band || (i < begin + 2 * band && place == band - 1)) return p;
+  if (place >= i % (band - 1)) return begin;
+  return begin > 0 ? begin - band : 0;
+}
+
 /// One block of rows, p. In the rows p themselves a block has 64 columns of the diagonal block,
 /// which every block eliminates anew, and 64 columns of its own: of A, or of the identity, which
 /// the same operations make U_pp^-T. In the rows below it only subtracts the products of the rows
@@ -159,7 +174,12 @@ struct CholeskyStep {
     }
     const std::int64_t down = thread.block.y - panel_blocks_down + 1;
     const std::int64_t column = first + rows * down + width * std::int64_t{thread.block.x};
-    if (column < A.columns) update(thread, first + rows * down, column, memory);
+    const std::int64_t p = first / rows;
+    const std::int64_t from = subtracted(p - 1, p + down);
+    const std::int64_t to = subtracted(p, p + down);
+    if (column < A.columns && from < to) {
+      update(thread, first + rows * down, column, rows * from, rows * to, memory);
+    }
   }
 
   /// Four elements of the upper triangle, from column j on; zeros for what is not there.
@@ -182,26 +202,25 @@ struct CholeskyStep {
     }
   }
 
-  /// The 64 rows before, in `quads` times 4 columns from `column` on.
+  /// 64 rows of U from `row` on, in `quads` times 4 columns from `column` on.
   template <int quads>
-  NATGRAD_DEVICE void load_before(const Thread& thread, std::int64_t column, float* to,
-                                  int stride) const {
+  NATGRAD_DEVICE void load_rows(const Thread& thread, std::int64_t row, std::int64_t column,
+                                float* to, int stride) const {
     constexpr int at_once = static_cast<int>(step_threads) / quads;
     const int place = static_cast<int>(thread.index.x) % quads * quad;
     const int down = static_cast<int>(thread.index.x) / quads;
     NATGRAD_UNROLL
     for (int k = 0; k < rows; k += at_once) {
-      store4(load_upper(first - rows + k + down, column + place), to + (k + down) * stride + place);
+      store4(load_upper(row + k + down, column + place), to + (k + down) * stride + place);
     }
   }
 
+  /// Subtracts the products of the rows from `begin` to `end` from 64 rows in 128 columns.
   NATGRAD_DEVICE void update(const Thread& thread, std::int64_t row, std::int64_t column,
-                             float* memory) const {
+                             std::int64_t begin, std::int64_t end, float* memory) const {
     const TilePlace place(thread);
     float* const right = memory;
     float* const left = memory + tile_numbers;
-    load_before<rows / quad>(thread, row, left, rows);
-    load_before<width / quad>(thread, column, right, width);
     Float4 sums[held][2];
     NATGRAD_UNROLL
     for (int i = 0; i < held; ++i) {
@@ -210,8 +229,13 @@ struct CholeskyStep {
         sums[i][half] = load_upper(row + place.row + i, column + place.column_of(half));
       }
     }
-    barrier();
-    TileProduct(place, left, rows, right).subtract_from(sums);
+    for (std::int64_t k = begin; k < end; k += rows) {
+      load_rows<rows / quad>(thread, k, row, left, rows);
+      load_rows<width / quad>(thread, k, column, right, width);
+      barrier();
+      TileProduct(place, left, rows, right).subtract_from(sums);
+      barrier();
+    }
     NATGRAD_UNROLL
     for (int i = 0; i < held; ++i) {
       NATGRAD_UNROLL
@@ -241,13 +265,13 @@ struct CholeskyStep {
       }
     }
     if (first > 0) {
-      load_before<rows / quad>(thread, first, memory, width);
+      load_rows<rows / quad>(thread, first - rows, first, memory, width);
       if (identity) {
         for (int k = static_cast<int>(thread.index.x) / rows; k < rows; k += width / rows) {
           memory[k * width + rows + static_cast<int>(thread.index.x) % rows] = 0;
         }
       } else {
-        load_before<rows / quad>(thread, own, memory + rows, width);
+        load_rows<rows / quad>(thread, first - rows, own, memory + rows, width);
       }
       barrier();
       TileProduct(place, memory, width, memory).subtract_from(sums);
@@ -295,8 +319,11 @@ struct CholeskyStep {
       column.weights[b] = 0;
     }
     barrier();
-    eliminate_rows<rows>(t, 0, rows / 2, column, buffers);
-    eliminate_rows<rows / 2>(t, rows / 2, rows, column, buffers);
+    constexpr int quarter = rows / 4;
+    eliminate_rows<4 * quarter>(t, column, buffers);
+    eliminate_rows<3 * quarter>(t, column, buffers);
+    eliminate_rows<2 * quarter>(t, column, buffers);
+    eliminate_rows<quarter>(t, column, buffers);
   }
 
   /// A column while its rows become U's, and how many of them are written where.
