@@ -336,12 +336,13 @@ struct CholeskyStep {
     int written;
   };
 
-  /// The pivots from `k` to `end`, of columns of which `height` rows are left. While the next
-  /// pivots are factorized, which is a long chain of operations, the products of the last ones are
-  /// subtracted from all other rows. `buffers`: the rows of the last pivots, of these, of the next.
+  /// A quarter of the pivots, of columns of which `height` rows are left. While the next pivots are
+  /// factorized, which is a long chain of operations, the products of the last ones are subtracted
+  /// from all other rows. `buffers`: the rows of the last pivots, of these, of the next.
   template <int height>
-  NATGRAD_DEVICE void eliminate_rows(int t, int k, int end, Column& column, float** buffers) const {
-    for (; k < end; k += pivots) {
+  NATGRAD_DEVICE void eliminate_rows(int t, Column& column, float** buffers) const {
+    constexpr int begin = rows - height;
+    for (int k = begin; k < begin + rows / 4; k += pivots) {
       const float* const last = buffers[0] + k;
       const float* const R = buffers[1] + k;
       const PivotBlock block(R);
