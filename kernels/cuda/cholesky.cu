@@ -342,6 +342,7 @@ struct CholeskyStep {
   template <int height>
   NATGRAD_DEVICE void eliminate_rows(int t, Column& column, float** buffers) const {
     constexpr int begin = rows - height;
+    NATGRAD_LOOP
     for (int k = begin; k < begin + rows / 4; k += pivots) {
       const float* const last = buffers[0] + k;
       const float* const R = buffers[1] + k;

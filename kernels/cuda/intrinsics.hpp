@@ -20,9 +20,11 @@
 #ifdef __CUDACC__
 #define NATGRAD_DEVICE __device__ __forceinline__
 #define NATGRAD_UNROLL _Pragma("unroll")
+#define NATGRAD_LOOP _Pragma("unroll 1")
 #else
 #define NATGRAD_DEVICE inline
 #define NATGRAD_UNROLL
+#define NATGRAD_LOOP
 #endif
 
 namespace natgrad::kernels {
