@@ -19,6 +19,7 @@ void register_factorizations();
 void register_steps();
 void register_solves();
 void register_activations();
+void register_operations();
 
 /// What every benchmark shares: it times itself and reports milliseconds.
 void configure(benchmark::internal::Benchmark* benchmark);
@@ -51,6 +52,8 @@ class Timer {
 Timer& bench_timer();
 std::unique_ptr<Timer> cuda_timer(const Context& context);
 std::string cuda_name(const Context& context);
+/// Enqueues CUDA's own copy between contiguous arrays of one shape and type.
+void copy_by_cuda(const Context& context, const ConstView& from, const View& to);
 
 /// Seconds that `work` takes on the device.
 template <class Work>

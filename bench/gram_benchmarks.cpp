@@ -8,6 +8,7 @@
 #include "scores/score_set.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -95,7 +96,40 @@ void gram(benchmark::State& state, const LayerCase& which) {
   state.counters["chosen_over_cheaper"] = chosen / std::min(materialized, pairwise);
 }
 
-/// K = S S^T of rows that are given, on N^2 P operations: one triangle.
+/// The largest |K_ij - s_i . s_j| / (|s_i| |s_j|) over some entries of the lower triangle: corners,
+/// and what lies at the edges of tiles. The sums are taken in double.
+double largest_gram_error(const View& K, const View& S) {
+  const Context context = bench_context();
+  Backend& backend = context.state().backend();
+  const Array product = context.array({1, 1}, ElementType::float64);
+  const auto row = [&](std::int64_t i) {
+    return ConstView(S.row_range(i, 1).as<float>(), {S.columns(), 1}, {.device = S.device()});
+  };
+  const auto dot = [&](std::int64_t i, std::int64_t j) {
+    backend.dot(row(i), row(j), product);
+    double result = 0;
+    context.read(product, &result);
+    return result;
+  };
+  const std::int64_t last = K.rows() - 1;
+  const std::int64_t rows[] = {0, 1, last / 4, last / 2, last / 2 + 1, last - 1, last};
+  double largest = 0;
+  for (const std::int64_t i : rows) {
+    std::vector<float> computed(static_cast<std::size_t>(i + 1));
+    context.read(View(K.row_range(i, 1).as<float>(), {i + 1, 1}, {.device = K.device()}),
+                 computed.data());
+    for (const std::int64_t j : rows) {
+      if (j > i) break;
+      const double error = std::abs(static_cast<double>(computed[j]) - dot(i, j));
+      largest = std::max(largest, error / std::sqrt(dot(i, i) * dot(j, j)));
+      if (std::isnan(error)) return error;
+    }
+  }
+  return largest;
+}
+
+/// K = S S^T of rows that are given, on N^2 P operations: one triangle. What was computed is
+/// checked, for a device that skips work is fast.
 void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
   const double peak = gemm_peak(ElementType::float32, bench_mode());
   const Context context = bench_context();
@@ -121,6 +155,11 @@ void dense_gram(benchmark::State& state, std::int64_t n, std::int64_t p) {
   const double operations = static_cast<double>(n) * static_cast<double>(n) *
                             static_cast<double>(p) * static_cast<double>(state.iterations());
   state.counters["share_of_peak"] = operations / total / peak;
+  const double error = largest_gram_error(gram, S);
+  state.counters["largest_error"] = error;
+  // A million roundings of a sum in float, or of factors of 11 bits.
+  const double bound = bench_mode() == MathMode::strict ? 1e-3 : 4e-3;
+  if (!(error < bound)) state.SkipWithError("the Gram matrix is not that of its rows");
 }
 
 }  // namespace

@@ -81,6 +81,7 @@ int run_benchmarks(std::vector<std::string> arguments) {
   natgrad::bench::register_factorizations();
   natgrad::bench::register_solves();
   natgrad::bench::register_activations();
+  natgrad::bench::register_operations();
   benchmark::Initialize(&count, pointers.data());
   if (benchmark::ReportUnrecognizedArguments(count, pointers.data())) return exit_error;
   natgrad::bench::add_peaks_to_context();

@@ -41,6 +41,7 @@ class Gemm {
   Array a_, b_, c_;
 };
 
+/// The device's memory, not the library: CUDA's own copy where there is one.
 class Copy {
  public:
   Copy()
@@ -50,7 +51,12 @@ class Copy {
     for (const Array* array : {&from_, &to_}) context_.state().backend().fill(1, *array);
   }
   double operator()() const {
-    return seconds([&] { context_.state().backend().copy(from_, to_); });
+    return seconds([&] {
+      if (on_cuda())
+        copy_by_cuda(context_, from_, to_);
+      else
+        context_.state().backend().copy(from_, to_);
+    });
   }
 
  private:

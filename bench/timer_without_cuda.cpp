@@ -9,6 +9,10 @@ std::unique_ptr<Timer> cuda_timer(const Context&) {
   throw DeviceError("this build of natgrad has no CUDA backend");
 }
 
+void copy_by_cuda(const Context&, const ConstView&, const View&) {
+  throw DeviceError("this build of natgrad has no CUDA backend");
+}
+
 std::string cuda_name(const Context&) {
   throw DeviceError("this build of natgrad has no CUDA backend");
 }

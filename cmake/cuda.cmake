@@ -16,6 +16,8 @@ if(NOT NATGRAD_CUDA STREQUAL "OFF")
       set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual CACHE STRING "CUDA architectures")
     endif()
     enable_language(CUDA)
+    # As the library's: two in one process would each have a state of their own.
+    set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
     find_package(CUDAToolkit REQUIRED)
     # The first that tells a stream's device.
     if(CUDAToolkit_VERSION VERSION_LESS 12.8)

@@ -11,10 +11,22 @@ namespace {
 
 template <class From, class To>
 struct Copy {
+  static constexpr int widest = pack_width<From, To>;
   Matrix<const From> from;
   Matrix<To> to;
-  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
-    to(i, j) = static_cast<To>(from(i, j));
+
+  bool packs(const Elements& elements) const {
+    return begins_with_packs<widest>(from, elements) && begins_with_packs<widest>(to, elements);
+  }
+  template <int width>
+  NATGRAD_DEVICE Pack<From, width> read(std::int64_t i, std::int64_t j) const {
+    return read_pack<width>(from, i, j);
+  }
+  template <int width>
+  NATGRAD_DEVICE void write(std::int64_t i, std::int64_t j, const Pack<From, width>& own) const {
+    Pack<To, width> result;
+    for (int k = 0; k < width; ++k) result.elements[k] = static_cast<To>(own.elements[k]);
+    write_pack<width>(to, i, j, result);
   }
 };
 
@@ -38,13 +50,16 @@ void copy(Stream stream, const ConstView& from, const View& to) {
 
 namespace {
 
-/// functor(i, j) for every element where *flag > 0, and for none where it is not.
+/// The functor for every element where *flag > 0, and for none where it is not.
 template <class Functor>
 struct If {
+  static constexpr int widest = Functor::widest;
   const double* flag;
   Functor functor;
+
+  bool packs(const Elements& elements) const { return functor.packs(elements); }
   NATGRAD_DEVICE bool skips() const { return !(*flag > 0); }
-  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const { functor(i, j); }
+  NATGRAD_DEVICE const Functor& load() const { return functor; }
 };
 
 }  // namespace
@@ -59,9 +74,21 @@ namespace {
 
 template <class T>
 struct Fill {
+  static constexpr int widest = pack_width<T>;
   T value;
   Matrix<T> to;
-  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const { to(i, j) = value; }
+
+  bool packs(const Elements& elements) const { return begins_with_packs<widest>(to, elements); }
+  template <int width>
+  NATGRAD_DEVICE Pack<T, width> read(std::int64_t, std::int64_t) const {
+    Pack<T, width> result;
+    for (int k = 0; k < width; ++k) result.elements[k] = value;
+    return result;
+  }
+  template <int width>
+  NATGRAD_DEVICE void write(std::int64_t i, std::int64_t j, const Pack<T, width>& own) const {
+    write_pack<width>(to, i, j, own);
+  }
 };
 
 }  // namespace
@@ -97,22 +124,45 @@ namespace {
 
 template <class X, class T>
 struct AddScaled {
+  template <int width>
+  struct Own {
+    Pack<X, width> x;
+    Pack<T, width> y;  // not read where b = 0
+  };
   T a;
   Matrix<const X> x;
   T b;
   Matrix<T> y;
-  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
-    const T added = a * static_cast<T>(x(i, j));
-    y(i, j) = b == 0 ? added : added + b * y(i, j);
+
+  template <int width>
+  NATGRAD_DEVICE Own<width> read(std::int64_t i, std::int64_t j) const {
+    Own<width> own = {};
+    own.x = read_pack<width>(x, i, j);
+    if (b != 0) own.y = read_pack<width>(y, i, j);
+    return own;
+  }
+  template <int width>
+  NATGRAD_DEVICE void write(std::int64_t i, std::int64_t j, const Own<width>& own) const {
+    Pack<T, width> result;
+    for (int k = 0; k < width; ++k) {
+      const T added = a * static_cast<T>(own.x.elements[k]);
+      result.elements[k] = b == 0 ? added : added + b * own.y.elements[k];
+    }
+    write_pack<width>(y, i, j, result);
   }
 };
 
 template <class X, class T>
 struct Axpby {
+  static constexpr int widest = pack_width<X, T>;
   DeviceScalar a;
   Matrix<const X> x;
   DeviceScalar b;
   Matrix<T> y;
+
+  bool packs(const Elements& elements) const {
+    return begins_with_packs<widest>(x, elements) && begins_with_packs<widest>(y, elements);
+  }
   NATGRAD_DEVICE AddScaled<X, T> load() const {
     return {static_cast<T>(a.value()), x, static_cast<T>(b.value()), y};
   }
@@ -132,11 +182,31 @@ namespace {
 
 template <class X, class T>
 struct Multiply {
+  static constexpr int widest = pack_width<X, T>;
+  template <int width>
+  struct Own {
+    Pack<X, width> x;
+    Pack<X, width> y;
+  };
   Matrix<const X> x;
   Matrix<const X> y;
   Matrix<T> z;
-  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
-    z(i, j) = static_cast<T>(x(i, j)) * static_cast<T>(y(i, j));
+
+  bool packs(const Elements& elements) const {
+    return begins_with_packs<widest>(x, elements) && begins_with_packs<widest>(y, elements) &&
+           begins_with_packs<widest>(z, elements);
+  }
+  template <int width>
+  NATGRAD_DEVICE Own<width> read(std::int64_t i, std::int64_t j) const {
+    return {read_pack<width>(x, i, j), read_pack<width>(y, i, j)};
+  }
+  template <int width>
+  NATGRAD_DEVICE void write(std::int64_t i, std::int64_t j, const Own<width>& own) const {
+    Pack<T, width> result;
+    for (int k = 0; k < width; ++k) {
+      result.elements[k] = static_cast<T>(own.x.elements[k]) * static_cast<T>(own.y.elements[k]);
+    }
+    write_pack<width>(z, i, j, result);
   }
 };
 
@@ -157,7 +227,6 @@ template <class T>
 struct Quotients {
   static constexpr int sums = 1;
   static constexpr int together = 1;  // each stores between its loads and the next one's
-  static constexpr bool heavy = false;
   const T* f;
   DeviceScalar shift;
   const T* b;
@@ -229,7 +298,6 @@ template <class T>
 struct Products {
   static constexpr int sums = 1;
   static constexpr int together = 4;
-  static constexpr bool heavy = false;
   const T* x;
   const T* y;
 
@@ -254,7 +322,6 @@ template <class T>
 struct ResidualTerms {
   static constexpr int sums = 1;
   static constexpr int together = 1;  // each stores between its loads and the next one's
-  static constexpr bool heavy = false;
   const T* b;
   const T* product;
   DeviceScalar shift;

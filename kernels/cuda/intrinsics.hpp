@@ -67,6 +67,15 @@ inline constexpr unsigned most_threads<Kernel> = Kernel::most_threads;
 /// All threads of the block, and what they wrote to shared memory, have come here.
 NATGRAD_DEVICE void barrier() { __syncthreads(); }
 
+/// The caller's group of threads, and what these wrote to shared memory, have come here; other
+/// groups may be elsewhere. Groups are the block's threads in turn, `width` of them, a power of two
+/// up to 32.
+NATGRAD_DEVICE void group_barrier(const Thread& thread, unsigned width) {
+  const unsigned lane = (thread.index.y * thread.threads.x + thread.index.x) % 32;
+  const unsigned first = lane & ~(width - 1);
+  __syncwarp((0xffffffffU >> (32 - width)) << first);
+}
+
 /// N elements that the threads of a block share, uninitialized. Arrays of one kernel differ in
 /// type, size or `slot`.
 template <class T, int N, int slot = 0>
@@ -134,6 +143,7 @@ cudaError_t find() {
 
 namespace emulated {
 void barrier();
+void group_barrier(const Thread& thread, unsigned width);
 /// The current block's memory for `key`, filled with a pattern when the block first asks for it.
 void* shared(const void* key, std::size_t bytes, std::size_t alignment);
 struct LaunchedKernel {
@@ -147,6 +157,9 @@ cudaError_t launch(Stream stream, Extent blocks, Extent threads, LaunchedKernel 
 }  // namespace emulated
 
 inline void barrier() { emulated::barrier(); }
+inline void group_barrier(const Thread& thread, unsigned width) {
+  emulated::group_barrier(thread, width);
+}
 
 template <class T, int N, int slot = 0>
 inline T* shared_array() {

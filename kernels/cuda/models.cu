@@ -1,14 +1,13 @@
-#include "kernels/cuda/block_lanes.hpp"
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/models.hpp"
 #include "kernels/cuda/reduce.hpp"
+#include "kernels/cuda/row_lanes.hpp"
 #include "kernels/formulas/activation_functors.hpp"
 #include "kernels/formulas/likelihoods/lanes.hpp"
 #include "kernels/formulas/likelihoods/table.hpp"
 
 namespace natgrad::kernels {
 
-using formulas::OneLane;
 using formulas::Target;
 using formulas::with_likelihood;
 
@@ -76,50 +75,28 @@ void activation_backward(Stream stream, Activation activation, const ConstView& 
   });
 }
 
-// Likelihoods. What is done with one row is a struct with row(lanes, n), run by one thread where
-// there are few outputs, and by the threads of a block where there are many.
+// Likelihoods. What is done with one row is a struct with row(lanes, n), run by threads that share
+// the row.
 
 namespace {
 
-/// Threads of a block where each takes a row: there are many rows, and small blocks spread them
-/// over the device.
-constexpr unsigned row_threads = 64;
-/// From so many outputs on a block takes a row: each of its threads has two of them.
-constexpr std::int64_t outputs_for_a_block = 2 * BlockLanes::threads;
-
 template <class Row>
-struct ThreadPerRow {
-  static constexpr bool synchronizes = false;
-  Row row;
-  std::int64_t rows;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    for (std::int64_t n = thread.column(); n < rows; n += thread.columns()) row(OneLane{}, n);
-  }
-};
-
-template <class Row>
-struct BlockPerRow {
+struct LanesPerRow {
   static constexpr bool synchronizes = true;
-  static constexpr unsigned most_threads = BlockLanes::threads;
+  static constexpr unsigned most_threads = RowLanes::block;
   Row row;
   std::int64_t rows;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    for (std::int64_t n = thread.block.x; n < rows; n += thread.blocks.x) {
-      row(BlockLanes{thread}, n);
-    }
+    for (std::int64_t n = thread.row(); n < rows; n += thread.rows()) row(RowLanes{thread}, n);
   }
 };
 
 /// Runs row(lanes, n) for n < rows.
 template <class Row>
 void launch_over_rows(Stream stream, std::int64_t rows, std::int64_t outputs, const Row& row) {
-  if (outputs < outputs_for_a_block) {
-    return launch(stream, {blocks_for(rows, row_threads)}, {row_threads},
-                  ThreadPerRow<Row>{row, rows});
-  }
-  launch(stream, {blocks_for(rows, 1)}, {BlockLanes::threads}, BlockPerRow<Row>{row, rows});
+  const Extent threads = RowLanes::threads(outputs);
+  launch(stream, {1, blocks_for(rows, threads.y)}, threads, LanesPerRow<Row>{row, rows});
 }
 
 /// Row n of scores is that of targets n at outputs n / R, where R rows of targets share one.
@@ -214,42 +191,35 @@ void log_likelihood(Stream stream, Likelihood likelihood, const ConstView& z,
 
 namespace {
 
-/// The terms of the two sums of `likelihood_evaluate`, for `sum` of kernels/cuda/reduce.hpp.
+/// The sums over the rows of each block; SumBlocks adds those of all blocks.
 template <class L, class T>
 struct Evaluation {
-  static constexpr int sums = 2;
-  static constexpr int together = 1;
-  static constexpr bool heavy = true;
+  static constexpr bool synchronizes = true;
+  static constexpr unsigned most_threads = RowLanes::block;
   Matrix<const T> z;
   Matrix<const Target<L, T>> targets;
-
-  template <class Lanes>
-  NATGRAD_DEVICE void row(const Lanes& lanes, std::int64_t n, double* log_p_and_figure) const {
-    log_p_and_figure[0] = L::log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
-    log_p_and_figure[1] = L::figure(lanes, &z(n, 0), z.columns, &targets(n, 0));
-  }
-  NATGRAD_DEVICE void term(std::int64_t n, double* log_p_and_figure) const {
-    row(OneLane{}, n, log_p_and_figure);
-  }
-};
-
-/// The first pass of both sums where a block takes a row; SumBlocks is the second.
-template <class Terms>
-struct EvaluationPartials {
-  static constexpr bool synchronizes = true;
-  static constexpr unsigned most_threads = BlockLanes::threads;
-  Terms terms;
   double* partials;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    double sums[2] = {};
-    for (std::int64_t n = thread.block.x; n < terms.z.rows; n += thread.blocks.x) {
-      double own[2];
-      terms.row(BlockLanes{thread}, n, own);
-      for (int k = 0; k < 2; ++k) sums[k] += own[k];
+    const RowLanes lanes{thread};
+    double log_p = 0;
+    double figure = 0;
+    for (std::int64_t n = thread.row(); n < z.rows; n += thread.rows()) {
+      log_p += L::log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
+      figure += L::figure(lanes, &z(n, 0), z.columns, &targets(n, 0));
     }
-    if (thread.index.x != 0) return;
-    for (int k = 0; k < 2; ++k) partials[k * sum_blocks + thread.block.x] = sums[k];
+    store_sum(thread, log_p, partials);
+    store_sum(thread, figure, partials + sum_blocks);
+  }
+
+ private:
+  /// One lane of each row has its part of the sum.
+  NATGRAD_DEVICE static void store_sum(const Thread& thread, double own, double* sums) {
+    Thread in_line = thread;
+    in_line.index = {thread.index.y * thread.threads.x + thread.index.x, 0};
+    const double value = thread.index.x == 0 ? own : 0;
+    const double sum = combine_threads<RowLanes::block>(in_line, value, Plus{});
+    if (in_line.index.x == 0) sums[thread.block.y] = sum;
   }
 };
 
@@ -257,16 +227,13 @@ struct EvaluationPartials {
 
 void likelihood_evaluate(Stream stream, Likelihood likelihood, const ConstView& z,
                          const ConstView& targets, const View& result, double* partials) {
+  const Extent threads = RowLanes::threads(z.columns());
+  const unsigned blocks = blocks_for(z.rows(), threads.y, sum_blocks);
   with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
-    const Evaluation<L, T> terms{matrix<T>(z), matrix<Target<L, T>>(targets)};
-    if (z.columns() < outputs_for_a_block) {
-      return sum(stream, z.rows(), terms, partials, result.as<double>());
-    }
-    const unsigned blocks = blocks_for(z.rows(), 1, sum_blocks);
-    launch(stream, {blocks}, {BlockLanes::threads},
-           EvaluationPartials<Evaluation<L, T>>{terms, partials});
-    launch(stream, {2}, {block_threads}, SumBlocks{partials, blocks, result.as<double>()});
+    launch(stream, {1, blocks}, threads,
+           Evaluation<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), partials});
   });
+  launch(stream, {2}, {block_threads}, SumBlocks{partials, blocks, result.as<double>()});
 }
 
 }  // namespace natgrad::kernels

@@ -142,13 +142,12 @@ struct SumBlocks {
 };
 
 /// results[k] = sum over i < count of what `terms.term(i, own)` leaves in own[k], k < Terms::sums;
-/// `Terms::together`: as many of them as a thread is to load at a time; `Terms::heavy`: each is
-/// much work, so that more blocks are worth a second pass.
+/// `Terms::together`: as many of them as a thread is to load at a time.
 template <class Terms>
 void sum(Stream stream, std::int64_t count, const Terms& terms, double* partials, double* results) {
   static_assert(Terms::sums <= 3);
   constexpr std::int64_t terms_of_one_block = 8 * block_threads;
-  if (!Terms::heavy && count <= terms_of_one_block) {
+  if (count <= terms_of_one_block) {
     return launch(stream, {}, {block_threads}, SumPartials<Terms>{terms, count, results, 1});
   }
   const unsigned blocks = blocks_for(count, block_threads, sum_blocks);

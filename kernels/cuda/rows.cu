@@ -2,6 +2,7 @@
 #include "kernels/cuda/reduce.hpp"
 #include "kernels/cuda/rows.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -68,12 +69,6 @@ void row_scaling(Stream stream, const ConstView& weights, double uniform,
 }
 
 namespace {
-
-/// Adjacent elements that one instruction reads or writes.
-template <class T, int width>
-struct alignas(sizeof(T) * width) Pack {
-  T elements[width];
-};
 
 template <class T, int width>
 bool packs(const T* data, std::int64_t leading_dimension, std::int64_t columns) {
@@ -273,88 +268,165 @@ void scale_vector(Stream stream, const double* scale, std::int64_t size, Result*
 
 namespace {
 
-template <class Row, class Result>
-struct WeighOutputs {
-  KhatriRaoFactors<Row> factors;
-  ScaledVector<Result> u;
-  Result* to;
-  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t output) const {
-    const std::int64_t terms = factors.layout.terms;
-    const std::int64_t per_input = factors.layout.rows_per_input;
-    const std::int64_t input = terms == 1 ? i : i / terms;
-    const std::int64_t term = i - input * terms;
-    Result sum = 0;
-    for (std::int64_t n = input * per_input; n < (input + 1) * per_input; ++n) {
-      sum += u(n) * static_cast<Result>(factors.outputs(n * terms + term, output));
-    }
-    to[i * factors.outputs.columns + output] = sum;
+/// How rows of D are dealt out: the threads of a block stand side by side along a row, as many as
+/// outputs ask for, and every block has a stripe of the rows: those of its threads, and every
+/// `stripes` times as many further on.
+struct Stripes {
+  Extent threads;
+  std::int64_t across;  // blocks
+  std::int64_t stripes;
+
+  Stripes(std::int64_t rows, std::int64_t outputs) {
+    constexpr unsigned most_across = 32;
+    constexpr std::int64_t fill_a_device = 2048;
+    constexpr std::int64_t most_stripes = 256;
+    threads.x = 1;
+    while (threads.x < most_across && threads.x < outputs) threads.x *= 2;
+    threads.y = block_threads / threads.x;
+    across = (outputs + threads.x - 1) / threads.x;
+    const std::int64_t at_once = std::int64_t{threads.y} * reads_together;
+    const std::int64_t all = std::max<std::int64_t>(1, (rows + at_once - 1) / at_once);
+    const std::int64_t enough =
+        std::max<std::int64_t>(1, fill_a_device / std::max<std::int64_t>(1, across));
+    stripes = std::min({all, enough, most_stripes});
   }
+  Extent blocks() const { return {static_cast<unsigned>(across), static_cast<unsigned>(stripes)}; }
 };
 
-}  // namespace
-
-template <class Row, class Result>
-void weigh_outputs(Stream stream, const KhatriRaoFactors<Row>& factors,
-                   const ScaledVector<Result>& u, Result* to) {
-  const TermLayout& layout = factors.layout;
-  map(stream, {layout.rows / layout.rows_per_input * layout.terms, factors.outputs.columns},
-      WeighOutputs<Row, Result>{factors, u, to});
+/// The sum over a column of the block's threads, of which those with index.y = 0 get it; every
+/// thread must come here.
+template <class T>
+NATGRAD_DEVICE T column_sum(const Thread& thread, T value) {
+  T* sums = shared_array<T, block_threads>() + thread.index.x;
+  const unsigned i = thread.index.y;
+  const unsigned stride = thread.threads.x;
+  sums[i * stride] = value;
+  barrier();
+  for (unsigned half = thread.threads.y / 2; half > 0; half /= 2) {
+    if (i < half) sums[i * stride] += sums[(i + half) * stride];
+    barrier();
+  }
+  return sums[0];
 }
 
-namespace {
+template <class Result>
+NATGRAD_DEVICE void store_bias(const WeighedOutputs<Result>& to, std::int64_t output, Result sum) {
+  Result& g = to.bias[output];
+  g = to.beta == Result{0} ? sum : sum + to.beta * g;
+}
 
-constexpr unsigned bias_columns = 32;
-constexpr unsigned bias_groups = 16;
-
-/// The threads of a column, at most `bias_groups`, take turns at the weighted terms.
 template <class Row, class Result>
-struct AdjointBias {
+struct WeighOutputs {
   static constexpr bool synchronizes = true;
-  static constexpr unsigned most_threads = bias_columns * bias_groups;
   KhatriRaoFactors<Row> factors;
   ScaledVector<Result> u;
-  Result beta;
-  Result* g;
+  WeighedOutputs<Result> to;
+  std::int64_t walked;  // terms of an input that it goes over: all, or those that carry the bias
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const std::int64_t outputs = factors.outputs.columns;
     const std::int64_t output = thread.column();
-    const bool inside = output < factors.outputs.columns;
-    const Result own = inside ? share(output, thread) : Result{0};
-    const Result sum = sum_of_column<Result, bias_columns, bias_groups>(thread, own);
+    const bool inside = output < outputs;
+    const Result own = inside ? weigh(thread, output) : Result{0};
+    if (to.bias == nullptr) return;
+    const Result sum = column_sum(thread, own);
     if (!inside || thread.index.y != 0) return;
-    g[output] = beta == Result{0} ? sum : sum + beta * g[output];
+    if (thread.blocks.y == 1)
+      store_bias(to, output, sum);
+    else
+      to.partials[thread.block.y * outputs + output] = sum;
   }
 
  private:
-  NATGRAD_DEVICE Result share(std::int64_t output, const Thread& thread) const {
+  /// Read apart, for an arithmetic operation would wait for its operands.
+  struct Product {
+    double scale;
+    Result y;
+    Row d;
+  };
+
+  /// Returns this thread's part of the bias.
+  NATGRAD_DEVICE Result weigh(const Thread& thread, std::int64_t output) const {
+    const std::int64_t outputs = factors.outputs.columns;
     const std::int64_t terms = factors.layout.terms;
-    const std::int64_t carrying = factors.layout.carrying();
-    const auto weighted = [&](std::int64_t n, std::int64_t term) {
-      return u(n) * static_cast<Result>(factors.outputs(term, output));
+    const std::int64_t per_input = factors.layout.rows_per_input;
+    const std::int64_t count = factors.layout.rows / per_input * walked;
+    const bool all_carry = walked == factors.layout.carrying();
+    Result sum = 0;
+    const auto store = [&](std::int64_t i, Result weighed, bool carries_bias) {
+      if (to.weighed != nullptr) to.weighed[i * outputs + output] = weighed;
+      if (carries_bias) sum += weighed;
     };
-    const std::int64_t first = thread.index.y;
-    const std::int64_t step = thread.threads.y;
-    // Apart, for a division between the loads would hold them up.
-    if (carrying == 1) {
-      return sum_of_terms<Result>(first, factors.layout.rows, step,
-                                  [&](std::int64_t n) { return weighted(n, n * terms); });
+    if (walked == 1 && per_input == 1) {
+      read_then_write(
+          thread.row(), count, thread.rows(),
+          [&](std::int64_t n) {
+            return Product{u.scale[n], u.y[n], factors.outputs(n * terms, output)};
+          },
+          [&](std::int64_t n, const Product& own) {
+            store(n, u.product(own.scale, own.y) * static_cast<Result>(own.d), true);
+          });
+    } else {
+      read_then_write(
+          thread.row(), count, thread.rows(),
+          [&](std::int64_t i) {
+            const std::int64_t input = i / walked;
+            const std::int64_t term = i - input * walked;
+            Result weighed = 0;
+            for (std::int64_t n = input * per_input; n < (input + 1) * per_input; ++n) {
+              weighed += u(n) * static_cast<Result>(factors.outputs(n * terms + term, output));
+            }
+            return weighed;
+          },
+          [&](std::int64_t i, Result weighed) { store(i, weighed, all_carry || i % terms == 0); });
     }
-    return sum_of_terms<Result>(first, factors.layout.rows * carrying, step, [&](std::int64_t i) {
-      return weighted(i / carrying, i);  // all terms carry it
-    });
+    return sum;
+  }
+};
+
+/// Adds what the stripes left.
+template <class Result>
+struct AddStripes {
+  static constexpr bool synchronizes = true;
+  WeighedOutputs<Result> to;
+  std::int64_t outputs;
+  std::int64_t stripes;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const std::int64_t output = thread.column();
+    const bool inside = output < outputs;
+    Result own = 0;
+    if (inside) {
+      own = sum_of_terms<Result>(thread.index.y, stripes, thread.threads.y,
+                                 [&](std::int64_t i) { return to.partials[i * outputs + output]; });
+    }
+    const Result sum = column_sum(thread, own);
+    if (inside && thread.index.y == 0) store_bias(to, output, sum);
   }
 };
 
 }  // namespace
 
+std::int64_t bias_partials(std::int64_t rows, std::int64_t outputs) {
+  const std::int64_t stripes = Stripes(rows, outputs).stripes;
+  return stripes == 1 ? 0 : stripes * outputs;
+}
+
 template <class Row, class Result>
-void adjoint_bias(Stream stream, const KhatriRaoFactors<Row>& factors,
-                  const ScaledVector<Result>& u, Result beta, Result* g) {
-  constexpr std::int64_t most = std::int64_t{1} << 30;  // no loop over columns
-  launch(stream, {blocks_for(factors.outputs.columns, bias_columns, most)},
-         {bias_columns,
-          threads_of_a_sum(factors.layout.rows * factors.layout.carrying(), bias_groups)},
-         AdjointBias<Row, Result>{factors, u, beta, g});
+void weigh_outputs(Stream stream, const KhatriRaoFactors<Row>& factors,
+                   const ScaledVector<Result>& u, const WeighedOutputs<Result>& to) {
+  WeighOutputs<Row, Result> kernel{factors, u, to, factors.layout.terms};
+  TermLayout& layout = kernel.factors.layout;
+  if (to.weighed == nullptr) {  // no row has another's input, then
+    layout.rows_per_input = 1;
+    kernel.walked = layout.carrying();
+  }
+  const std::int64_t outputs = factors.outputs.columns;
+  const Stripes stripes(layout.rows / layout.rows_per_input * kernel.walked, outputs);
+  launch(stream, stripes.blocks(), stripes.threads, kernel);
+  if (to.bias == nullptr || stripes.stripes == 1) return;
+  launch(stream, {static_cast<unsigned>(stripes.across)}, stripes.threads,
+         AddStripes<Result>{to, outputs, stripes.stripes});
 }
 
 template void scale_vector<float>(Stream, const double*, std::int64_t, float*);
@@ -367,9 +439,8 @@ template void scale_vector<double>(Stream, const double*, std::int64_t, double*)
   template void add_products<Row, Result>(Stream, const KhatriRaoFactors<Row>&,       \
                                           const ApplyOperands<Result>&);              \
   template void weigh_outputs<Row, Result>(Stream, const KhatriRaoFactors<Row>&,      \
-                                           const ScaledVector<Result>&, Result*);     \
-  template void adjoint_bias<Row, Result>(Stream, const KhatriRaoFactors<Row>&,       \
-                                          const ScaledVector<Result>&, Result, Result*);
+                                           const ScaledVector<Result>&,               \
+                                           const WeighedOutputs<Result>&);
 NATGRAD_INSTANTIATE(float, float)
 NATGRAD_INSTANTIATE(float, double)
 NATGRAD_INSTANTIATE(double, double)

@@ -10,15 +10,19 @@ namespace natgrad::detail {
 
 /// Damps, factorizes and solves (A + shift I) x = b with n unknowns (Cholesky). A keeps its lower
 /// triangle and its factor the upper one of the same memory, shifted by some columns so that each
-/// has a diagonal: n (n + 16) numbers serve both, and A is there after the factorization to measure
-/// what it solved. Everything is enqueued; what became of it stands in the scalars.
+/// has a diagonal: n rows of little more than n numbers serve both, and A is there after the
+/// factorization to measure what it solved. Everything is enqueued; what became of it stands in the
+/// scalars.
 class DampedCholesky {
  public:
   explicit DampedCholesky(Backend& backend) : backend_(backend) {}
 
   void layout(Carver& carver, std::int64_t n, ElementType type);
-  /// Of A and its factor.
-  static std::int64_t leading_dimension(std::int64_t n) { return n + factor_offset; }
+  /// Of A and its factor: n + 16, rounded up to a multiple of 32, so that all rows begin at the
+  /// same place in a line of cache.
+  static std::int64_t leading_dimension(std::int64_t n) {
+    return (n + factor_offset + 31) / 32 * 32;
+  }
 
   /// From A in `matrix`: its norm and trace, lambda with `rank` = min(N, P) and what `mean` says of
   /// A, the factor, and its smallest pivot. A matrix that is not finite is replaced by I, because

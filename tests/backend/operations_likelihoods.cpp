@@ -24,8 +24,8 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr ElementType float64 = ElementType::float64;
 
-// Rows of so many outputs that several threads of a device share one.
-constexpr Size long_rows[] = {{0, 300, 0}, {3, 256, 0}, {2, 300, 3}, {1, 1001, 0}};
+// Rows of so many outputs that a block of a device takes one, and of just fewer.
+constexpr Size long_rows[] = {{0, 300, 0}, {5, 255, 0}, {3, 256, 0}, {2, 300, 3}, {1, 1001, 0}};
 
 /// Rows of outputs of a likelihood.
 template <class Body>

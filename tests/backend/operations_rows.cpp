@@ -349,6 +349,21 @@ void add_tf32_cases(OperationTable& table) {
   }
 }
 
+/// More rows and outputs than a device has threads for at once.
+void add_large_adjoint_case(OperationTable& table) {
+  table.add_types("adjoint", "many_outputs_of_many_rows", [](TestDevice& device, ElementType type) {
+    const Layout layout = {"", {{.d_in = 1, .d_out = 4500, .bias = true}}};
+    Trial trial(device);
+    const Rows S(trial, layout, 601, type);
+    const Operand y = trial.vector(601, type, Use::input);
+    const Operand g = trial.vector(S.parameters, type, Use::both);
+    trial.run([&](Backend& backend, const Side& of) {
+      backend.adjoint(of(S.blocks), of(y), of(-0.5), of(g), of.scratch(S.blocks, type));
+    });
+    trial.expect_sums(g, 601 * (1 + S.terms) + 1);
+  });
+}
+
 /// A NaN in a factor spreads to the elements that depend on it, and to no other.
 void add_not_finite_cases(OperationTable& table) {
   const Layout& network = layouts()[6];
@@ -465,6 +480,7 @@ void add_row_cases(OperationTable& table) {
     add_materialize_cases(table, layout);
   }
   add_tf32_cases(table);
+  add_large_adjoint_case(table);
   add_not_finite_cases(table);
 }
 

@@ -25,9 +25,11 @@ struct Size {
   std::int64_t rows, columns, padding;
 };
 
-/// Vectors of length 0, 1, prime, and longer than one thread's share, then matrices.
-constexpr Size sizes[] = {{0, 1, 0},   {1, 1, 0},  {13, 1, 1}, {20001, 1, 0}, {13, 15, 0},
-                          {13, 15, 3}, {0, 15, 3}, {13, 0, 3}, {1, 15, 3},    {131, 257, 5}};
+/// Vectors of length 0, 1, prime, and longer than one thread's share, then matrices; the last is
+/// padded to rows of 16 aligned elements.
+constexpr Size sizes[] = {{0, 1, 0},   {1, 1, 0},     {13, 1, 1}, {20001, 1, 0},
+                          {13, 15, 0}, {13, 15, 3},   {0, 15, 3}, {13, 0, 3},
+                          {1, 15, 3},  {131, 257, 5}, {13, 10, 6}};
 
 /// Runs body(trial, size) for every size.
 template <class Body>

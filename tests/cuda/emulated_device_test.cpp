@@ -184,6 +184,72 @@ TEST_F(emulated, shared_memory_is_fresh_in_every_block) {
   EXPECT_TRUE(failures.has("past a shared array of 32 bytes"));
 }
 
+/// The sum over each group's indices, as often as the group's number says: groups go their own
+/// ways, and all meet at the end.
+struct GroupSums {
+  static constexpr bool synchronizes = true;
+  unsigned width;
+  double* result;
+  void operator()(const Thread& thread) const {
+    double* sums = shared_array<double, 64>();
+    const unsigned i = thread.index.y * thread.threads.x + thread.index.x;
+    const unsigned group = i / width;
+    double total = 0;
+    for (unsigned round = 0; round < group; ++round) {
+      sums[i] = i;
+      for (unsigned half = width / 2; half > 0; half /= 2) {
+        group_barrier(thread, width);
+        if (i % width < half) sums[i] += sums[i + half];
+      }
+      group_barrier(thread, width);
+      total += sums[group * width];
+      group_barrier(thread, width);
+    }
+    sums[i] = total;
+    barrier();
+    result[i] = sums[63 - i];
+  }
+};
+
+TEST_F(emulated, groups_of_threads_meet_apart_from_others) {
+  for (unsigned width : {1U, 2U, 8U, 32U}) {
+    SCOPED_TRACE(width);
+    const DeviceArray<double> array(64);
+    launch(nullptr, {1}, {16, 4}, GroupSums{width, array.data});
+    const std::vector<double> sums = array.elements();
+    for (unsigned i = 0; i < 64; ++i) {
+      const double group = (63 - i) / width;
+      const double first = group * width;
+      EXPECT_EQ(sums[i], group * width * (first + (width - 1) / 2.0)) << i;
+    }
+  }
+}
+
+/// A group of which one thread has ended, or waits for the whole block.
+struct DivergentGroup {
+  static constexpr bool synchronizes = true;
+  bool at_barrier;
+  void operator()(const Thread& thread) const {
+    if (thread.index.x != 3)
+      group_barrier(thread, 4);
+    else if (at_barrier)
+      barrier();
+  }
+};
+
+TEST_F(emulated, a_group_that_is_not_complete_is_a_failure) {
+  for (bool at_barrier : {false, true}) {
+    Recorder failures;
+    launch(nullptr, {1}, {8}, DivergentGroup{at_barrier});
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    EXPECT_TRUE(failures.has("barrier was not reached by all"));
+  }
+  Recorder failures;
+  launch(nullptr, {1}, {9}, DivergentGroup{false});
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_TRUE(failures.has("a group of 4 threads"));
+}
+
 struct DivergentBarrier {
   static constexpr bool synchronizes = true;
   double* unused;

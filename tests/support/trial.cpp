@@ -116,7 +116,7 @@ Operand Trial::add(const FencedShape& shape, Use use) {
 }
 
 Operand Trial::vector(std::int64_t size, ElementType type, Use use) {
-  return add({.shape = {size, 1}, .type = type, .aligned = padding_ == 0}, use);
+  return add({.shape = {size, 1}, .type = type, .aligned = padding_ % 2 == 0}, use);
 }
 
 Operand Trial::vector(ElementType type, Use use, std::vector<double> elements) {
@@ -131,7 +131,7 @@ Operand Trial::matrix(std::int64_t rows, std::int64_t columns, ElementType type,
               .type = type,
               .leading_dimension = columns + padding_,
               .part = part,
-              .aligned = padding_ == 0},
+              .aligned = padding_ % 2 == 0},
              use);
 }
 

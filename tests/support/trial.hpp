@@ -81,8 +81,8 @@ class Side {
 /// second call on the same operands gives the same bits. Failures are reported to GoogleTest.
 class Trial {
  public:
-  /// With padding, matrices have so many elements more between rows, and no operand is aligned to
-  /// more than one element.
+  /// With padding, matrices have so many elements more between rows; with odd padding no operand is
+  /// aligned to more than one element.
   explicit Trial(TestDevice& device, std::int64_t padding = 0);
   ~Trial();
 

@@ -2,6 +2,7 @@
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
 #include "kernels/formulas/float_type.hpp"
+#include "kernels/formulas/update.hpp"
 
 #include <algorithm>
 #include <array>
@@ -72,7 +73,7 @@ NATGRAD_MULTIVERSION bool update_is_finite(const T* theta, const T* d, T rate, T
                                            std::int64_t count) {
   std::uint32_t bad = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const T value = keep * theta[i] + rate * d[i];
+    const T value = formulas::updated(theta[i], d[i], rate, keep);
     bad |= static_cast<std::uint32_t>(!(value * 0 == 0));
   }
   return bad == 0;
@@ -80,7 +81,9 @@ NATGRAD_MULTIVERSION bool update_is_finite(const T* theta, const T* d, T rate, T
 
 template <class T>
 NATGRAD_MULTIVERSION void update_run(const T* d, T rate, T keep, T* theta, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) theta[i] = keep * theta[i] + rate * d[i];
+  for (std::int64_t i = 0; i < count; ++i) {
+    theta[i] = formulas::updated(theta[i], d[i], rate, keep);
+  }
 }
 
 template <class T>

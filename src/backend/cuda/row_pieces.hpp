@@ -148,11 +148,12 @@ inline std::int64_t room_for_columns(std::int64_t n, std::int64_t columns) {
 }
 
 /// How apply and adjoint go through a use with a weight: so many of its rows at once, a multiple of
-/// the rows of an input.
+/// the rows of an input. Without one, all rows at once and nothing but partial sums.
 struct ProductPieces {
   std::int64_t rows;
-  std::int64_t product;  // numbers of A V^T or E
-  std::int64_t inputs;   // of converted A
+  std::int64_t product;   // numbers of A V^T or E
+  std::int64_t inputs;    // of converted A
+  std::int64_t partials;  // of the bias in adjoint
 
   ProductPieces(const LayerUse& use, bool converts) {
     const std::int64_t width = converts ? std::max(use.inputs, use.outputs) : use.outputs;
@@ -160,9 +161,11 @@ struct ProductPieces {
     const std::int64_t groups = std::max<std::int64_t>(1, product_numbers / numbers);
     rows = std::min(use.rows, groups * use.rows_per_input);
     const std::int64_t terms = rows / use.rows_per_input * use.terms;
-    product = aligned_numbers(terms * use.outputs);
+    product = use.inputs > 0 ? aligned_numbers(terms * use.outputs) : 0;
     inputs = converts ? terms * use.inputs : 0;
+    partials = kernels::bias_partials(use.rows * use.terms, use.outputs);
   }
+  std::int64_t numbers() const { return product + inputs + partials; }
 };
 
 /// In numbers of the result's type.
@@ -171,9 +174,7 @@ inline std::int64_t rows_scratch(std::span<const LayerUse> uses, std::int64_t n,
   for (const LayerUse& use : uses) {
     const std::int64_t columns = std::max(use.inputs * use.outputs, use.outputs);
     numbers = std::max(numbers, room_for_columns(n, columns));
-    if (use.inputs == 0) continue;
-    const ProductPieces pieces(use, converts);
-    numbers = std::max(numbers, pieces.product + pieces.inputs);
+    numbers = std::max(numbers, ProductPieces(use, converts).numbers());
   }
   return numbers;
 }

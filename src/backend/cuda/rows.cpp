@@ -29,13 +29,11 @@ Matrix<const Result> multiply_inputs(const Work& work, const LayerUse& use, Rang
 
 /// g = E^T A + beta g of some rows.
 template <class Row, class Result>
-void adjoint_weight(const Work& work, const LayerUse& use, Range own,
-                    const kernels::ScaledVector<Result>& u, Result beta, Result* g, Result* product,
-                    Result* buffer) {
-  kernels::weigh_outputs<Row, Result>(work.stream, cuda::factors_of<Row>(use, own), u, product);
+void multiply_weighed(const Work& work, const LayerUse& use, Range own, const Result* weighed,
+                      Result beta, Result* g, Result* buffer) {
   const auto a = cuda::converted<Row, Result>(work.stream, use.input, input_terms(use, own),
                                               {0, use.inputs}, buffer);
-  work.blas.gemm<Result>(Transpose::yes, Transpose::no, use.outputs, use.inputs, a.rows, 1, product,
+  work.blas.gemm<Result>(Transpose::yes, Transpose::no, use.outputs, use.inputs, a.rows, 1, weighed,
                          use.outputs, a.data, a.leading_dimension, beta, g, use.inputs, work.mode);
 }
 
@@ -113,24 +111,25 @@ void CudaBackend::adjoint(const RowBatch& rows, const ConstView& y, double b, co
   const double* scale = rows.scale.as<double>();
   const Work work{stream_->get(), blas_, rows.mode};
   with_row_types(rows, g.type(), [&]<class Row, class Result>(Row, Result) {
-    const auto beta = static_cast<Result>(b);
-    auto* product = static_cast<Result*>(scratch.data);
+    auto* const memory = static_cast<Result*>(scratch.data);
+    Result* const parameters = g.as<Result>();
     for (const LayerUse& use : rows.blocks) {
-      const auto weights = [&](std::int64_t own) {
-        const std::int64_t n = use.first + own;
-        return kernels::ScaledVector<Result>{scale + n, y.as<Result>() + n};
-      };
-      if (use.bias_offset >= 0) {
-        kernels::adjoint_bias<Row, Result>(stream_->get(),
-                                           cuda::factors_of<Row>(use, {0, use.rows}), weights(0),
-                                           beta, g.as<Result>() + use.bias_offset);
-      }
-      if (use.weight_offset < 0) continue;
+      const bool weight = use.weight_offset >= 0;
       const cuda::ProductPieces pieces(use, !std::is_same_v<Row, Result>);
-      for_each_piece({0, use.rows}, pieces.rows, [&](Range own) {
-        adjoint_weight<Row, Result>(
-            work, use, own, weights(own.begin), own.begin == 0 ? beta : Result{1},
-            g.as<Result>() + use.weight_offset, product, product + pieces.product);
+      Result* const buffer = memory + pieces.product;
+      for_each_piece({0, use.rows}, weight ? pieces.rows : use.rows, [&](Range own) {
+        const std::int64_t first = use.first + own.begin;
+        const auto beta = own.begin == 0 ? static_cast<Result>(b) : Result{1};
+        kernels::WeighedOutputs<Result> to{.weighed = weight ? memory : nullptr,
+                                           .bias = nullptr,
+                                           .beta = beta,
+                                           .partials = buffer + pieces.inputs};
+        if (use.bias_offset >= 0) to.bias = parameters + use.bias_offset;
+        kernels::weigh_outputs<Row, Result>(stream_->get(), cuda::factors_of<Row>(use, own),
+                                            {scale + first, y.as<Result>() + first}, to);
+        if (!weight) return;
+        multiply_weighed<Row, Result>(work, use, own, memory, beta, parameters + use.weight_offset,
+                                      buffer);
       });
     }
   });

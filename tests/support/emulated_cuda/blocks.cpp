@@ -75,7 +75,7 @@ void run_grid(const Launch& launch, const KernelBody& body) {
   }
   if (missing > 0) {
     fail(launch.name, ": a barrier was not reached by all threads of a block: ", missing,
-         " had ended");
+         " had ended or were elsewhere");
   }
 }
 
@@ -91,6 +91,15 @@ void barrier() {
   Fibers& fibers = Fibers::of_this_thread();
   if (fibers.running()) return fibers.barrier();
   fail("a kernel that says that it does not synchronize waits at a barrier");
+}
+
+void group_barrier(const Thread& thread, unsigned width) {
+  Fibers& fibers = Fibers::of_this_thread();
+  const bool valid = width > 0 && width <= 32 && (width & (width - 1)) == 0 &&
+                     thread.threads.x * thread.threads.y % width == 0;
+  if (!valid) fail("a group of ", width, " threads has no barrier of its own");
+  if (fibers.running() && valid) return fibers.group_barrier(width);
+  if (valid) fail("a kernel that says that it does not synchronize waits at a barrier");
 }
 
 void* shared(const void* key, std::size_t bytes, std::size_t alignment) {

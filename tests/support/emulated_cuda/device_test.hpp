@@ -20,6 +20,7 @@ namespace natgrad::tests {
 namespace device = emulated_cuda;
 using kernels::barrier;
 using kernels::Extent;
+using kernels::group_barrier;
 using kernels::launch;
 using kernels::shared_array;
 using kernels::Thread;
