@@ -440,10 +440,65 @@ constexpr unsigned solve_threads = 256;
 constexpr int groups = solve_threads / rows;  // threads that share one unknown
 constexpr int shared_terms = rows / groups;   // of a product with 64 numbers, for each of them
 
+/// A thread's part of U_pp^T y = r, or of U_pp y = r, with 64 unknowns: of unknown i, 16 terms.
+template <bool transposed>
+class DiagonalBlock {
+ public:
+  NATGRAD_DEVICE DiagonalBlock(const Thread& thread, const float* diagonal, const float* inverse)
+      : i_(static_cast<int>(thread.index.x) % rows),
+        first_(static_cast<int>(thread.index.x) / rows * shared_terms) {
+    NATGRAD_UNROLL
+    for (int k = 0; k < shared_terms; ++k) {
+      const int l = first_ + k;
+      const bool inside = transposed ? l <= i_ : l >= i_;
+      const int element = transposed ? l * rows + i_ : i_ * rows + l;
+      factor_[k] = inside ? diagonal[element] : 0;
+      inverse_[k] = inverse[transposed ? i_ * rows + l : l * rows + i_];
+    }
+  }
+
+  NATGRAD_DEVICE int unknown() const { return i_; }
+  NATGRAD_DEVICE bool is_first() const { return first_ == 0; }
+
+  /// y_i from r in shared memory. The inverse alone would leave a residual as large as the
+  /// condition number of U_pp, which one step of refinement takes away.
+  NATGRAD_DEVICE float solve(const float* r) const {
+    float* const numbers = shared_array<float, 2 * rows, 2>();
+    float y = sum<0>(inverse_, r);
+    if (is_first()) numbers[i_] = y;
+    barrier();
+    const float residual = r[i_] - sum<1>(factor_, numbers);
+    if (is_first()) numbers[rows + i_] = residual;
+    barrier();
+    return y + sum<2>(inverse_, numbers + rows);
+  }
+
+ private:
+  template <int buffer>
+  NATGRAD_DEVICE float sum(const float* factors, const float* numbers) const {
+    float* const parts = shared_array<float, 3 * solve_threads, 3>() + buffer * solve_threads;
+    float part = 0;
+    NATGRAD_UNROLL
+    for (int k = 0; k < shared_terms; ++k) part += factors[k] * numbers[first_ + k];
+    parts[first_ / shared_terms * rows + i_] = part;
+    barrier();
+    float all = 0;
+    NATGRAD_UNROLL
+    for (int group = 0; group < groups; ++group) all += parts[group * rows + i_];
+    return all;
+  }
+
+  int i_;
+  int first_;
+  float factor_[shared_terms];
+  float inverse_[shared_terms];
+};
+
 /// y = U^-T b in place: block q takes the q-th ticket, and with it 64 unknowns.
 struct SolveForward {
   static constexpr bool synchronizes = true;
   Matrix<const float> U;
+  const float* diagonal;
   const float* inverse;
   float* b;
   int* ticket;
@@ -452,18 +507,15 @@ struct SolveForward {
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     int* const own = shared_array<int, 1>();
     float* const sums = shared_array<float, solve_threads>();
+    float* const right = shared_array<float, rows>();
     if (thread.index.x == 0) *own = take_ticket(ticket);
     barrier();
     const std::int64_t p = *own;
-    const int i = static_cast<int>(thread.index.x) % rows;
+    const DiagonalBlock<true> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
+    const int i = block.unknown();
     const int group = static_cast<int>(thread.index.x) / rows;
     const std::int64_t j = p * rows + i;
     const bool inside = j < U.columns;
-    float weights[shared_terms];  // of U_pp^-T
-    NATGRAD_UNROLL
-    for (int k = 0; k < shared_terms; ++k) {
-      weights[k] = inverse[(p * rows + i) * rows + group * shared_terms + k];
-    }
     float sum = inside && group == 0 ? b[j] : 0;
     for (std::int64_t q = 0; q < p; ++q) {
       const std::int64_t row = q * rows + group * shared_terms;
@@ -476,23 +528,14 @@ struct SolveForward {
     }
     sums[thread.index.x] = sum;
     barrier();
-    float product = 0;
-    NATGRAD_UNROLL
-    for (int k = 0; k < shared_terms; ++k) {
-      const int l = group * shared_terms + k;
-      float right = sums[l];
-      NATGRAD_UNROLL
-      for (int g = 1; g < groups; ++g) right += sums[g * rows + l];
-      product += weights[k] * right;
-    }
-    barrier();
-    sums[thread.index.x] = product;
-    barrier();
     if (group == 0) {
       NATGRAD_UNROLL
-      for (int g = 1; g < groups; ++g) product += sums[g * rows + i];
-      if (inside) b[j] = product;
+      for (int g = 1; g < groups; ++g) sum += sums[g * rows + i];
+      right[i] = sum;
     }
+    barrier();
+    const float y = block.solve(right);
+    if (group == 0 && inside) b[j] = y;
     barrier();
     if (thread.index.x == 0) raise_flag(flags + p);
   }
@@ -502,8 +545,9 @@ struct SolveForward {
 struct SolveBackward {
   static constexpr bool synchronizes = true;
   static constexpr int down = solve_threads / 32;  // rows that are taken at once, a warp each
-  static constexpr int held = rows / down;         // rows of a thread
+  static constexpr int held_rows = rows / down;    // rows of a thread
   Matrix<const float> U;
+  const float* diagonal;
   const float* inverse;
   float* b;
   std::int64_t blocks;
@@ -513,28 +557,22 @@ struct SolveBackward {
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     int* const own = shared_array<int, 1>();
     float* const sums = shared_array<float, rows * 33>();
-    float* const right = shared_array<float, solve_threads>();
+    float* const right = shared_array<float, rows>();
     if (thread.index.x == 0) *own = take_ticket(ticket);
     barrier();
     const std::int64_t p = blocks - 1 - *own;
+    const DiagonalBlock<false> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
     const int lane = static_cast<int>(thread.index.x) % 32;
     const int warp = static_cast<int>(thread.index.x) / 32;
-    const int i = static_cast<int>(thread.index.x) % rows;
-    const int group = static_cast<int>(thread.index.x) / rows;
-    float weights[shared_terms];  // of U_pp^-1, the transpose of what is stored
-    NATGRAD_UNROLL
-    for (int k = 0; k < shared_terms; ++k) {
-      weights[k] = inverse[(p * rows + group * shared_terms + k) * rows + i];
-    }
-    float sum[held] = {};
+    float sum[held_rows] = {};
     for (std::int64_t q = blocks - 1; q > p; --q) {
       const std::int64_t j = q * rows + lane;
       const bool first = j < U.columns;
       const bool second = j + 32 < U.columns;
-      float u[held][2];
+      float u[held_rows][2];
       NATGRAD_UNROLL
-      for (int r = 0; r < held; ++r) {
-        const std::int64_t row = p * rows + warp * held + r;
+      for (int r = 0; r < held_rows; ++r) {
+        const std::int64_t row = p * rows + warp * held_rows + r;
         u[r][0] = first ? U(row, j) : 0;
         u[r][1] = second ? U(row, j + 32) : 0;
       }
@@ -542,30 +580,23 @@ struct SolveBackward {
       const float x0 = first ? load_fresh(b + j) : 0;
       const float x1 = second ? load_fresh(b + j + 32) : 0;
       NATGRAD_UNROLL
-      for (int r = 0; r < held; ++r) sum[r] += u[r][0] * x0 + u[r][1] * x1;
+      for (int r = 0; r < held_rows; ++r) sum[r] += u[r][0] * x0 + u[r][1] * x1;
     }
     NATGRAD_UNROLL
-    for (int r = 0; r < held; ++r) sums[(warp * held + r) * 33 + lane] = sum[r];
+    for (int r = 0; r < held_rows; ++r) sums[(warp * held_rows + r) * 33 + lane] = sum[r];
     barrier();
+    const int i = block.unknown();
     const std::int64_t j = p * rows + i;
-    if (group == 0) {
-      float value = j < U.columns ? b[j] : 0;
+    const bool inside = j < U.columns;
+    if (block.is_first()) {
+      float value = inside ? b[j] : 0;
       NATGRAD_UNROLL
       for (int l = 0; l < 32; ++l) value -= sums[i * 33 + l];
       right[i] = value;
     }
     barrier();
-    float product = 0;
-    NATGRAD_UNROLL
-    for (int k = 0; k < shared_terms; ++k) product += weights[k] * right[group * shared_terms + k];
-    barrier();
-    right[thread.index.x] = product;
-    barrier();
-    if (group == 0) {
-      NATGRAD_UNROLL
-      for (int g = 1; g < groups; ++g) product += right[g * rows + i];
-      if (j < U.columns) b[j] = product;
-    }
+    const float x = block.solve(right);
+    if (block.is_first() && inside) b[j] = x;
     barrier();
     if (thread.index.x == 0) raise_flag(flags + p);
   }
@@ -590,9 +621,10 @@ void cholesky_solve(Stream stream, const Matrix<const float>& U, float* b,
   launch(stream, {}, {block_threads},
          ClearFlags{scratch.flags, CholeskyScratch::flag_count(U.rows)});
   launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},
-         SolveForward{U, scratch.inverse, b, scratch.flags, forward});
+         SolveForward{U, scratch.diagonal, scratch.inverse, b, scratch.flags, forward});
   launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},
-         SolveBackward{U, scratch.inverse, b, blocks, scratch.flags + 1, forward + blocks});
+         SolveBackward{U, scratch.diagonal, scratch.inverse, b, blocks, scratch.flags + 1,
+                       forward + blocks});
 }
 
 }  // namespace natgrad::kernels

@@ -14,7 +14,7 @@ inline constexpr std::int64_t cholesky_rows = 64;
 
 /// What the factorization leaves beside the factor, in one piece of device memory.
 struct CholeskyScratch {
-  float* diagonal;  // U_pp of every block of rows, (blocks, 64, 64); no longer needed after it
+  float* diagonal;  // U_pp of every block of rows, (blocks, 64, 64), upper triangles
   float* inverse;   // U_pp^-T of every block of rows, (blocks, 64, 64)
   int* flags;       // of the solves: 2 tickets, and 2 for every block
 
