@@ -41,7 +41,7 @@ class Factorization {
     backend_.fill(1, solution_);
     return seconds([&] {
       backend_.potrf(triangle_, factor_, info_, scratch_);
-      backend_.potrs(triangle_, factor_, solution_);
+      backend_.potrs(triangle_, factor_, solution_, scratch_);
     });
   }
 

@@ -113,7 +113,7 @@ class Solve {
         backend_.potrf_scratch(Triangle::lower, n_, n_, ElementType::float64);
     const Array work = wide_array((bytes + 7) / 8);
     backend_.potrf(Triangle::lower, gram, info, {work.view().data(), bytes});
-    backend_.potrs(Triangle::lower, gram, y);
+    backend_.potrs(Triangle::lower, gram, y, {work.view().data(), bytes});
     backend_.adjoint(scores_blocks(), y, 0, x, memory.scratch);
     return x;
   }

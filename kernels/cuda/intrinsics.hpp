@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #ifndef __CUDACC__
+#include <cmath>
 #include <functional>
 #include <span>
+#include <stdexcept>
 #include <typeinfo>
 #endif
 
@@ -17,8 +19,12 @@
 
 #ifdef __CUDACC__
 #define NATGRAD_DEVICE __device__ __forceinline__
+#define NATGRAD_UNROLL _Pragma("unroll")
+#define NATGRAD_LOOP _Pragma("unroll 1")
 #else
 #define NATGRAD_DEVICE inline
+#define NATGRAD_UNROLL
+#define NATGRAD_LOOP
 #endif
 
 namespace natgrad::kernels {
@@ -81,6 +87,32 @@ NATGRAD_DEVICE T* shared_array() {
 /// Everything written before is seen by the host before what is written after.
 NATGRAD_DEVICE void fence_system() { __threadfence_system(); }
 
+/// 1 / sqrt(x), to two units in the last place.
+NATGRAD_DEVICE float inverse_sqrt(float x) {
+  const float y = rsqrtf(x);
+  return y * (1.5f - 0.5f * x * y * y);
+}
+
+/// The number that `counter` held, which is one more now.
+NATGRAD_DEVICE int take_ticket(int* counter) { return atomicAdd(counter, 1); }
+
+/// Says to other blocks that what this thread wrote, and what it knows others to have written, is
+/// there.
+NATGRAD_DEVICE void raise_flag(int* flag) {
+  __threadfence();
+  *static_cast<volatile int*>(flag) = 1;
+}
+
+/// Waits for a flag that an earlier block raises. What that block wrote is read by `load_fresh`.
+NATGRAD_DEVICE void wait_for_flag(const int* flag) {
+  while (*static_cast<const volatile int*>(flag) == 0) {
+  }
+  __threadfence();
+}
+
+/// Reads what another block wrote while this kernel runs, past the cache of this processor.
+NATGRAD_DEVICE float load_fresh(const float* address) { return __ldcg(address); }
+
 template <class Kernel>
 __global__ void __launch_bounds__(most_threads<Kernel>) run(const __grid_constant__ Kernel kernel) {
   kernel(Thread{{threadIdx.x, threadIdx.y},
@@ -136,6 +168,16 @@ inline T* shared_array() {
 }
 
 inline void fence_system() {}
+
+inline float inverse_sqrt(float x) { return 1 / std::sqrt(x); }
+
+// The emulated device runs the blocks of a grid one after the other.
+inline int take_ticket(int* counter) { return (*counter)++; }
+inline void raise_flag(int* flag) { *flag = 1; }
+inline void wait_for_flag(const int* flag) {
+  if (*flag == 0) throw std::logic_error("a block waits for a later one");
+}
+inline float load_fresh(const float* address) { return *address; }
 
 template <class Kernel>
 cudaError_t enqueue(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) {

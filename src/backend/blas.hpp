@@ -31,15 +31,18 @@ class BlasOperations {
 
   /// Cholesky factorization of symmetric A (n, n) in place: A = L L^T of a lower triangle, A = U^T
   /// U of an upper one. info (1) float64 = 0, or > 0 where a pivot is not positive, and then A
-  /// holds no factor. What NaN in A gives is unspecified: check before. n^3 / 3 operations.
+  /// holds no factor. What NaN in A gives is unspecified: check before. `scratch` then holds what
+  /// `potrs` takes beside the factor. n^3 / 3 operations.
   virtual void potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) = 0;
 
   /// Bytes of scratch that `potrf` takes for a matrix of this size and type. Does not wait.
   virtual std::int64_t potrf_scratch(Triangle triangle, std::int64_t n,
                                      std::int64_t leading_dimension, ElementType type) const = 0;
 
-  /// b = A^-1 b with the factor that `potrf` left in that triangle; b (n). 2 n^2 operations.
-  virtual void potrs(Triangle triangle, const ConstView& factor, const View& b) = 0;
+  /// b = A^-1 b with the factor that `potrf` left in that triangle, and in `scratch`; b (n). 2 n^2
+  /// operations.
+  virtual void potrs(Triangle triangle, const ConstView& factor, const View& b,
+                     Scratch scratch) = 0;
 
   /// From a factor that `potrf` left in the upper triangle of `factor`, U^T U = A + shift I, and
   /// the diagonal of A: result[0] = min_i U_ii^2 / (A_ii + shift), the smallest pivot as a share of

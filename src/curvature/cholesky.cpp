@@ -62,7 +62,7 @@ void DampedCholesky::estimate_inverse() {
   const View factor = field(&SolveScalars::residual);
   const View length = field(&SolveScalars::residual_square);  // both are free until the solve
   for (int i = 0; i < iterations; ++i) {
-    backend_.potrs(Triangle::upper, factor_, solution_);
+    backend_.potrs(Triangle::upper, factor_, solution_, work_);
     backend_.dot(solution_, solution_, length);
     backend_.evaluate(
         formulas::InverseIterate{.square = length.as<double>(),
@@ -74,7 +74,7 @@ void DampedCholesky::estimate_inverse() {
 
 void DampedCholesky::substitute() {
   backend_.copy(rhs_, solution_);
-  backend_.potrs(Triangle::upper, factor_, solution_);
+  backend_.potrs(Triangle::upper, factor_, solution_, work_);
 }
 
 void DampedCholesky::solve() {

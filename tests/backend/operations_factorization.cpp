@@ -199,19 +199,20 @@ void solves(TestDevice& device, Triangle triangle, ElementType type) {
   for (const Square& s : squares) {
     SCOPED_TRACE("n " + std::to_string(s.n) + ", padding " + std::to_string(s.padding));
     Trial trial(device, s.padding);
-    const Operand factor = trial.matrix(s.n, s.n, type, Use::input, part_of(triangle));
+    const Operand A = trial.matrix(s.n, s.n, type, Use::both, part_of(triangle));
     const Operand b = trial.vector(s.n, type, Use::both);
-    // Any triangle with a large diagonal is the factor of something.
-    std::vector<double> elements = trial.given(factor);
-    for (std::int64_t i = 0; i < s.n; ++i) {
-      elements[i * s.n + i] = std::sqrt(static_cast<double>(s.n)) * (1.5 + elements[i * s.n + i]);
-    }
-    trial.set(factor, elements);
-    trial.run(
-        [&](Backend& backend, const Side& of) { backend.potrs(triangle, of(factor), of(b)); });
-    const std::vector<double> L = as_lower(triangle, elements, s.n);
-    expect_solution(L, trial.actual(b), trial.given(b), s.n, type);
-    expect_solution(L, trial.expected(b), trial.given(b), s.n, type);
+    const Operand info = trial.scalar_output();
+    trial.set(A, positive_definite(trial.given(A), s.n, 1));
+    trial.run([&](Backend& backend, const Side& of) {
+      const Scratch scratch = of.factor_scratch(triangle, A);
+      backend.potrf(triangle, of(A), of(info), scratch);
+      backend.potrs(triangle, of(A), of(b), scratch);
+    });
+    const auto expect = [&](const std::vector<double>& factor, const std::vector<double>& x) {
+      expect_solution(as_lower(triangle, factor, s.n), x, trial.given(b), s.n, type);
+    };
+    expect(trial.actual(A), trial.actual(b));
+    expect(trial.expected(A), trial.expected(b));
   }
 }
 
@@ -223,7 +224,7 @@ void accepts_nothing(TestDevice& device, Triangle triangle, ElementType type, bo
     const Operand info = trial.vector(ElementType::float64, Use::both, {7});
     trial.run([&](Backend& backend, const Side& of) {
       if (solve)
-        backend.potrs(triangle, of(A), of(b));
+        backend.potrs(triangle, of(A), of(b), of.factor_scratch(triangle, A));
       else
         backend.potrf(triangle, of(A), of(info), of.factor_scratch(triangle, A));
     });

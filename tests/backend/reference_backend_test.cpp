@@ -213,7 +213,7 @@ TEST_F(reference_backend, cholesky) {
   EXPECT_TRUE(std::isnan(A.elements[1])) << "the upper triangle is left alone";
   // A (1, 2, 3) = (-20, -43, 192).
   Numbers<double> b = vector({-20, -43, 192});
-  naive.potrs(Triangle::lower, A, b);
+  naive.potrs(Triangle::lower, A, b, {});
   EXPECT_EQ(b.elements, (Elements{1, 2, 3}));
 
   Numbers<double> B = matrix(3, {4, 12, -16, nan, 37, -43, nan, nan, 98});
@@ -222,7 +222,7 @@ TEST_F(reference_backend, cholesky) {
                       B.elements[8]}),
             (Elements{2, 6, -8, 1, 5, 3}));
   b.elements = {-20, -43, 192};
-  naive.potrs(Triangle::upper, B, b);
+  naive.potrs(Triangle::upper, B, b, {});
   EXPECT_EQ(b.elements, (Elements{1, 2, 3}));
 
   Numbers<double> indefinite = matrix(2, {1, 0, 2, 3});

@@ -205,7 +205,7 @@ void ReferenceBackend::potrf(Triangle triangle, const View& A, const View& info,
   store(0, info, 0);
 }
 
-void ReferenceBackend::potrs(Triangle triangle, const ConstView& factor, const View& b) {
+void ReferenceBackend::potrs(Triangle triangle, const ConstView& factor, const View& b, Scratch) {
   const std::int64_t n = factor.rows();
   const auto L = [&](auto i, auto j) { return symmetric(triangle, factor, i, j); };  // j <= i
   Vector x(n);

@@ -108,7 +108,7 @@ void CpuBackend::potrf(Triangle triangle, const View& A, const View& info, Scrat
   });
 }
 
-void CpuBackend::potrs(Triangle triangle, const ConstView& factor, const View& b) {
+void CpuBackend::potrs(Triangle triangle, const ConstView& factor, const View& b, Scratch) {
   with_float_type(factor.type(), [&]<class T>(T) {
     blas::potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>());
   });

@@ -2,11 +2,32 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/cholesky.hpp"
+#include "kernels/cuda/elementwise.hpp"
 #include "kernels/formulas/float_type.hpp"
+
+#include <algorithm>
+#include <cstdint>
 
 namespace natgrad {
 
 using cuda::scalar_of;
+
+namespace {
+
+/// Rows up to which a factorization by kernels of its own is faster than cuSOLVER's:
+/// bench/README.md.
+constexpr std::int64_t most_rows_of_kernels = 6144;
+
+/// They take an upper triangle in float, as damped systems have it, by accesses of 16 bytes.
+bool by_kernels(Triangle triangle, const ConstView& A) {
+  constexpr std::int64_t bytes = 16;
+  return triangle == Triangle::upper && A.type() == ElementType::float32 && A.rows() > 0 &&
+         A.rows() <= most_rows_of_kernels && A.leading_dimension() * 4 % bytes == 0 &&
+         reinterpret_cast<std::uintptr_t>(A.data()) % bytes == 0;
+}
+
+}  // namespace
 
 void CudaBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
                        const ConstView& B, double b, const View& C, MathMode mode) {
@@ -40,20 +61,33 @@ void CudaBackend::symv(Triangle triangle, const ConstView& A, const ConstView& x
 std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n,
                                         std::int64_t leading_dimension, ElementType type) const {
   const auto current = guard();
-  return type == ElementType::float64 ? blas_.potrf_scratch<double>(triangle, n, leading_dimension)
-                                      : blas_.potrf_scratch<float>(triangle, n, leading_dimension);
+  if (type == ElementType::float64) {
+    return blas_.potrf_scratch<double>(triangle, n, leading_dimension);
+  }
+  // Which of them factorizes, the address decides too.
+  return std::max(kernels::CholeskyScratch::bytes(n),
+                  blas_.potrf_scratch<float>(triangle, n, leading_dimension));
 }
 
 void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) {
   const auto current = guard();
+  if (by_kernels(triangle, A)) {
+    kernels::cholesky(stream_->get(), kernels::matrix<float>(A), info_, {scratch.data, A.rows()});
+    return kernels::store_info(stream_->get(), info_, info);
+  }
   with_float_type(A.type(), [&]<class T>(T) {
     blas_.potrf<T>(triangle, A.rows(), A.as<T>(), A.leading_dimension(), info_, scratch);
   });
   kernels::store_info(stream_->get(), info_, info);
 }
 
-void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& b) {
+void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& b,
+                        Scratch scratch) {
   const auto current = guard();
+  if (by_kernels(triangle, factor)) {
+    return kernels::cholesky_solve(stream_->get(), kernels::matrix<float>(factor), b.as<float>(),
+                                   {scratch.data, factor.rows()});
+  }
   with_float_type(factor.type(), [&]<class T>(T) {
     blas_.potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>(),
                    info_);

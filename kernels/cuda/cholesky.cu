@@ -1,0 +1,630 @@
+#include "kernels/cuda/cholesky.hpp"
+
+namespace natgrad::kernels {
+
+namespace {
+
+constexpr int rows = cholesky_rows;  // of a step
+constexpr int pivots = 4;            // that a block eliminates between two barriers
+constexpr unsigned step_threads = 128;
+constexpr int width = 2 * rows;  // columns of a tile
+constexpr int quad = 4;          // elements of one access
+constexpr int held = 8;          // rows, and columns, of a tile that a thread multiplies
+constexpr int band = 4;          // blocks of rows whose products are subtracted together
+
+struct Float4 {
+  alignas(16) float of[quad];
+};
+NATGRAD_DEVICE Float4 load4(const float* address) {
+  return *reinterpret_cast<const Float4*>(address);
+}
+NATGRAD_DEVICE void store4(const Float4& value, float* address) {
+  *reinterpret_cast<Float4*>(address) = value;
+}
+
+/// Cholesky of the next `pivots` rows and columns, P = L L^T, by every thread for itself.
+struct PivotBlock {
+  float inverse[pivots];        // 1 / L_ii
+  float below[pivots][pivots];  // L_ij, j < i
+  int failed;                   // the first pivot that is not positive, or `pivots`
+
+  /// P's upper triangle stands in rows of `width` numbers.
+  NATGRAD_DEVICE explicit PivotBlock(const float* P) : failed(pivots) {
+    NATGRAD_UNROLL
+    for (int i = 0; i < pivots; ++i) {
+      const Float4 row = load4(P + i * width);
+      float pivot = row.of[i];
+      NATGRAD_UNROLL
+      for (int k = 0; k < i; ++k) pivot -= below[i][k] * below[i][k];
+      if (!(pivot > 0) && failed == pivots) failed = i;
+      inverse[i] = inverse_sqrt(pivot);
+      NATGRAD_UNROLL
+      for (int j = i + 1; j < pivots; ++j) {
+        float entry = row.of[j];
+        NATGRAD_UNROLL
+        for (int k = 0; k < i; ++k) entry -= below[i][k] * below[j][k];
+        below[j][i] = entry * inverse[i];
+      }
+    }
+  }
+
+  /// x = L^-1 x.
+  NATGRAD_DEVICE void forward(float* x) const {
+    NATGRAD_UNROLL
+    for (int i = 0; i < pivots; ++i) {
+      NATGRAD_UNROLL
+      for (int k = 0; k < i; ++k) x[i] -= below[i][k] * x[k];
+      x[i] *= inverse[i];
+    }
+  }
+
+  /// x = L^-T x.
+  NATGRAD_DEVICE void backward(float* x) const {
+    NATGRAD_UNROLL
+    for (int i = pivots - 1; i >= 0; --i) {
+      NATGRAD_UNROLL
+      for (int k = i + 1; k < pivots; ++k) x[i] -= below[k][i] * x[k];
+      x[i] *= inverse[i];
+    }
+  }
+};
+
+/// Where a thread's part of a tile of 64 rows and 128 columns stands: 8 rows by twice 4 columns, so
+/// that the threads of a warp read neighbouring quads.
+struct TilePlace {
+  int row;
+  int column;  // and again 64 columns further
+  NATGRAD_DEVICE explicit TilePlace(const Thread& thread)
+      : row(static_cast<int>(thread.index.x) / (rows / quad) * held),
+        column(static_cast<int>(thread.index.x) % (rows / quad) * quad) {}
+  NATGRAD_DEVICE int column_of(int half) const { return column + half * rows; }
+};
+
+/// sums -= left^T right, where left (64, 64) and right (64, 128) stand in shared memory.
+class TileProduct {
+ public:
+  NATGRAD_DEVICE TileProduct(const TilePlace& place, const float* left, int left_stride,
+                             const float* right)
+      : left_(left + place.row), stride_(left_stride), right_(right + place.column) {}
+
+  NATGRAD_DEVICE void subtract_from(Float4 (*sums)[2]) const {
+    // What the next row multiplies is on its way while this one's products are subtracted.
+    Factors even = row(0);
+    for (int k = 0; k < rows; k += 2) {
+      const Factors odd = row(k + 1);
+      subtract(even, sums);
+      even = row((k + 2) % rows);
+      subtract(odd, sums);
+    }
+  }
+
+ private:
+  struct Factors {
+    Float4 down[2];
+    Float4 across[2];
+  };
+
+  NATGRAD_DEVICE Factors row(int k) const {
+    Factors factors;
+    NATGRAD_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      factors.down[half] = load4(left_ + k * stride_ + half * quad);
+      factors.across[half] = load4(right_ + k * width + half * rows);
+    }
+    return factors;
+  }
+
+  NATGRAD_DEVICE static void subtract(const Factors& factors, Float4 (*sums)[2]) {
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
+      NATGRAD_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        NATGRAD_UNROLL
+        for (int e = 0; e < quad; ++e) {
+          sums[i][half].of[e] -= factors.down[i / quad].of[i % quad] * factors.across[half].of[e];
+        }
+      }
+    }
+  }
+
+  const float* left_;
+  int stride_;
+  const float* right_;
+};
+
+/// Of how many blocks of rows the products have been subtracted from block i of the rows after step
+/// p < i. Rows of the band of p get those of each step in the next one, since the step after needs
+/// them. The rows below get those of a whole band at once, in three of the four steps of the band
+/// after it, so that an element is loaded once for 256 products; and in the fourth, the next band
+/// gets those of the first three.
+NATGRAD_DEVICE std::int64_t subtracted(std::int64_t p, std::int64_t i) {
+  if (p < 0) return 0;
+  const std::int64_t begin = p / band * band;
+  const std::int64_t place = p - begin;
+  if (i < begin + band || (i < begin + 2 * band && place == band - 1)) return p;
+  if (place >= i % (band - 1)) return begin;
+  return begin > 0 ? begin - band : 0;
+}
+
+/// One block of rows, p. In the rows p themselves a block has 64 columns of the diagonal block,
+/// which every block eliminates anew, and 64 columns of its own: of A, or of the identity, which
+/// the same operations make U_pp^-T. In the rows below it only subtracts the products of the rows
+/// before p.
+struct CholeskyStep {
+  static constexpr bool synchronizes = true;
+  static constexpr unsigned most_threads = step_threads;
+  Matrix<float> A;
+  float* diagonal;  // of this step
+  float* inverse;
+  int* info;
+  std::int64_t first;   // row
+  std::int64_t strips;  // of 64 columns, from `first` on: blocks in the rows p
+  std::int64_t across;  // blocks of the grid in a row of blocks
+
+  static constexpr int tile_numbers = rows * width;
+  static constexpr int left_numbers = rows * rows;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    float* const memory = shared_array<float, tile_numbers + left_numbers>();
+    const std::int64_t block = std::int64_t{thread.block.y} * across + thread.block.x;
+    const std::int64_t panel_blocks_down = (strips + across - 1) / across;
+    if (thread.block.y < panel_blocks_down) {
+      if (block < strips) eliminate(thread, block, memory);
+      return;
+    }
+    const std::int64_t down = thread.block.y - panel_blocks_down + 1;
+    const std::int64_t column = first + rows * down + width * std::int64_t{thread.block.x};
+    const std::int64_t p = first / rows;
+    const std::int64_t from = subtracted(p - 1, p + down);
+    const std::int64_t to = subtracted(p, p + down);
+    if (column < A.columns && from < to) {
+      update(thread, first + rows * down, column, rows * from, rows * to, memory);
+    }
+  }
+
+  /// Four elements of the upper triangle, from column j on; zeros for what is not there.
+  NATGRAD_DEVICE Float4 load_upper(std::int64_t i, std::int64_t j) const {
+    if (i < A.rows && i <= j && j + quad <= A.columns) return load4(&A(i, j));
+    Float4 part;
+    NATGRAD_UNROLL
+    for (int e = 0; e < quad; ++e) {
+      part.of[e] = i < A.rows && i <= j + e && j + e < A.columns ? A(i, j + e) : 0;
+    }
+    return part;
+  }
+
+  NATGRAD_DEVICE void store_upper(const Float4& part, std::int64_t i, std::int64_t j) const {
+    if (i >= A.rows) return;
+    if (i <= j && j + quad <= A.columns) return store4(part, &A(i, j));
+    NATGRAD_UNROLL
+    for (int e = 0; e < quad; ++e) {
+      if (i <= j + e && j + e < A.columns) A(i, j + e) = part.of[e];
+    }
+  }
+
+  /// 64 rows of U from `row` on, in `quads` times 4 columns from `column` on.
+  template <int quads>
+  NATGRAD_DEVICE void load_rows(const Thread& thread, std::int64_t row, std::int64_t column,
+                                float* to, int stride) const {
+    constexpr int at_once = static_cast<int>(step_threads) / quads;
+    const int place = static_cast<int>(thread.index.x) % quads * quad;
+    const int down = static_cast<int>(thread.index.x) / quads;
+    NATGRAD_UNROLL
+    for (int k = 0; k < rows; k += at_once) {
+      store4(load_upper(row + k + down, column + place), to + (k + down) * stride + place);
+    }
+  }
+
+  /// Subtracts the products of the rows from `begin` to `end` from 64 rows in 128 columns.
+  NATGRAD_DEVICE void update(const Thread& thread, std::int64_t row, std::int64_t column,
+                             std::int64_t begin, std::int64_t end, float* memory) const {
+    const TilePlace place(thread);
+    float* const right = memory;
+    float* const left = memory + tile_numbers;
+    Float4 sums[held][2];
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
+      NATGRAD_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        sums[i][half] = load_upper(row + place.row + i, column + place.column_of(half));
+      }
+    }
+    for (std::int64_t k = begin; k < end; k += rows) {
+      load_rows<rows / quad>(thread, k, row, left, rows);
+      load_rows<width / quad>(thread, k, column, right, width);
+      barrier();
+      TileProduct(place, left, rows, right).subtract_from(sums);
+      barrier();
+    }
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
+      NATGRAD_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        store_upper(sums[i][half], row + place.row + i, column + place.column_of(half));
+      }
+    }
+  }
+
+  /// What the columns of a block are before this step: A less the products of the rows before, in
+  /// `memory` (64, 128). Below the last row the matrix is continued by the identity.
+  NATGRAD_DEVICE void load_columns(const Thread& thread, std::int64_t block, float* memory) const {
+    const TilePlace place(thread);
+    const std::int64_t own = first + rows * block;
+    const bool identity = block == 0;
+    Float4 sums[held][2];
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
+      const int row = place.row + i;
+      sums[i][0] = load_upper(first + row, first + place.column);
+      sums[i][1] = identity ? Float4{} : load_upper(first + row, own + place.column);
+      NATGRAD_UNROLL
+      for (int e = 0; e < quad; ++e) {
+        if (row != place.column + e) continue;
+        if (first + row >= A.rows) sums[i][0].of[e] = 1;
+        if (identity) sums[i][1].of[e] = 1;
+      }
+    }
+    if (first > 0) {
+      load_rows<rows / quad>(thread, first - rows, first, memory, width);
+      if (identity) {
+        for (int k = static_cast<int>(thread.index.x) / rows; k < rows; k += width / rows) {
+          memory[k * width + rows + static_cast<int>(thread.index.x) % rows] = 0;
+        }
+      } else {
+        load_rows<rows / quad>(thread, first - rows, own, memory + rows, width);
+      }
+      barrier();
+      TileProduct(place, memory, width, memory).subtract_from(sums);
+      barrier();
+    }
+    NATGRAD_UNROLL
+    for (int i = 0; i < held; ++i) {
+      NATGRAD_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        store4(sums[i][half], memory + (place.row + i) * width + place.column_of(half));
+      }
+    }
+    barrier();
+  }
+
+  /// A thread eliminates one column. Of the diagonal only one block writes the result.
+  NATGRAD_DEVICE void eliminate(const Thread& thread, std::int64_t block, float* memory) const {
+    const int t = static_cast<int>(thread.index.x);
+    const bool on_diagonal = t < rows;
+    load_columns(thread, block, memory);
+    Column column;
+    NATGRAD_UNROLL
+    for (int i = 0; i < pivots; ++i) column.next[i] = memory[i * width + t];
+    NATGRAD_UNROLL
+    for (int i = pivots; i < rows; ++i) column.x[i + pivots] = memory[i * width + t];
+    barrier();
+    const std::int64_t height = A.rows - first < rows ? A.rows - first : rows;
+    if (block == 0) {
+      column.to = on_diagonal ? diagonal + t : inverse + t - rows;
+      column.stride = rows;
+      column.written = on_diagonal ? t + 1 : rows;
+      if (first == 0 && t == 0) *info = 0;
+    } else {
+      const std::int64_t j = first + rows * block + t - rows;
+      const bool own = !on_diagonal && j < A.columns;
+      column.to = &A(first, own ? j : first);
+      column.stride = A.leading_dimension;
+      column.written = own ? static_cast<int>(height) : 0;
+    }
+    float* buffers[3] = {memory, memory + pivots * width, memory + 2 * pivots * width};
+    NATGRAD_UNROLL
+    for (int b = 0; b < pivots; ++b) {
+      buffers[1][b * width + t] = on_diagonal ? column.next[b] : 0;
+      buffers[0][b * width + t] = 0;
+      column.weights[b] = 0;
+    }
+    barrier();
+    constexpr int quarter = rows / 4;
+    eliminate_rows<4 * quarter>(t, column, buffers);
+    eliminate_rows<3 * quarter>(t, column, buffers);
+    eliminate_rows<2 * quarter>(t, column, buffers);
+    eliminate_rows<quarter>(t, column, buffers);
+  }
+
+  /// A column while its rows become U's, and how many of them are written where.
+  struct Column {
+    float next[pivots];      // the rows of the next pivots
+    float x[rows + pivots];  // those after them stand from 2 * pivots on, before the last pivots
+    float weights[pivots];   // of the last pivots' rows in what is still to be subtracted
+    float* to;
+    std::int64_t stride;
+    int written;
+  };
+
+  /// A quarter of the pivots, of columns of which `height` rows are left. While the next pivots are
+  /// factorized, which is a long chain of operations, the products of the last ones are subtracted
+  /// from all other rows. `buffers`: the rows of the last pivots, of these, of the next.
+  template <int height>
+  NATGRAD_DEVICE void eliminate_rows(int t, Column& column, float** buffers) const {
+    constexpr int begin = rows - height;
+    NATGRAD_LOOP
+    for (int k = begin; k < begin + rows / 4; k += pivots) {
+      const float* const last = buffers[0] + k;
+      const float* const R = buffers[1] + k;
+      const PivotBlock block(R);
+      NATGRAD_UNROLL
+      for (int i = pivots; i < height; i += quad) {
+        Float4 sum;
+        NATGRAD_UNROLL
+        for (int e = 0; e < quad; ++e) sum.of[e] = column.x[i + pivots + e];
+        subtract_rows(last + i, column.weights, sum);
+        NATGRAD_UNROLL
+        for (int e = 0; e < quad; ++e) column.x[i + e] = sum.of[e];
+      }
+      if (block.failed < pivots && t == 0 && column.written > 0) note_failure(k + block.failed);
+      NATGRAD_UNROLL
+      for (int b = 0; b < pivots; ++b) column.weights[b] = column.next[b];
+      block.forward(column.weights);
+      NATGRAD_UNROLL
+      for (int b = 0; b < pivots; ++b) {
+        if (k + b < column.written) column.to[(k + b) * column.stride] = column.weights[b];
+      }
+      block.backward(column.weights);
+      Float4 next;
+      NATGRAD_UNROLL
+      for (int b = 0; b < pivots; ++b) next.of[b] = column.x[pivots + b];
+      subtract_rows(R + pivots, column.weights, next);
+      NATGRAD_UNROLL
+      for (int b = 0; b < pivots; ++b) {
+        column.next[b] = next.of[b];
+        buffers[2][b * width + t] = t < rows ? next.of[b] : 0;
+      }
+      barrier();
+      float* const oldest = buffers[0];
+      buffers[0] = buffers[1];
+      buffers[1] = buffers[2];
+      buffers[2] = oldest;
+    }
+  }
+
+  NATGRAD_DEVICE static void subtract_rows(const float* R, const float* weights, Float4& sum) {
+    NATGRAD_UNROLL
+    for (int b = 0; b < pivots; ++b) {
+      const Float4 row = load4(R + b * width);
+      NATGRAD_UNROLL
+      for (int e = 0; e < quad; ++e) sum.of[e] -= row.of[e] * weights[b];
+    }
+  }
+
+  NATGRAD_DEVICE void note_failure(int row) const {
+    if (*info == 0 && first + row < A.rows) *info = static_cast<int>(first) + row + 1;
+  }
+};
+
+/// The diagonal blocks of U to where A's were, which other blocks still read while they were made.
+struct StoreDiagonal {
+  static constexpr bool synchronizes = false;
+  const float* diagonal;
+  Matrix<float> A;
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    const std::int64_t first = rows * std::int64_t{thread.block.x};
+    const float* block = diagonal + thread.block.x * rows * rows;
+    for (int e = static_cast<int>(thread.index.x); e < rows * rows; e += block_threads) {
+      const int i = e / rows;
+      const int j = e % rows;
+      if (i <= j && first + j < A.columns) A(first + i, first + j) = block[e];
+    }
+  }
+};
+
+}  // namespace
+
+void cholesky(Stream stream, const Matrix<float>& A, int* info, const CholeskyScratch& scratch) {
+  const std::int64_t n = A.rows;
+  const std::int64_t blocks = CholeskyScratch::blocks(n);
+  for (std::int64_t p = 0; p < blocks; ++p) {
+    const std::int64_t left = blocks - p;
+    const std::int64_t across = (left + 1) / 2;
+    const std::int64_t down = (left + across - 1) / across + (p > 0 ? left - 1 : 0);
+    launch(stream, {static_cast<unsigned>(across), static_cast<unsigned>(down)}, {step_threads},
+           CholeskyStep{.A = A,
+                        .diagonal = scratch.diagonal + p * rows * rows,
+                        .inverse = scratch.inverse + p * rows * rows,
+                        .info = info,
+                        .first = p * rows,
+                        .strips = left,
+                        .across = across});
+  }
+  launch(stream, {static_cast<unsigned>(blocks)}, {block_threads},
+         StoreDiagonal{scratch.diagonal, A});
+}
+
+namespace {
+
+constexpr unsigned solve_threads = 256;
+constexpr int groups = solve_threads / rows;  // threads that share one unknown
+constexpr int shared_terms = rows / groups;   // of a product with 64 numbers, for each of them
+
+/// A thread's part of U_pp^T y = r, or of U_pp y = r, with 64 unknowns: of unknown i, 16 terms.
+template <bool transposed>
+class DiagonalBlock {
+ public:
+  NATGRAD_DEVICE DiagonalBlock(const Thread& thread, const float* diagonal, const float* inverse)
+      : i_(static_cast<int>(thread.index.x) % rows),
+        first_(static_cast<int>(thread.index.x) / rows * shared_terms) {
+    NATGRAD_UNROLL
+    for (int k = 0; k < shared_terms; ++k) {
+      const int l = first_ + k;
+      const bool inside = transposed ? l <= i_ : l >= i_;
+      const int element = transposed ? l * rows + i_ : i_ * rows + l;
+      factor_[k] = inside ? diagonal[element] : 0;
+      inverse_[k] = inverse[transposed ? i_ * rows + l : l * rows + i_];
+    }
+  }
+
+  NATGRAD_DEVICE int unknown() const { return i_; }
+  NATGRAD_DEVICE bool is_first() const { return first_ == 0; }
+
+  /// y_i from r in shared memory. The inverse alone would leave a residual as large as the
+  /// condition number of U_pp, which one step of refinement takes away.
+  NATGRAD_DEVICE float solve(const float* r) const {
+    float* const numbers = shared_array<float, 2 * rows, 2>();
+    float y = sum<0>(inverse_, r);
+    if (is_first()) numbers[i_] = y;
+    barrier();
+    const float residual = r[i_] - sum<1>(factor_, numbers);
+    if (is_first()) numbers[rows + i_] = residual;
+    barrier();
+    return y + sum<2>(inverse_, numbers + rows);
+  }
+
+ private:
+  template <int buffer>
+  NATGRAD_DEVICE float sum(const float* factors, const float* numbers) const {
+    float* const parts = shared_array<float, 3 * solve_threads, 3>() + buffer * solve_threads;
+    float part = 0;
+    NATGRAD_UNROLL
+    for (int k = 0; k < shared_terms; ++k) part += factors[k] * numbers[first_ + k];
+    parts[first_ / shared_terms * rows + i_] = part;
+    barrier();
+    float all = 0;
+    NATGRAD_UNROLL
+    for (int group = 0; group < groups; ++group) all += parts[group * rows + i_];
+    return all;
+  }
+
+  int i_;
+  int first_;
+  float factor_[shared_terms];
+  float inverse_[shared_terms];
+};
+
+/// y = U^-T b in place: block q takes the q-th ticket, and with it 64 unknowns.
+struct SolveForward {
+  static constexpr bool synchronizes = true;
+  Matrix<const float> U;
+  const float* diagonal;
+  const float* inverse;
+  float* b;
+  int* ticket;
+  int* flags;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    int* const own = shared_array<int, 1>();
+    float* const sums = shared_array<float, solve_threads>();
+    float* const right = shared_array<float, rows>();
+    if (thread.index.x == 0) *own = take_ticket(ticket);
+    barrier();
+    const std::int64_t p = *own;
+    const DiagonalBlock<true> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
+    const int i = block.unknown();
+    const int group = static_cast<int>(thread.index.x) / rows;
+    const std::int64_t j = p * rows + i;
+    const bool inside = j < U.columns;
+    float sum = inside && group == 0 ? b[j] : 0;
+    for (std::int64_t q = 0; q < p; ++q) {
+      const std::int64_t row = q * rows + group * shared_terms;
+      float u[shared_terms];
+      NATGRAD_UNROLL
+      for (int k = 0; k < shared_terms; ++k) u[k] = inside ? U(row + k, j) : 0;
+      wait_for_flag(flags + q);
+      NATGRAD_UNROLL
+      for (int k = 0; k < shared_terms; ++k) sum -= u[k] * load_fresh(b + row + k);
+    }
+    sums[thread.index.x] = sum;
+    barrier();
+    if (group == 0) {
+      NATGRAD_UNROLL
+      for (int g = 1; g < groups; ++g) sum += sums[g * rows + i];
+      right[i] = sum;
+    }
+    barrier();
+    const float y = block.solve(right);
+    if (group == 0 && inside) b[j] = y;
+    barrier();
+    if (thread.index.x == 0) raise_flag(flags + p);
+  }
+};
+
+/// x = U^-1 y in place: block q takes the q-th ticket, and with it 64 unknowns from the end.
+struct SolveBackward {
+  static constexpr bool synchronizes = true;
+  static constexpr int down = solve_threads / 32;  // rows that are taken at once, a warp each
+  static constexpr int held_rows = rows / down;    // rows of a thread
+  Matrix<const float> U;
+  const float* diagonal;
+  const float* inverse;
+  float* b;
+  std::int64_t blocks;
+  int* ticket;
+  int* flags;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    int* const own = shared_array<int, 1>();
+    float* const sums = shared_array<float, rows * 33>();
+    float* const right = shared_array<float, rows>();
+    if (thread.index.x == 0) *own = take_ticket(ticket);
+    barrier();
+    const std::int64_t p = blocks - 1 - *own;
+    const DiagonalBlock<false> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
+    const int lane = static_cast<int>(thread.index.x) % 32;
+    const int warp = static_cast<int>(thread.index.x) / 32;
+    float sum[held_rows] = {};
+    for (std::int64_t q = blocks - 1; q > p; --q) {
+      const std::int64_t j = q * rows + lane;
+      const bool first = j < U.columns;
+      const bool second = j + 32 < U.columns;
+      float u[held_rows][2];
+      NATGRAD_UNROLL
+      for (int r = 0; r < held_rows; ++r) {
+        const std::int64_t row = p * rows + warp * held_rows + r;
+        u[r][0] = first ? U(row, j) : 0;
+        u[r][1] = second ? U(row, j + 32) : 0;
+      }
+      wait_for_flag(flags + q);
+      const float x0 = first ? load_fresh(b + j) : 0;
+      const float x1 = second ? load_fresh(b + j + 32) : 0;
+      NATGRAD_UNROLL
+      for (int r = 0; r < held_rows; ++r) sum[r] += u[r][0] * x0 + u[r][1] * x1;
+    }
+    NATGRAD_UNROLL
+    for (int r = 0; r < held_rows; ++r) sums[(warp * held_rows + r) * 33 + lane] = sum[r];
+    barrier();
+    const int i = block.unknown();
+    const std::int64_t j = p * rows + i;
+    const bool inside = j < U.columns;
+    if (block.is_first()) {
+      float value = inside ? b[j] : 0;
+      NATGRAD_UNROLL
+      for (int l = 0; l < 32; ++l) value -= sums[i * 33 + l];
+      right[i] = value;
+    }
+    barrier();
+    const float x = block.solve(right);
+    if (block.is_first() && inside) b[j] = x;
+    barrier();
+    if (thread.index.x == 0) raise_flag(flags + p);
+  }
+};
+
+/// No flag is raised, no ticket taken.
+struct ClearFlags {
+  static constexpr bool synchronizes = false;
+  int* flags;
+  std::int64_t count;
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    for (std::int64_t i = thread.column(); i < count; i += thread.columns()) flags[i] = 0;
+  }
+};
+
+}  // namespace
+
+void cholesky_solve(Stream stream, const Matrix<const float>& U, float* b,
+                    const CholeskyScratch& scratch) {
+  const std::int64_t blocks = CholeskyScratch::blocks(U.rows);
+  int* const forward = scratch.flags + 2;
+  launch(stream, {}, {block_threads},
+         ClearFlags{scratch.flags, CholeskyScratch::flag_count(U.rows)});
+  launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},
+         SolveForward{U, scratch.diagonal, scratch.inverse, b, scratch.flags, forward});
+  launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},
+         SolveBackward{U, scratch.diagonal, scratch.inverse, b, blocks, scratch.flags + 1,
+                       forward + blocks});
+}
+
+}  // namespace natgrad::kernels

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "kernels/cuda/launch.hpp"
+
+#include <cstdint>
+
+// A Cholesky factorization in float, and its triangular solves, for matrices of a few thousand
+// rows, which cuSOLVER leaves mostly to the latency of one processor.
+
+namespace natgrad::kernels {
+
+/// Rows that one launch of the factorization eliminates.
+inline constexpr std::int64_t cholesky_rows = 64;
+
+/// What the factorization leaves beside the factor, in one piece of device memory.
+struct CholeskyScratch {
+  float* diagonal;  // U_pp of every block of rows, (blocks, 64, 64), upper triangles
+  float* inverse;   // U_pp^-T of every block of rows, (blocks, 64, 64)
+  int* flags;       // of the solves: 2 tickets, and 2 for every block
+
+  static std::int64_t blocks(std::int64_t n) { return (n + cholesky_rows - 1) / cholesky_rows; }
+  static std::int64_t flag_count(std::int64_t n) { return 2 + 2 * blocks(n); }
+  static std::int64_t bytes(std::int64_t n) {
+    const std::int64_t numbers = 2 * blocks(n) * cholesky_rows * cholesky_rows + flag_count(n);
+    return (4 * numbers + 15) / 16 * 16;
+  }
+  CholeskyScratch(void* memory, std::int64_t n)
+      : diagonal(static_cast<float*>(memory)),
+        inverse(diagonal + blocks(n) * cholesky_rows * cholesky_rows),
+        flags(reinterpret_cast<int*>(inverse + blocks(n) * cholesky_rows * cholesky_rows)) {}
+};
+
+/// A = U^T U of a symmetric A in its upper triangle, where U takes its place. `info`, on the
+/// device: 0, or the first row, counted from 1, whose leading minor is not positive; U is then not
+/// to be used. One launch for every 64 rows, each of which adds the products of the 64 rows before
+/// to what is left and eliminates its own.
+void cholesky(Stream stream, const Matrix<float>& A, int* info, const CholeskyScratch& scratch);
+
+/// b = (U^T U)^-1 b, by two launches in which each block waits for the rows before its own.
+void cholesky_solve(Stream stream, const Matrix<const float>& U, float* b,
+                    const CholeskyScratch& scratch);
+
+}  // namespace natgrad::kernels
