@@ -188,7 +188,6 @@ template <class T>
 struct SquareAndProduct {
   static constexpr int sums = 2;
   static constexpr int together = 4;
-  static constexpr bool heavy = false;
   const T* u;
   const T* y;
 
