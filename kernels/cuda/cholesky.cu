@@ -10,7 +10,6 @@ constexpr unsigned step_threads = 128;
 constexpr int width = 2 * rows;  // columns of a tile
 constexpr int quad = 4;          // elements of one access
 constexpr int held = 8;          // rows, and columns, of a tile that a thread multiplies
-constexpr int band = 4;          // blocks of rows whose products are subtracted together
 
 struct Float4 {
   alignas(16) float of[quad];
@@ -132,20 +131,6 @@ class TileProduct {
   const float* right_;
 };
 
-/// Of how many blocks of rows the products have been subtracted from block i of the rows after step
-/// p < i. Rows of the band of p get those of each step in the next one, since the step after needs
-/// them. The rows below get those of a whole band at once, in three of the four steps of the band
-/// after it, so that an element is loaded once for 256 products; and in the fourth, the next band
-/// gets those of the first three.
-NATGRAD_DEVICE std::int64_t subtracted(std::int64_t p, std::int64_t i) {
-  if (p < 0) return 0;
-  const std::int64_t begin = p / band * band;
-  const std::int64_t place = p - begin;
-  if (i < begin + band || (i < begin + 2 * band && place == band - 1)) return p;
-  if (place >= i % (band - 1)) return begin;
-  return begin > 0 ? begin - band : 0;
-}
-
 /// One block of rows, p. In the rows p themselves a block has 64 columns of the diagonal block,
 /// which every block eliminates anew, and 64 columns of its own: of A, or of the identity, which
 /// the same operations make U_pp^-T. In the rows below it only subtracts the products of the rows
@@ -156,6 +141,8 @@ struct CholeskyStep {
   Matrix<float> A;
   float* diagonal;  // of this step
   float* inverse;
+  int* flags;  // of the solves, which begin lowered
+  std::int64_t flag_count;
   int* info;
   std::int64_t first;   // row
   std::int64_t strips;  // of 64 columns, from `first` on: blocks in the rows p
@@ -174,75 +161,83 @@ struct CholeskyStep {
     }
     const std::int64_t down = thread.block.y - panel_blocks_down + 1;
     const std::int64_t column = first + rows * down + width * std::int64_t{thread.block.x};
-    const std::int64_t p = first / rows;
-    const std::int64_t from = subtracted(p - 1, p + down);
-    const std::int64_t to = subtracted(p, p + down);
-    if (column < A.columns && from < to) {
-      update(thread, first + rows * down, column, rows * from, rows * to, memory);
-    }
+    if (column < A.columns) update(thread, first + rows * down, column, memory);
+    if (down == 1 && thread.block.x == 0) store_diagonal(thread, -1);
   }
 
-  /// Four elements of the upper triangle, from column j on; zeros for what is not there.
-  NATGRAD_DEVICE Float4 load_upper(std::int64_t i, std::int64_t j) const {
-    if (i < A.rows && i <= j && j + quad <= A.columns) return load4(&A(i, j));
-    Float4 part;
+  /// Whether all of 8 rows from i on and 4 columns from j on are of the upper triangle.
+  NATGRAD_DEVICE bool are_inside(std::int64_t i, std::int64_t j) const {
+    return i + held <= A.rows && i + held - 1 <= j && j + quad <= A.columns;
+  }
+  NATGRAD_DEVICE bool is_inside(std::int64_t i, std::int64_t j) const {
+    return i < A.rows && i <= j && j < A.columns;
+  }
+
+  /// 8 rows from i on, in 4 columns from j on; zeros for what is not there.
+  NATGRAD_DEVICE void load_part(std::int64_t i, std::int64_t j, Float4 (*part)[2], int half) const {
+    if (are_inside(i, j)) {
+      NATGRAD_UNROLL
+      for (int r = 0; r < held; ++r) part[r][half] = load4(&A(i + r, j));
+      return;
+    }
     NATGRAD_UNROLL
-    for (int e = 0; e < quad; ++e) {
-      part.of[e] = i < A.rows && i <= j + e && j + e < A.columns ? A(i, j + e) : 0;
+    for (int r = 0; r < held; ++r) {
+      NATGRAD_UNROLL
+      for (int e = 0; e < quad; ++e) {
+        part[r][half].of[e] = is_inside(i + r, j + e) ? A(i + r, j + e) : 0;
+      }
     }
-    return part;
   }
 
-  NATGRAD_DEVICE void store_upper(const Float4& part, std::int64_t i, std::int64_t j) const {
-    if (i >= A.rows) return;
-    if (i <= j && j + quad <= A.columns) return store4(part, &A(i, j));
+  NATGRAD_DEVICE void store_part(std::int64_t i, std::int64_t j, const Float4 (*part)[2],
+                                 int half) const {
+    if (are_inside(i, j)) {
+      NATGRAD_UNROLL
+      for (int r = 0; r < held; ++r) store4(part[r][half], &A(i + r, j));
+      return;
+    }
     NATGRAD_UNROLL
-    for (int e = 0; e < quad; ++e) {
-      if (i <= j + e && j + e < A.columns) A(i, j + e) = part.of[e];
+    for (int r = 0; r < held; ++r) {
+      NATGRAD_UNROLL
+      for (int e = 0; e < quad; ++e) {
+        if (is_inside(i + r, j + e)) A(i + r, j + e) = part[r][half].of[e];
+      }
     }
   }
 
-  /// 64 rows of U from `row` on, in `quads` times 4 columns from `column` on.
+  /// Begins to copy the 64 rows before p, in `quads` times 4 columns from `column` on, which stand
+  /// above the diagonal; zeros beyond the last column.
   template <int quads>
-  NATGRAD_DEVICE void load_rows(const Thread& thread, std::int64_t row, std::int64_t column,
-                                float* to, int stride) const {
+  NATGRAD_DEVICE void begin_rows(const Thread& thread, std::int64_t column, float* to,
+                                 int stride) const {
     constexpr int at_once = static_cast<int>(step_threads) / quads;
     const int place = static_cast<int>(thread.index.x) % quads * quad;
     const int down = static_cast<int>(thread.index.x) / quads;
+    const std::int64_t left = A.columns - column - place;
+    const int count = left < 0 ? 0 : left < quad ? static_cast<int>(left) : quad;
+    const float* from = &A(first - rows + down, count > 0 ? column + place : 0);
     NATGRAD_UNROLL
     for (int k = 0; k < rows; k += at_once) {
-      store4(load_upper(row + k + down, column + place), to + (k + down) * stride + place);
+      begin_copy(from + k * A.leading_dimension, count, to + (k + down) * stride + place);
     }
   }
 
-  /// Subtracts the products of the rows from `begin` to `end` from 64 rows in 128 columns.
+  /// Subtracts the products of the rows before p from 64 rows in 128 columns.
   NATGRAD_DEVICE void update(const Thread& thread, std::int64_t row, std::int64_t column,
-                             std::int64_t begin, std::int64_t end, float* memory) const {
+                             float* memory) const {
     const TilePlace place(thread);
     float* const right = memory;
     float* const left = memory + tile_numbers;
+    begin_rows<rows / quad>(thread, row, left, rows);
+    begin_rows<width / quad>(thread, column, right, width);
     Float4 sums[held][2];
-    NATGRAD_UNROLL
-    for (int i = 0; i < held; ++i) {
-      NATGRAD_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        sums[i][half] = load_upper(row + place.row + i, column + place.column_of(half));
-      }
-    }
-    for (std::int64_t k = begin; k < end; k += rows) {
-      load_rows<rows / quad>(thread, k, row, left, rows);
-      load_rows<width / quad>(thread, k, column, right, width);
-      barrier();
-      TileProduct(place, left, rows, right).subtract_from(sums);
-      barrier();
-    }
-    NATGRAD_UNROLL
-    for (int i = 0; i < held; ++i) {
-      NATGRAD_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        store_upper(sums[i][half], row + place.row + i, column + place.column_of(half));
-      }
-    }
+    load_part(row + place.row, column + place.column_of(0), sums, 0);
+    load_part(row + place.row, column + place.column_of(1), sums, 1);
+    finish_copies();
+    barrier();
+    TileProduct(place, left, rows, right).subtract_from(sums);
+    store_part(row + place.row, column + place.column_of(0), sums, 0);
+    store_part(row + place.row, column + place.column_of(1), sums, 1);
   }
 
   /// What the columns of a block are before this step: A less the products of the rows before, in
@@ -251,12 +246,17 @@ struct CholeskyStep {
     const TilePlace place(thread);
     const std::int64_t own = first + rows * block;
     const bool identity = block == 0;
+    if (first > 0) {
+      begin_rows<rows / quad>(thread, first, memory, width);
+      if (!identity) begin_rows<rows / quad>(thread, own, memory + rows, width);
+    }
     Float4 sums[held][2];
+    load_part(first + place.row, first + place.column, sums, 0);
+    // The identity begins as zeros.
+    load_part(first + place.row, (identity ? A.columns : own) + place.column, sums, 1);
     NATGRAD_UNROLL
     for (int i = 0; i < held; ++i) {
       const int row = place.row + i;
-      sums[i][0] = load_upper(first + row, first + place.column);
-      sums[i][1] = identity ? Float4{} : load_upper(first + row, own + place.column);
       NATGRAD_UNROLL
       for (int e = 0; e < quad; ++e) {
         if (row != place.column + e) continue;
@@ -265,14 +265,12 @@ struct CholeskyStep {
       }
     }
     if (first > 0) {
-      load_rows<rows / quad>(thread, first - rows, first, memory, width);
       if (identity) {
         for (int k = static_cast<int>(thread.index.x) / rows; k < rows; k += width / rows) {
           memory[k * width + rows + static_cast<int>(thread.index.x) % rows] = 0;
         }
-      } else {
-        load_rows<rows / quad>(thread, first - rows, own, memory + rows, width);
       }
+      finish_copies();
       barrier();
       TileProduct(place, memory, width, memory).subtract_from(sums);
       barrier();
@@ -319,11 +317,30 @@ struct CholeskyStep {
       column.weights[b] = 0;
     }
     barrier();
+    if (first == 0 && block == 0) {
+      for (std::int64_t i = t; i < flag_count; i += step_threads) flags[i] = 0;
+    }
     constexpr int quarter = rows / 4;
     eliminate_rows<4 * quarter>(t, column, buffers);
     eliminate_rows<3 * quarter>(t, column, buffers);
     eliminate_rows<2 * quarter>(t, column, buffers);
     eliminate_rows<quarter>(t, column, buffers);
+    if (strips > 1) return;
+    store_diagonal(thread, 0);
+    if (first > 0) store_diagonal(thread, -1);
+  }
+
+  /// The diagonal block of this step (0) or of the one before (-1) to where A's was, which other
+  /// blocks read while it was made.
+  NATGRAD_DEVICE void store_diagonal(const Thread& thread, int step) const {
+    const float* from = diagonal + step * left_numbers;
+    const std::int64_t begin = first + step * rows;
+    for (int e = static_cast<int>(thread.index.x); e < rows * rows;
+         e += static_cast<int>(step_threads)) {
+      const int i = e / rows;
+      const int j = e % rows;
+      if (i <= j && begin + j < A.columns) A(begin + i, begin + j) = from[e];
+    }
   }
 
   /// A column while its rows become U's, and how many of them are written where.
@@ -396,22 +413,6 @@ struct CholeskyStep {
   }
 };
 
-/// The diagonal blocks of U to where A's were, which other blocks still read while they were made.
-struct StoreDiagonal {
-  static constexpr bool synchronizes = false;
-  const float* diagonal;
-  Matrix<float> A;
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const std::int64_t first = rows * std::int64_t{thread.block.x};
-    const float* block = diagonal + thread.block.x * rows * rows;
-    for (int e = static_cast<int>(thread.index.x); e < rows * rows; e += block_threads) {
-      const int i = e / rows;
-      const int j = e % rows;
-      if (i <= j && first + j < A.columns) A(first + i, first + j) = block[e];
-    }
-  }
-};
-
 }  // namespace
 
 void cholesky(Stream stream, const Matrix<float>& A, int* info, const CholeskyScratch& scratch) {
@@ -425,13 +426,13 @@ void cholesky(Stream stream, const Matrix<float>& A, int* info, const CholeskySc
            CholeskyStep{.A = A,
                         .diagonal = scratch.diagonal + p * rows * rows,
                         .inverse = scratch.inverse + p * rows * rows,
+                        .flags = scratch.flags,
+                        .flag_count = CholeskyScratch::flag_count(n),
                         .info = info,
                         .first = p * rows,
                         .strips = left,
                         .across = across});
   }
-  launch(stream, {static_cast<unsigned>(blocks)}, {block_threads},
-         StoreDiagonal{scratch.diagonal, A});
 }
 
 namespace {
@@ -494,6 +495,26 @@ class DiagonalBlock {
   float inverse_[shared_terms];
 };
 
+/// Of one of the two solves: which block begins next, and which have ended. Each solve lowers what
+/// the other one raised.
+struct SolveFlags {
+  int* ticket;
+  int* ended;
+
+  /// For all threads of a block, by the first of them.
+  NATGRAD_DEVICE std::int64_t take(const Thread& thread) const {
+    int* const own = shared_array<int, 1>();
+    if (thread.index.x == 0) *own = take_ticket(ticket);
+    barrier();
+    return *own;
+  }
+  NATGRAD_DEVICE void lower(const Thread& thread, std::int64_t block) const {
+    if (thread.index.x != 0) return;
+    ended[block] = 0;
+    if (block == 0) *ticket = 0;
+  }
+};
+
 /// y = U^-T b in place: block q takes the q-th ticket, and with it 64 unknowns.
 struct SolveForward {
   static constexpr bool synchronizes = true;
@@ -501,16 +522,14 @@ struct SolveForward {
   const float* diagonal;
   const float* inverse;
   float* b;
-  int* ticket;
-  int* flags;
+  SolveFlags flags;
+  SolveFlags others;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    int* const own = shared_array<int, 1>();
     float* const sums = shared_array<float, solve_threads>();
     float* const right = shared_array<float, rows>();
-    if (thread.index.x == 0) *own = take_ticket(ticket);
-    barrier();
-    const std::int64_t p = *own;
+    const std::int64_t p = flags.take(thread);
+    others.lower(thread, p);
     const DiagonalBlock<true> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
     const int i = block.unknown();
     const int group = static_cast<int>(thread.index.x) / rows;
@@ -522,7 +541,7 @@ struct SolveForward {
       float u[shared_terms];
       NATGRAD_UNROLL
       for (int k = 0; k < shared_terms; ++k) u[k] = inside ? U(row + k, j) : 0;
-      wait_for_flag(flags + q);
+      wait_for_flag(flags.ended + q);
       NATGRAD_UNROLL
       for (int k = 0; k < shared_terms; ++k) sum -= u[k] * load_fresh(b + row + k);
     }
@@ -537,7 +556,7 @@ struct SolveForward {
     const float y = block.solve(right);
     if (group == 0 && inside) b[j] = y;
     barrier();
-    if (thread.index.x == 0) raise_flag(flags + p);
+    if (thread.index.x == 0) raise_flag(flags.ended + p);
   }
 };
 
@@ -551,16 +570,14 @@ struct SolveBackward {
   const float* inverse;
   float* b;
   std::int64_t blocks;
-  int* ticket;
-  int* flags;
+  SolveFlags flags;
+  SolveFlags others;
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    int* const own = shared_array<int, 1>();
     float* const sums = shared_array<float, rows * 33>();
     float* const right = shared_array<float, rows>();
-    if (thread.index.x == 0) *own = take_ticket(ticket);
-    barrier();
-    const std::int64_t p = blocks - 1 - *own;
+    const std::int64_t p = blocks - 1 - flags.take(thread);
+    others.lower(thread, p);
     const DiagonalBlock<false> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
     const int lane = static_cast<int>(thread.index.x) % 32;
     const int warp = static_cast<int>(thread.index.x) / 32;
@@ -576,7 +593,7 @@ struct SolveBackward {
         u[r][0] = first ? U(row, j) : 0;
         u[r][1] = second ? U(row, j + 32) : 0;
       }
-      wait_for_flag(flags + q);
+      wait_for_flag(flags.ended + q);
       const float x0 = first ? load_fresh(b + j) : 0;
       const float x1 = second ? load_fresh(b + j + 32) : 0;
       NATGRAD_UNROLL
@@ -598,17 +615,7 @@ struct SolveBackward {
     const float x = block.solve(right);
     if (block.is_first() && inside) b[j] = x;
     barrier();
-    if (thread.index.x == 0) raise_flag(flags + p);
-  }
-};
-
-/// No flag is raised, no ticket taken.
-struct ClearFlags {
-  static constexpr bool synchronizes = false;
-  int* flags;
-  std::int64_t count;
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    for (std::int64_t i = thread.column(); i < count; i += thread.columns()) flags[i] = 0;
+    if (thread.index.x == 0) raise_flag(flags.ended + p);
   }
 };
 
@@ -617,14 +624,12 @@ struct ClearFlags {
 void cholesky_solve(Stream stream, const Matrix<const float>& U, float* b,
                     const CholeskyScratch& scratch) {
   const std::int64_t blocks = CholeskyScratch::blocks(U.rows);
-  int* const forward = scratch.flags + 2;
-  launch(stream, {}, {block_threads},
-         ClearFlags{scratch.flags, CholeskyScratch::flag_count(U.rows)});
+  const SolveFlags forward{scratch.flags, scratch.flags + 2};
+  const SolveFlags backward{scratch.flags + 1, scratch.flags + 2 + blocks};
   launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},
-         SolveForward{U, scratch.diagonal, scratch.inverse, b, scratch.flags, forward});
+         SolveForward{U, scratch.diagonal, scratch.inverse, b, forward, backward});
   launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},
-         SolveBackward{U, scratch.diagonal, scratch.inverse, b, blocks, scratch.flags + 1,
-                       forward + blocks});
+         SolveBackward{U, scratch.diagonal, scratch.inverse, b, blocks, backward, forward});
 }
 
 }  // namespace natgrad::kernels

@@ -16,7 +16,7 @@ inline constexpr std::int64_t cholesky_rows = 64;
 struct CholeskyScratch {
   float* diagonal;  // U_pp of every block of rows, (blocks, 64, 64), upper triangles
   float* inverse;   // U_pp^-T of every block of rows, (blocks, 64, 64)
-  int* flags;       // of the solves: 2 tickets, and 2 for every block
+  int* flags;       // of the solves: 2 tickets, and 2 for every block of rows
 
   static std::int64_t blocks(std::int64_t n) { return (n + cholesky_rows - 1) / cholesky_rows; }
   static std::int64_t flag_count(std::int64_t n) { return 2 + 2 * blocks(n); }

@@ -84,6 +84,17 @@ NATGRAD_DEVICE T* shared_array() {
   return storage;
 }
 
+/// Begins to copy four floats to shared memory, of which `count` are there and the others become
+/// zero; both addresses are multiples of 16 bytes. `finish_copies` and a barrier end it.
+NATGRAD_DEVICE void begin_copy(const float* from, int count, float* to) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               :
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from),
+                 "r"(static_cast<int>(sizeof(float)) * count)
+               : "memory");
+}
+NATGRAD_DEVICE void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 /// Everything written before is seen by the host before what is written after.
 NATGRAD_DEVICE void fence_system() { __threadfence_system(); }
 
@@ -166,6 +177,11 @@ inline T* shared_array() {
   static const char key = 0;
   return static_cast<T*>(emulated::shared(&key, N * sizeof(T), alignof(T)));
 }
+
+inline void begin_copy(const float* from, int count, float* to) {
+  for (int e = 0; e < 4; ++e) to[e] = e < count ? from[e] : 0;
+}
+inline void finish_copies() {}
 
 inline void fence_system() {}
 

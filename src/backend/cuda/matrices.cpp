@@ -17,7 +17,7 @@ namespace {
 
 /// Rows up to which a factorization by kernels of its own is faster than cuSOLVER's:
 /// bench/README.md.
-constexpr std::int64_t most_rows_of_kernels = 6144;
+constexpr std::int64_t most_rows_of_kernels = 8192;
 
 /// They take an upper triangle in float, as damped systems have it, by accesses of 16 bytes.
 bool by_kernels(Triangle triangle, const ConstView& A) {
