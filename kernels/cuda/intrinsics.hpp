@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#ifndef __CUDACC__
+#ifdef __CUDACC__
+#include <atomic>
+#else
 #include <cmath>
 #include <functional>
 #include <span>
@@ -124,12 +126,39 @@ NATGRAD_DEVICE void wait_for_flag(const int* flag) {
 /// Reads what another block wrote while this kernel runs, past the cache of this processor.
 NATGRAD_DEVICE float load_fresh(const float* address) { return __ldcg(address); }
 
+/// Lets the next kernel of the stream start, and waits for the one before, which has ended then and
+/// written all that it writes. Every kernel begins with it, so that the start of one, a
+/// microsecond, lies within the work of another.
+NATGRAD_DEVICE void overlap_starts() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 template <class Kernel>
 __global__ void __launch_bounds__(most_threads<Kernel>) run(const __grid_constant__ Kernel kernel) {
+  overlap_starts();
   kernel(Thread{{threadIdx.x, threadIdx.y},
                 {blockDim.x, blockDim.y},
                 {blockIdx.x, blockIdx.y},
                 {gridDim.x, gridDim.y}});
+}
+
+/// Whether the current device can do what `overlap_starts` says.
+inline bool starts_overlap() {
+  constexpr int devices = 64;
+  static std::atomic<int> majors[devices];  // compute capability, or 0 while nobody has asked
+  int device = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || device >= devices) return false;
+  int major = majors[device].load(std::memory_order_relaxed);
+  if (major == 0) {
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess) {
+      return false;
+    }
+    majors[device].store(major, std::memory_order_relaxed);
+  }
+  return major >= 9;
 }
 
 /// Enqueues kernel(thread) for every thread of a grid that is not empty.
@@ -140,6 +169,11 @@ cudaError_t enqueue(Stream stream, Extent blocks, Extent threads, const Kernel& 
   config.gridDim = dim3(blocks.x, blocks.y);
   config.blockDim = dim3(threads.x, threads.y);
   config.stream = stream;
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlap;
+  config.numAttrs = starts_overlap() ? 1 : 0;
   return cudaLaunchKernelEx(&config, run<Kernel>, kernel);
 }
 
