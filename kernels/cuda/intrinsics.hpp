@@ -145,20 +145,26 @@ __global__ void __launch_bounds__(most_threads<Kernel>) run(const __grid_constan
                 {gridDim.x, gridDim.y}});
 }
 
-/// Whether the current device can do what `overlap_starts` says.
-inline bool starts_overlap() {
+/// Whether the code of this kernel for the current device has `overlap_starts`: one that does not
+/// wait must not start early.
+template <class Kernel>
+bool starts_overlap() {
+  enum : int { unknown, no, yes };
   constexpr int devices = 64;
-  static std::atomic<int> majors[devices];  // compute capability, or 0 while nobody has asked
+  constexpr int compute_capability = 90;
+  static std::atomic<int> known[devices];
   int device = 0;
   if (cudaGetDevice(&device) != cudaSuccess || device >= devices) return false;
-  int major = majors[device].load(std::memory_order_relaxed);
-  if (major == 0) {
-    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess) {
+  int answer = known[device].load(std::memory_order_relaxed);
+  if (answer == unknown) {
+    cudaFuncAttributes code;
+    if (cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(&run<Kernel>)) != cudaSuccess) {
       return false;
     }
-    majors[device].store(major, std::memory_order_relaxed);
+    answer = code.ptxVersion >= compute_capability ? yes : no;
+    known[device].store(answer, std::memory_order_relaxed);
   }
-  return major >= 9;
+  return answer == yes;
 }
 
 /// Enqueues kernel(thread) for every thread of a grid that is not empty.
@@ -173,7 +179,7 @@ cudaError_t enqueue(Stream stream, Extent blocks, Extent threads, const Kernel& 
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &overlap;
-  config.numAttrs = starts_overlap() ? 1 : 0;
+  config.numAttrs = starts_overlap<Kernel>() ? 1 : 0;
   return cudaLaunchKernelEx(&config, run<Kernel>, kernel);
 }
 
