@@ -143,7 +143,7 @@ struct CholeskyStep {
   float* inverse;
   int* flags;  // of the solves, which begin lowered
   std::int64_t flag_count;
-  int* info;
+  double* info;
   std::int64_t first;   // row
   std::int64_t strips;  // of 64 columns, from `first` on: blocks in the rows p
   std::int64_t across;  // blocks of the grid in a row of blocks
@@ -409,13 +409,13 @@ struct CholeskyStep {
   }
 
   NATGRAD_DEVICE void note_failure(int row) const {
-    if (*info == 0 && first + row < A.rows) *info = static_cast<int>(first) + row + 1;
+    if (*info == 0 && first + row < A.rows) *info = static_cast<double>(first + row + 1);
   }
 };
 
 }  // namespace
 
-void cholesky(Stream stream, const Matrix<float>& A, int* info, const CholeskyScratch& scratch) {
+void cholesky(Stream stream, const Matrix<float>& A, double* info, const CholeskyScratch& scratch) {
   const std::int64_t n = A.rows;
   const std::int64_t blocks = CholeskyScratch::blocks(n);
   for (std::int64_t p = 0; p < blocks; ++p) {

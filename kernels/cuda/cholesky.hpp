@@ -34,7 +34,7 @@ struct CholeskyScratch {
 /// device: 0, or the first row, counted from 1, whose leading minor is not positive; U is then not
 /// to be used. One launch for every 64 rows, each of which adds the products of the 64 rows before
 /// to what is left and eliminates its own.
-void cholesky(Stream stream, const Matrix<float>& A, int* info, const CholeskyScratch& scratch);
+void cholesky(Stream stream, const Matrix<float>& A, double* info, const CholeskyScratch& scratch);
 
 /// b = (U^T U)^-1 b, by two launches in which each block waits for the rows before its own.
 void cholesky_solve(Stream stream, const Matrix<const float>& U, float* b,

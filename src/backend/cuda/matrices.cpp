@@ -72,8 +72,8 @@ std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n,
 void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) {
   const auto current = guard();
   if (by_kernels(triangle, A)) {
-    kernels::cholesky(stream_->get(), kernels::matrix<float>(A), info_, {scratch.data, A.rows()});
-    return kernels::store_info(stream_->get(), info_, info);
+    return kernels::cholesky(stream_->get(), kernels::matrix<float>(A), info.as<double>(),
+                             {scratch.data, A.rows()});
   }
   with_float_type(A.type(), [&]<class T>(T) {
     blas_.potrf<T>(triangle, A.rows(), A.as<T>(), A.leading_dimension(), info_, scratch);
