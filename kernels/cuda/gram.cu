@@ -1,11 +1,34 @@
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/gram.hpp"
+#include "kernels/formulas/elementary.hpp"
 
 #include <cstdint>
+#include <type_traits>
 
 namespace natgrad::kernels {
 
 namespace {
+
+/// x 2^power for powers from -252 to 252: by two halves of it, whose powers of two are normal
+/// numbers and both at least 1 or at most 1, so that nothing overflows that the result does not.
+NATGRAD_DEVICE float times_power_of_two(float x, std::int32_t power) {
+  const std::int32_t half = power / 2;
+  const auto factor = [](std::int32_t exponent) {
+    return formulas::from_bits<float>(static_cast<std::uint32_t>(127 + exponent) << 23);
+  };
+  return x * factor(half) * factor(power - half);
+}
+
+template <class T>
+NATGRAD_DEVICE T element(const FactorProduct<T>& product, std::int64_t i, std::int64_t j) {
+  const T number = product.numbers(i, j);
+  if constexpr (std::is_same_v<T, float>) {
+    if (product.row_powers != nullptr) {
+      return times_power_of_two(number, product.row_powers[i] + product.column_powers[j]);
+    }
+  }
+  return number;
+}
 
 template <class T>
 NATGRAD_DEVICE void store_gram(const GramTile<T>& tile, std::int64_t i, std::int64_t j, T sum) {
@@ -24,10 +47,10 @@ struct AddSingleTerms {
   NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
     if (j > i + tile.below) return;
     T factor = tile.bias ? T{1} : T{0};
-    if (tile.inputs.data != nullptr) {
-      factor += tile.inputs(tile.left.input(i), tile.right.input(j));
+    if (tile.inputs.numbers.data != nullptr) {
+      factor += element(tile.inputs, tile.left.input(i), tile.right.input(j));
     }
-    store_gram(tile, i, j, factor * tile.outputs(i, j));
+    store_gram(tile, i, j, factor * element(tile.outputs, i, j));
   }
 };
 
@@ -61,17 +84,16 @@ struct AddTerms {
   /// Of all terms of row i with term s of column j.
   NATGRAD_DEVICE T column_sum(std::int64_t i, std::int64_t j, std::int64_t s) const {
     const std::int64_t terms = tile.left.terms;
-    const T* outputs = &tile.outputs(i * terms, j * tile.right.terms + s);
-    const T* inputs = nullptr;
-    if (tile.inputs.data != nullptr) {
-      inputs = &tile.inputs(tile.left.input(i) * terms, tile.right.input(j) * tile.right.terms + s);
-    }
+    const std::int64_t column = j * tile.right.terms + s;
+    const std::int64_t input_row = tile.left.input(i) * terms;
+    const std::int64_t input_column = tile.right.input(j) * tile.right.terms + s;
+    const bool weight = tile.inputs.numbers.data != nullptr;
     const bool bias = tile.bias && tile.right.carries_bias(s);
     T sum = 0;
     for (std::int64_t t = 0; t < terms; ++t) {
       T factor = bias && tile.left.carries_bias(t) ? T{1} : T{0};
-      if (inputs != nullptr) factor += inputs[t * tile.inputs.leading_dimension];
-      sum += factor * outputs[t * tile.outputs.leading_dimension];
+      if (weight) factor += element(tile.inputs, input_row + t, input_column);
+      sum += factor * element(tile.outputs, i * terms + t, column);
     }
     return sum;
   }

@@ -5,8 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #ifdef __CUDACC__
+#include <cuda_fp16.h>
+
 #include <atomic>
 #else
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <span>
@@ -64,6 +67,11 @@ template <class Kernel>
 requires requires { Kernel::most_threads; }
 inline constexpr unsigned most_threads<Kernel> = Kernel::most_threads;
 
+/// A number in half precision, of eleven significant bits (IEEE binary16).
+struct Half {
+  std::uint16_t bits;
+};
+
 #ifdef __CUDACC__
 
 /// All threads of the block, and what they wrote to shared memory, have come here.
@@ -105,6 +113,10 @@ NATGRAD_DEVICE float inverse_sqrt(float x) {
   const float y = rsqrtf(x);
   return y * (1.5f - 0.5f * x * y * y);
 }
+
+/// The nearest number of half precision, ties to even; infinity from 65520 on.
+NATGRAD_DEVICE Half to_half(float x) { return {__half_as_ushort(__float2half_rn(x))}; }
+NATGRAD_DEVICE float to_float(Half x) { return __half2float(__ushort_as_half(x.bits)); }
 
 /// The number that `counter` held, which is one more now.
 NATGRAD_DEVICE int take_ticket(int* counter) { return atomicAdd(counter, 1); }
@@ -226,6 +238,41 @@ inline void finish_copies() {}
 inline void fence_system() {}
 
 inline float inverse_sqrt(float x) { return 1 / std::sqrt(x); }
+
+/// bits / 2^dropped, rounded to nearest, ties to even.
+inline std::uint32_t rounded_bits(std::uint32_t bits, std::uint32_t dropped) {
+  return (bits + (1U << (dropped - 1)) - 1 + (bits >> dropped & 1U)) >> dropped;
+}
+
+inline Half to_half(float x) {
+  constexpr std::uint32_t infinity = 0x7F800000;
+  constexpr std::uint32_t overflow = 0x477FF000;  // 65520, halfway to 2^16
+  constexpr std::uint32_t normal = 0x38800000;    // 2^-14
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint32_t size = bits & 0x7FFFFFFF;
+  const std::uint32_t exponent = size >> 23;
+  std::uint32_t half = 0;
+  if (size > infinity) {
+    half = 0x7FFF;
+  } else if (size >= overflow) {
+    half = 0x7C00;
+  } else if (size >= normal) {
+    half = rounded_bits(size - (112U << 23), 13);
+  } else if (exponent >= 102) {  // of 2^-24, the unit of denormal numbers, at least a half
+    half = rounded_bits((size & 0x7FFFFF) | 0x800000, 126 - exponent);
+  }
+  return {static_cast<std::uint16_t>((bits >> 16 & 0x8000) | half)};
+}
+
+inline float to_float(Half x) {
+  const std::uint32_t sign = (x.bits & 0x8000U) << 16;
+  const std::uint32_t exponent = x.bits >> 10 & 31U;
+  const std::uint32_t fraction = x.bits & 1023U;
+  std::uint32_t size = (exponent + 112) << 23 | fraction << 13;
+  if (exponent == 31) size = 0x7F800000 | fraction << 13;
+  if (exponent == 0) size = std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24F);
+  return std::bit_cast<float>(sign | size);
+}
 
 // The emulated device runs the blocks of a grid one after the other.
 inline int take_ticket(int* counter) { return (*counter)++; }

@@ -39,7 +39,8 @@ constexpr cuda::GramRule small_blocks = {.tile_height = 128,
                                          .tile_width = 192,
                                          .block = 32,
                                          .least_blocks = 2,
-                                         .split_columns = 48,
+                                         .summed_columns = 24,
+                                         .split_pieces = 2,
                                          .least_columns = 1,
                                          .least_products = 1};
 

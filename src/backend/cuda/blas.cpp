@@ -10,13 +10,20 @@ namespace natgrad::cuda {
 namespace {
 
 template <class T>
-constexpr cudaDataType type_of = std::is_same_v<T, double> ? CUDA_R_64F : CUDA_R_32F;
+constexpr cudaDataType type_of = std::is_same_v<T, double>          ? CUDA_R_64F
+                                 : std::is_same_v<T, kernels::Half> ? CUDA_R_16F
+                                                                    : CUDA_R_32F;
 
 template <class T>
 cublasComputeType_t arithmetic_of(MathMode mode) {
   if (std::is_same_v<T, double>) return CUBLAS_COMPUTE_64F;
   return mode == MathMode::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 }
+
+/// That takes these factors to tensor cores.
+template <class Factor>
+constexpr cublasComputeType_t tensor_arithmetic =
+    std::is_same_v<Factor, kernels::Half> ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
 
 /// Chooses the function for T.
 template <class T, class Single, class Double>
@@ -86,17 +93,30 @@ void Blas::gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std:
         "gemm");
 }
 
-void Blas::gemm_batched(std::int64_t m, std::int64_t n, std::int64_t k, const void* const* a,
-                        std::int64_t lda, const void* const* b, std::int64_t ldb, float beta,
-                        void* const* c, std::int64_t ldc, std::int64_t count, MathMode mode) const {
-  if (count == 0) return;
+template <class Factor>
+void Blas::multiply(std::int64_t m, std::int64_t n, std::int64_t k, const Factor* a,
+                    std::int64_t lda, const Factor* b, std::int64_t ldb, float beta, float* c,
+                    std::int64_t ldc) const {
+  if (m == 0 || n == 0) return;
   const float alpha = 1;
   // C^T = B A^T.
-  check(
-      cublasGemmBatchedEx_64(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &alpha, b, CUDA_R_32F,
-                             leading(ldb), a, CUDA_R_32F, leading(lda), &beta, c, CUDA_R_32F,
-                             leading(ldc), count, arithmetic_of<float>(mode), CUBLAS_GEMM_DEFAULT),
-      "batched gemm");
+  check(cublasGemmEx_64(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &alpha, b, type_of<Factor>,
+                        leading(ldb), a, type_of<Factor>, leading(lda), &beta, c, CUDA_R_32F,
+                        leading(ldc), tensor_arithmetic<Factor>, CUBLAS_GEMM_DEFAULT),
+        "gemm on tensor cores");
+}
+
+template <class Factor>
+void Blas::multiply_batched(std::int64_t m, std::int64_t n, std::int64_t k, const void* const* a,
+                            std::int64_t lda, const void* const* b, std::int64_t ldb, float beta,
+                            void* const* c, std::int64_t ldc, std::int64_t count) const {
+  if (count == 0) return;
+  const float alpha = 1;
+  check(cublasGemmBatchedEx_64(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &alpha, b,
+                               type_of<Factor>, leading(ldb), a, type_of<Factor>, leading(lda),
+                               &beta, c, CUDA_R_32F, leading(ldc), count, tensor_arithmetic<Factor>,
+                               CUBLAS_GEMM_DEFAULT),
+        "batched gemm on tensor cores");
 }
 
 template <class T>
@@ -195,6 +215,17 @@ void Blas::potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_
   template void Blas::potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*, int*) const;
 NATGRAD_INSTANTIATE(float)
 NATGRAD_INSTANTIATE(double)
+#undef NATGRAD_INSTANTIATE
+
+#define NATGRAD_INSTANTIATE(Factor)                                                              \
+  template void Blas::multiply<Factor>(std::int64_t, std::int64_t, std::int64_t, const Factor*,  \
+                                       std::int64_t, const Factor*, std::int64_t, float, float*, \
+                                       std::int64_t) const;                                      \
+  template void Blas::multiply_batched<Factor>(                                                  \
+      std::int64_t, std::int64_t, std::int64_t, const void* const*, std::int64_t,                \
+      const void* const*, std::int64_t, float, void* const*, std::int64_t, std::int64_t) const;
+NATGRAD_INSTANTIATE(float)
+NATGRAD_INSTANTIATE(kernels::Half)
 #undef NATGRAD_INSTANTIATE
 
 }  // namespace natgrad::cuda

@@ -2,6 +2,7 @@
 
 #include "backend/backend.hpp"
 #include "backend/cuda/handles.hpp"
+#include "kernels/cuda/intrinsics.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -30,11 +31,17 @@ class Blas {
             const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
             std::int64_t ldc, MathMode mode) const;
 
-  /// C_i (m, n) = A_i B_i^T + beta C_i for `count` products of one shape, whose addresses lie on
-  /// the device.
-  void gemm_batched(std::int64_t m, std::int64_t n, std::int64_t k, const void* const* a,
-                    std::int64_t lda, const void* const* b, std::int64_t ldb, float beta,
-                    void* const* c, std::int64_t ldc, std::int64_t count, MathMode mode) const;
+  /// C (m, n) = A B^T + beta C on tensor cores. `Factor` is float, of which they take eleven
+  /// significant bits (TF32), or Half, of which they take all; sums are of float.
+  template <class Factor>
+  void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const Factor* a, std::int64_t lda,
+                const Factor* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) const;
+
+  /// The same for `count` products of one shape, whose addresses lie on the device.
+  template <class Factor>
+  void multiply_batched(std::int64_t m, std::int64_t n, std::int64_t k, const void* const* a,
+                        std::int64_t lda, const void* const* b, std::int64_t ldb, float beta,
+                        void* const* c, std::int64_t ldc, std::int64_t count) const;
 
   /// One triangle of C (n, n) = alpha op(A) op(A)^T + beta C.
   template <class T>

@@ -26,7 +26,7 @@ class CudaBackend final : public Backend {
 
   Device device() const override { return {DeviceKind::cuda, stream_->device()}; }
   void* stream() const override { return stream_->get(); }
-  bool has_tf32() const override { return has_tf32_; }
+  bool has_tf32() const override { return has_tensor_cores_; }
 
   // memory.cpp
   std::shared_ptr<const Allocator> visible_memory() const override { return visible_memory_; }
@@ -124,7 +124,7 @@ class CudaBackend final : public Backend {
   double* partials_;                   // of reductions
   int* info_;                          // of factorizations
   mutable bool was_captured_ = false;  // at any call so far
-  bool has_tf32_;
+  bool has_tensor_cores_;              // for TF32 and half precision
   cuda::GramRule gram_rule_;
   double double_cost_;
 };

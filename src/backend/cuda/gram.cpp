@@ -43,35 +43,37 @@ struct Tiles {
 
 using Needed = std::function<std::int64_t(std::int64_t)>;  // columns of a product, of its row
 
-/// product (left rows, right rows) = left right^T, summed over all columns, some of which are
-/// converted at a time.
+/// left right^T (left rows, right rows), summed over all columns, some of which are converted at a
+/// time.
 template <class Row, class Result>
-kernels::Matrix<const Result> multiply(const Tiles<Result>& tiles, const ConstView& left,
-                                       Range left_rows, const ConstView& right, Range right_rows,
-                                       const Needed& needed, Result* product) {
+kernels::FactorProduct<Result> multiply(const Tiles<Result>& tiles, const ConstView& left,
+                                        Range left_rows, const ConstView& right, Range right_rows,
+                                        const Needed& needed,
+                                        const cuda::ProductScratch<Result>& product) {
   const auto& [work, rule, scratch] = tiles;
-  const kernels::Matrix<const Result> whole{product, left_rows.size(), right_rows.size(),
-                                            scratch.leading_dimension};
-  constexpr bool converts = !std::is_same_v<Row, Result>;
-  const std::int64_t step = converts ? cuda::conversion_columns : left.columns();
-  for (std::int64_t first = 0; first < left.columns(); first += step) {
-    const Range columns{first, std::min(first + step, left.columns())};
-    const cuda::TriangleProduct<Result> part{
+  const auto part = [&](Range columns) {
+    return cuda::TriangleProduct<Result>{
         .left = cuda::converted<Row, Result>(work.stream, left, left_rows, columns, scratch.left),
         .right =
             cuda::converted<Row, Result>(work.stream, right, right_rows, columns, scratch.right),
-        .to = product,
+        .to = product.numbers,
         .leading_dimension = scratch.leading_dimension,
         .needed = needed};
-    if constexpr (std::is_same_v<Result, float>) {
-      if (rule.takes(whole.rows, whole.columns, columns.size())) {
-        cuda::multiply_on_tensor_cores(work, rule, part, scratch);
-        return whole;
-      }
+  };
+  constexpr bool converts = !std::is_same_v<Row, Result>;
+  // The rule takes results of float, whose factors are of float, too.
+  if constexpr (!converts && std::is_same_v<Result, float>) {
+    if (rule.takes(left_rows.size(), right_rows.size(), left.columns())) {
+      return cuda::multiply_on_tensor_cores(work, rule, part({0, left.columns()}), scratch,
+                                            product.powers);
     }
-    cuda::multiply_rows<Result>(work, part, first == 0 ? Result{0} : Result{1}, work.mode);
   }
-  return whole;
+  const std::int64_t step = converts ? cuda::conversion_columns : left.columns();
+  for_each_piece({0, left.columns()}, step, [&](Range columns) {
+    cuda::multiply_rows<Result>(work, part(columns), columns.begin == 0 ? Result{0} : Result{1},
+                                work.mode);
+  });
+  return {{product.numbers, left_rows.size(), right_rows.size(), scratch.leading_dimension}};
 }
 
 /// Columns of K up to the diagonal in this row of a tile.
@@ -237,7 +239,7 @@ void add_materialized(const Tiles<Result>& tiles, const RowBatch& rows, const Vi
 
 cuda::GramRule CudaBackend::gram_rule(ElementType result) const {
   cuda::GramRule rule = gram_rule_;
-  rule.tensor_cores = rule.tensor_cores && has_tf32_ && result == ElementType::float32;
+  rule.tensor_cores = rule.tensor_cores && has_tensor_cores_ && result == ElementType::float32;
   return rule;
 }
 

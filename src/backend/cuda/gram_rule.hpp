@@ -8,19 +8,22 @@ namespace natgrad::cuda {
 /// Rounds up to a multiple of 16 numbers, at which accesses of 16 bytes are aligned.
 inline std::int64_t aligned_numbers(std::int64_t count) { return (count + 15) / 16 * 16; }
 
-/// How the Gram multiplies its factors, float products on TF32 tensor cores among them. Tests take
+/// How the Gram multiplies its factors, float products on tensor cores among them. Tests take
 /// smaller sizes.
 struct GramRule {
-  bool tensor_cores = true;  // where the device has TF32
+  bool tensor_cores = true;  // where the device has those that the backend uses
   /// Terms of a use that are multiplied at a time, down and across K.
   std::int64_t tile_height = 2048;
   std::int64_t tile_width = 4096;
   /// Rows and columns of a block of a batched product, and blocks that fill a device.
   std::int64_t block = 512;
   std::int64_t least_blocks = 10;
-  /// Columns that are split at a time. Tensor cores cut the sum that they add to, so that an error
-  /// grows with the length of a sum; pieces are added with rounding.
-  std::int64_t split_columns = 1024;
+  /// Columns of split numbers that tensor cores sum. They cut the sum that they add to, so that an
+  /// error grows with the length of a sum: with 256 columns it is float's, with 1024 four times as
+  /// large on an H200. Such pieces are added with rounding.
+  std::int64_t summed_columns = 256;
+  /// Pieces that are split at a time, by one launch.
+  std::int64_t split_pieces = 4;
   /// Smaller products are as fast without tensor cores: 20 us in strict float on an H200.
   std::int64_t least_columns = 64;
   std::int64_t least_products = std::int64_t{1} << 29;
@@ -33,14 +36,15 @@ struct GramRule {
                static_cast<double>(least_products);
   }
 
-  /// Columns of equal pieces of k columns.
-  std::int64_t split_width(std::int64_t k) const {
-    const std::int64_t pieces = (k + split_columns - 1) / split_columns;
-    return aligned_numbers((k + pieces - 1) / pieces);
+  /// Pieces of k columns, and the columns of each.
+  std::int64_t pieces(std::int64_t k) const { return (k + summed_columns - 1) / summed_columns; }
+  std::int64_t piece_width(std::int64_t k) const {
+    return aligned_numbers((k + pieces(k) - 1) / pieces(k));
   }
-  /// No less than the width for k columns or fewer.
-  std::int64_t most_split_width(std::int64_t k) const {
-    return aligned_numbers(std::min(k, split_columns));
+  std::int64_t pieces_at_a_time(std::int64_t k) const { return std::min(pieces(k), split_pieces); }
+  /// No less than are split at a time of k columns or fewer.
+  std::int64_t most_split_columns(std::int64_t k) const {
+    return pieces_at_a_time(k) * aligned_numbers(std::min(k, summed_columns));
   }
 };
 

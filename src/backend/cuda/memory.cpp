@@ -82,7 +82,7 @@ CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
             blas_workspace_bytes(stream_->device())),
       partials_(workspace_.view().as<double>()),
       info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)),
-      has_tf32_(generation(stream_->device()) >= ampere),
+      has_tensor_cores_(generation(stream_->device()) >= ampere),
       gram_rule_(rule),
       double_cost_(
           cuda::double_cost(generation(stream_->device()),

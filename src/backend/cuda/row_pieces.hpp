@@ -5,6 +5,7 @@
 #include "backend/row_uses.hpp"
 #include "kernels/cuda/arrays.hpp"
 #include "kernels/cuda/rows.hpp"
+#include "kernels/cuda/split.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -83,18 +84,25 @@ kernels::Matrix<const Result> converted(kernels::Stream stream, const ConstView&
   }
 }
 
+/// Where a product of factors goes.
+template <class T>
+struct ProductScratch {
+  T* numbers;            // (height, width)
+  std::int32_t* powers;  // of the right factor's rows, then of the left one's; float alone
+};
+
 /// Buffers of two pieces of uses in the Gram.
 template <class T>
 struct TileScratch {
   std::int64_t leading_dimension;  // of the next two
-  T* outputs;                      // (height, width)
-  T* inputs;                       // the same, where there are weights
-  T* left;                         // (height, columns), where types differ
-  T* right;                        // (width, columns)
+  ProductScratch<T> outputs;
+  ProductScratch<T> inputs;  // where there are weights
+  T* left;                   // (height, columns), where types differ
+  T* right;                  // (width, columns)
   // For floats on tensor cores.
-  T* split_left;     // (height, 5 split)
-  T* split_right;    // (width, 5 split)
-  void** addresses;  // three of each block
+  kernels::Half* split_left;   // (height, 5 split)
+  kernels::Half* split_right;  // (width, 5 split)
+  void** addresses;            // those of two factors of each piece and block, and of each product
 };
 
 /// How much of each a Gram takes. `rule` is for the type of results.
@@ -102,7 +110,8 @@ struct TileSizes {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::int64_t columns = 0;
-  std::int64_t split = 0;
+  std::int64_t split = 0;   // columns at a time
+  std::int64_t pieces = 0;  // of them
   std::int64_t blocks = 0;
   bool weights = false;
   bool materialized = false;  // columns may be multiplied by tiles, too
@@ -134,18 +143,28 @@ struct TileSizes {
   std::int64_t product() const { return height * width; }
   std::int64_t left() const { return aligned_numbers(height * columns); }
   std::int64_t numbers() const {
-    return (weights ? 2 : 1) * product() + left() + width * columns + 5 * split * (height + width) +
-           address_numbers();
+    return (weights ? 2 : 1) * (product() + powers()) + left() + width * columns +
+           split_numbers(height) + split_numbers(width) + address_numbers();
   }
 
   template <class T>
   TileScratch<T> in(void* memory) const {
-    T* const outputs = static_cast<T*>(memory);
-    T* const inputs = outputs + product();
-    T* const left_part = weights ? inputs + product() : inputs;
-    T* const right_part = left_part + left();
-    T* const split_left = right_part + width * columns;
-    T* const split_right = split_left + 5 * split * height;
+    T* next = static_cast<T*>(memory);
+    const auto take = [&next](std::int64_t count) {
+      T* const taken = next;
+      next += count;
+      return taken;
+    };
+    const auto take_product = [&] {
+      T* const numbers = take(product());
+      return ProductScratch<T>{numbers, reinterpret_cast<std::int32_t*>(take(powers()))};
+    };
+    const ProductScratch<T> outputs = take_product();
+    const ProductScratch<T> inputs = weights ? take_product() : outputs;
+    T* const left_part = take(left());
+    T* const right_part = take(width * columns);
+    auto* const split_left = reinterpret_cast<kernels::Half*>(take(split_numbers(height)));
+    auto* const split_right = reinterpret_cast<kernels::Half*>(take(split_numbers(width)));
     return {.leading_dimension = width,
             .outputs = outputs,
             .inputs = inputs,
@@ -153,7 +172,7 @@ struct TileSizes {
             .right = right_part,
             .split_left = split_left,
             .split_right = split_right,
-            .addresses = reinterpret_cast<void**>(split_right + 5 * split * width)};
+            .addresses = reinterpret_cast<void**>(take(address_numbers()))};
   }
 
  private:
@@ -164,12 +183,17 @@ struct TileSizes {
 
   void take_columns(std::int64_t count, const GramRule& rule) {
     if (!rule.takes(height, width, count)) return;
-    split = std::max(split, rule.most_split_width(count));
+    split = std::max(split, rule.most_split_columns(count));
+    pieces = std::max(pieces, rule.pieces_at_a_time(count));
     blocks = (height / rule.block) * (width / rule.block);
   }
 
-  /// Two floats an address.
-  std::int64_t address_numbers() const { return aligned_numbers(3 * 2 * blocks); }
+  // In floats: nothing is split for results of double.
+  std::int64_t powers() const { return split == 0 ? 0 : aligned_numbers(height + width); }
+  std::int64_t split_numbers(std::int64_t rows) const {
+    return aligned_numbers(rows * 5 * split / 2);
+  }
+  std::int64_t address_numbers() const { return aligned_numbers(2 * (2 * pieces + 1) * blocks); }
 };
 
 /// Columns of N rows that are materialized at a time.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/cuda/row_pieces.hpp"
+#include "kernels/cuda/gram.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -24,13 +25,15 @@ struct TriangleProduct {
 template <class T>
 void multiply_rows(const Work& work, const TriangleProduct<T>& product, T beta, MathMode mode);
 
-/// product = left right^T on TF32 tensor cores. In strict mode each factor is the sum of two
-/// numbers of eleven significant bits, and three of their four products are summed, the small ones
-/// first, so that the result is as accurate as a strict product (Ootomo and Yokota 2022). Costs 3
-/// times the products of TF32 then, and writes 5 numbers for each of the factors. `scratch` is
-/// planned for products that `rule` takes.
-void multiply_on_tensor_cores(const Work& work, const GramRule& rule,
-                              const TriangleProduct<float>& product,
-                              const TileScratch<float>& scratch);
+/// left right^T on tensor cores. In strict mode the rows of factors are divided by powers of two,
+/// and each factor is the sum of two numbers in half precision, of eleven significant bits. Three
+/// of their four products are summed, the small ones first, so that the result is as accurate as a
+/// strict product (Ootomo and Yokota 2022). Costs 3 products of half precision then, and writes 5
+/// numbers of it for each of the factors. `scratch` is planned for products that `rule` takes;
+/// powers of two go to `powers`.
+kernels::FactorProduct<float> multiply_on_tensor_cores(const Work& work, const GramRule& rule,
+                                                       const TriangleProduct<float>& product,
+                                                       const TileScratch<float>& scratch,
+                                                       std::int32_t* powers);
 
 }  // namespace natgrad::cuda

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <type_traits>
@@ -74,19 +75,21 @@ struct MatrixOperand {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::int64_t ld = 1;
+  cudaDataType type = CUDA_R_32F;
 };
 
 /// From the first to the last.
-std::int64_t numbers_of(const MatrixOperand& matrix, cudaDataType type) {
-  return matrix_bytes(matrix.rows, matrix.columns, matrix.ld, type) / bytes_of(type);
+std::int64_t bytes_of_matrix(const MatrixOperand& m) {
+  return matrix_bytes(m.rows, m.columns, m.ld, m.type);
 }
+std::int64_t numbers_of(const MatrixOperand& m) { return bytes_of_matrix(m) / bytes_of(m.type); }
 
 using Operands = std::array<Operand, 3>;
 
-Operands operands_of(const std::array<MatrixOperand, 3>& matrices, cudaDataType type) {
+Operands operands_of(const std::array<MatrixOperand, 3>& matrices) {
   Operands operands{};
-  std::transform(matrices.begin(), matrices.end(), operands.begin(), [&](const MatrixOperand& m) {
-    return Operand{m.name, m.data, matrix_bytes(m.rows, m.columns, m.ld, type)};
+  std::transform(matrices.begin(), matrices.end(), operands.begin(), [](const MatrixOperand& m) {
+    return Operand{m.name, m.data, bytes_of_matrix(m)};
   });
   return operands;
 }
@@ -119,11 +122,11 @@ cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, const Opera
   return known ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
-cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, cudaDataType type,
+cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name,
                             const std::array<MatrixOperand, 3>& matrices,
                             std::function<void()> run) {
   if (!are_matrices(matrices)) return CUBLAS_STATUS_INVALID_VALUE;
-  return enqueue_blas(handle, name, operands_of(matrices, type), std::move(run));
+  return enqueue_blas(handle, name, operands_of(matrices), std::move(run));
 }
 
 /// The ten bits of a fraction that TF32 keeps. Cut: a device that rounds loses less.
@@ -139,12 +142,32 @@ std::vector<float> tf32(const float* a, std::int64_t count) {
   return kept;
 }
 
+float from_half(std::uint16_t bits) {
+  const int exponent = bits >> 10 & 31;
+  const int fraction = bits & 1023;
+  float size = std::ldexp(static_cast<float>(exponent == 0 ? fraction : fraction + 1024),
+                          std::max(exponent, 1) - 25);
+  if (exponent == 31) size = fraction == 0 ? INFINITY : NAN;
+  return (bits & 0x8000) != 0 ? -size : size;
+}
+
+/// Factors as tensor cores take them.
+std::vector<float> tensor_factor(const void* a, std::int64_t count, cudaDataType type) {
+  if (type != CUDA_R_16F) return tf32(static_cast<const float*>(a), count);
+  const auto* halves = static_cast<const std::uint16_t*>(a);
+  std::vector<float> numbers(static_cast<std::size_t>(count));
+  std::transform(halves, halves + count, numbers.begin(), from_half);
+  return numbers;
+}
+
 struct Product {
   CBLAS_TRANSPOSE transpose_a;
   CBLAS_TRANSPOSE transpose_b;
   int m, n, k;
   int lda, ldb, ldc;
   std::int64_t a_count, b_count;  // elements from the first to the last
+  cudaDataType factors;
+  bool on_tensor_cores;
 };
 
 template <class T>
@@ -155,35 +178,34 @@ void multiply(const Product& p, T alpha, const T* a, const T* b, T beta, T* c) {
 
 template <class T>
 std::function<void()> product_work(const Product& p, const void* alpha, const void* a,
-                                   const void* b, const void* beta, void* c, bool fast) {
+                                   const void* b, const void* beta, void* c) {
   const T alpha_value = *static_cast<const T*>(alpha);
   const T beta_value = *static_cast<const T*>(beta);
-  const T* a_data = static_cast<const T*>(a);
-  const T* b_data = static_cast<const T*>(b);
-  T* c_data = static_cast<T*>(c);
   return [=] {
     if constexpr (std::is_same_v<T, float>) {
-      if (fast) {
-        const std::vector<float> a_cut = tf32(a_data, p.a_count);
-        const std::vector<float> b_cut = tf32(b_data, p.b_count);
-        return multiply(p, alpha_value, a_cut.data(), b_cut.data(), beta_value, c_data);
+      if (p.on_tensor_cores) {
+        const std::vector<float> a_numbers = tensor_factor(a, p.a_count, p.factors);
+        const std::vector<float> b_numbers = tensor_factor(b, p.b_count, p.factors);
+        return multiply(p, alpha_value, a_numbers.data(), b_numbers.data(), beta_value,
+                        static_cast<float*>(c));
       }
     }
-    multiply(p, alpha_value, a_data, b_data, beta_value, c_data);
+    multiply(p, alpha_value, static_cast<const T*>(a), static_cast<const T*>(b), beta_value,
+             static_cast<T*>(c));
   };
 }
 
-std::function<void()> product_work(const Product& p, cudaDataType type, cublasComputeType_t compute,
-                                   const void* alpha, const void* a, const void* b,
-                                   const void* beta, void* c) {
-  const bool fast = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
-  return (type == CUDA_R_64F ? product_work<double> : product_work<float>)(p, alpha, a, b, beta, c,
-                                                                           fast);
+std::function<void()> product_work(const Product& p, const void* alpha, const void* a,
+                                   const void* b, const void* beta, void* c) {
+  return (p.factors == CUDA_R_64F ? product_work<double> : product_work<float>)(p, alpha, a, b,
+                                                                                beta, c);
 }
 
 /// Whether products of these types are had in this arithmetic.
 bool multiplies(cudaDataType a, cudaDataType b, cudaDataType c, cublasComputeType_t compute) {
-  if (a != c || b != c || !is_real(c)) return false;
+  if (a != b || !is_real(c)) return false;
+  if (a == CUDA_R_16F) return c == CUDA_R_32F && compute == CUBLAS_COMPUTE_32F;
+  if (a != c) return false;
   if (c == CUDA_R_64F) return compute == CUBLAS_COMPUTE_64F;
   return compute == CUBLAS_COMPUTE_32F || compute == CUBLAS_COMPUTE_32F_FAST_TF32;
 }
@@ -191,16 +213,17 @@ bool multiplies(cudaDataType a, cudaDataType b, cudaDataType c, cublasComputeTyp
 std::array<MatrixOperand, 3> product_matrices(cublasOperation_t transa, cublasOperation_t transb,
                                               std::int64_t m, std::int64_t n, std::int64_t k,
                                               const void* A, std::int64_t lda, const void* B,
-                                              std::int64_t ldb, const void* C, std::int64_t ldc) {
+                                              std::int64_t ldb, cudaDataType factors, const void* C,
+                                              std::int64_t ldc, cudaDataType result) {
   const bool plain_a = transa == CUBLAS_OP_N;
   const bool plain_b = transb == CUBLAS_OP_N;
-  return {{{"A", A, plain_a ? m : k, plain_a ? k : m, lda},
-           {"B", B, plain_b ? k : n, plain_b ? n : k, ldb},
-           {"C", C, m, n, ldc}}};
+  return {{{"A", A, plain_a ? m : k, plain_a ? k : m, lda, factors},
+           {"B", B, plain_b ? k : n, plain_b ? n : k, ldb, factors},
+           {"C", C, m, n, ldc, result}}};
 }
 
 Product product_of(cublasOperation_t transa, cublasOperation_t transb, std::int64_t k,
-                   const std::array<MatrixOperand, 3>& matrices, cudaDataType type) {
+                   const std::array<MatrixOperand, 3>& matrices, cublasComputeType_t compute) {
   const auto& [A, B, C] = matrices;
   return {cblas(transa),
           cblas(transb),
@@ -210,16 +233,17 @@ Product product_of(cublasOperation_t transa, cublasOperation_t transb, std::int6
           static_cast<int>(A.ld),
           static_cast<int>(B.ld),
           static_cast<int>(C.ld),
-          numbers_of(A, type),
-          numbers_of(B, type)};
+          numbers_of(A),
+          numbers_of(B),
+          A.type,
+          A.type == CUDA_R_16F || compute == CUBLAS_COMPUTE_32F_FAST_TF32};
 }
 
 /// A failure where an operand whose address work has written is no memory of the device's, or not
 /// aligned as cuBLAS's documentation asks of batched products in fast arithmetic.
-bool can_be_batched(const char* call, const std::array<MatrixOperand, 3>& matrices,
-                    cudaDataType type) {
+bool can_be_batched(const char* call, const std::array<MatrixOperand, 3>& matrices) {
   const Lock lock = lock_state();
-  const Operands operands = operands_of(matrices, type);
+  const Operands operands = operands_of(matrices);
   bool known = false;
   name_operands(call, {operands[0], operands[1], operands[2]}, known);
   for (const MatrixOperand& m : matrices) {
@@ -236,16 +260,17 @@ cublasStatus_t syrk(const char* name, cublasHandle_t handle, cublasFillMode_t tr
                     const T* a, std::int64_t lda, const T* beta, T* c, std::int64_t ldc) {
   if (!is_triangle(triangle)) return CUBLAS_STATUS_INVALID_VALUE;
   const bool plain = transpose == CUBLAS_OP_N;
-  const MatrixOperand A{"A", a, plain ? n : k, plain ? k : n, lda};
+  constexpr cudaDataType type = type_of<T>;
+  const MatrixOperand A{"A", a, plain ? n : k, plain ? k : n, lda, type};
   const bool fast = std::is_same_v<T, float> && is_tf32(handle);
   const auto run = [=, alpha = *alpha, beta = *beta](const T* factor) {
     select<T>(cblas_ssyrk, cblas_dsyrk)(CblasColMajor, cblas(triangle), cblas(transpose),
                                         static_cast<int>(n), static_cast<int>(k), alpha, factor,
                                         static_cast<int>(lda), beta, c, static_cast<int>(ldc));
   };
-  return enqueue_blas(handle, name, type_of<T>, {{A, {"C", c, n, n, ldc}}}, [=] {
+  return enqueue_blas(handle, name, {{A, {"C", c, n, n, ldc, type}}}, [=] {
     if constexpr (std::is_same_v<T, float>) {
-      if (fast) return run(tf32(a, numbers_of(A, type_of<T>)).data());
+      if (fast) return run(tf32(a, numbers_of(A)).data());
     }
     run(a);
   });
@@ -256,8 +281,10 @@ cublasStatus_t symv(const char* name, cublasHandle_t handle, cublasFillMode_t tr
                     std::int64_t n, const T* alpha, const T* a, std::int64_t lda, const T* x,
                     std::int64_t incx, const T* beta, T* y, std::int64_t incy) {
   if (!is_triangle(triangle) || incx < 1 || incy < 1) return CUBLAS_STATUS_INVALID_VALUE;
+  constexpr cudaDataType type = type_of<T>;
   return enqueue_blas(
-      handle, name, type_of<T>, {{{"A", a, n, n, lda}, {"x", x, 1, n, incx}, {"y", y, 1, n, incy}}},
+      handle, name,
+      {{{"A", a, n, n, lda, type}, {"x", x, 1, n, incx, type}, {"y", y, 1, n, incy, type}}},
       [=, alpha = *alpha, beta = *beta] {
         // Some BLAS multiply what y held by a beta of 0.
         for (std::int64_t i = 0; beta == 0 && i < n; ++i) y[i * incy] = 0;
@@ -344,10 +371,11 @@ cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t transa,
                                std::int64_t ldc, cublasComputeType_t computeType,
                                cublasGemmAlgo_t) {
   if (!multiplies(Atype, Btype, Ctype, computeType)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  const auto matrices = product_matrices(transa, transb, m, n, k, A, lda, B, ldb, C, ldc);
-  const Product product = product_of(transa, transb, k, matrices, Ctype);
-  return enqueue_blas(handle, "cublasGemmEx", Ctype, matrices,
-                      product_work(product, Ctype, computeType, alpha, A, B, beta, C));
+  const auto matrices =
+      product_matrices(transa, transb, m, n, k, A, lda, B, ldb, Atype, C, ldc, Ctype);
+  const Product product = product_of(transa, transb, k, matrices, computeType);
+  return enqueue_blas(handle, "cublasGemmEx", matrices,
+                      product_work(product, alpha, A, B, beta, C));
 }
 
 cublasStatus_t cublasGemmBatchedEx_64(cublasHandle_t handle, cublasOperation_t transa,
@@ -361,8 +389,8 @@ cublasStatus_t cublasGemmBatchedEx_64(cublasHandle_t handle, cublasOperation_t t
   if (!multiplies(Atype, Btype, Ctype, computeType) || Ctype != CUDA_R_32F) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
-  const auto shapes =
-      product_matrices(transa, transb, m, n, k, nullptr, lda, nullptr, ldb, nullptr, ldc);
+  const auto shapes = product_matrices(transa, transb, m, n, k, nullptr, lda, nullptr, ldb, Atype,
+                                       nullptr, ldc, Ctype);
   if (!are_matrices(shapes) || count < 0) return CUBLAS_STATUS_INVALID_VALUE;
   const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(void*));
   const float scales[] = {*static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
@@ -373,11 +401,12 @@ cublasStatus_t cublasGemmBatchedEx_64(cublasHandle_t handle, cublasOperation_t t
                       [=] {
                         // Work that comes before writes the addresses.
                         for (std::int64_t i = 0; i < count; ++i) {
-                          const auto matrices = product_matrices(transa, transb, m, n, k, A[i], lda,
-                                                                 B[i], ldb, C[i], ldc);
-                          if (!can_be_batched("cublasGemmBatchedEx", matrices, Ctype)) return;
-                          product_work(product_of(transa, transb, k, matrices, Ctype), Ctype,
-                                       computeType, &scales[0], A[i], B[i], &scales[1], C[i])();
+                          const auto matrices =
+                              product_matrices(transa, transb, m, n, k, A[i], lda, B[i], ldb, Atype,
+                                               C[i], ldc, Ctype);
+                          if (!can_be_batched("cublasGemmBatchedEx", matrices)) return;
+                          product_work(product_of(transa, transb, k, matrices, computeType),
+                                       &scales[0], A[i], B[i], &scales[1], C[i])();
                         }
                       });
 }

@@ -15,7 +15,10 @@
 namespace natgrad::emulated_cuda {
 
 inline bool is_real(cudaDataType type) { return type == CUDA_R_32F || type == CUDA_R_64F; }
-inline std::int64_t bytes_of(cudaDataType type) { return type == CUDA_R_64F ? 8 : 4; }
+inline std::int64_t bytes_of(cudaDataType type) {
+  if (type == CUDA_R_16F) return 2;
+  return type == CUDA_R_64F ? 8 : 4;
+}
 
 /// Bytes from the first to the last element of a matrix kept by columns.
 inline std::int64_t matrix_bytes(std::int64_t rows, std::int64_t columns, std::int64_t ld,
