@@ -3,6 +3,7 @@
 #include "kernels/cuda/split.hpp"
 #include "kernels/formulas/elementary.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace natgrad::kernels {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -49,6 +50,33 @@ TEST_F(emulated, tf32_keeps_eleven_bits) {
     libraries.stream.synchronize();
     EXPECT_EQ(c.elements()[0], expected);
   }
+}
+
+TEST_F(emulated, halves_are_multiplied_and_summed_in_float) {
+  const Libraries libraries;
+  // 1, -65504, 2^-24, infinity and two zeros, of three columns
+  const DeviceArray<std::uint16_t> a{0x3C00, 0xFBFF, 0x0001, 0x7C00, 0, 0};
+  const DeviceArray<std::uint16_t> b{0x3C00, 0x3C01, 0x3C00};  // 1, 1 + 2^-10, 1
+  const DeviceArray<float> c{8, nan};
+  const float one = 1;
+  const auto multiply = [&](cublasComputeType_t type) {
+    return cublasGemmEx_64(libraries.blas, CUBLAS_OP_T, CUBLAS_OP_N, 2, 1, 3, &one, a.data,
+                           CUDA_R_16F, 3, b.data, CUDA_R_16F, 3, &one, c.data, CUDA_R_32F, 2, type,
+                           CUBLAS_GEMM_DEFAULT);
+  };
+  EXPECT_EQ(multiply(CUBLAS_COMPUTE_32F_FAST_TF32), CUBLAS_STATUS_NOT_SUPPORTED);
+  EXPECT_EQ(multiply(CUBLAS_COMPUTE_32F), CUBLAS_STATUS_SUCCESS);
+  libraries.stream.synchronize();
+  EXPECT_NEAR(c.elements()[0], 9 - 65504 * (1 + 0x1p-10), 0x1p-7);
+  EXPECT_TRUE(std::isnan(c.elements()[1]));
+  const DeviceArray<float> d(2);
+  const float zero = 0;
+  EXPECT_EQ(cublasGemmEx_64(libraries.blas, CUBLAS_OP_N, CUBLAS_OP_N, 2, 1, 1, &one, a.data + 2,
+                            CUDA_R_16F, 2, b.data, CUDA_R_16F, 1, &zero, d.data, CUDA_R_32F, 2,
+                            CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+            CUBLAS_STATUS_SUCCESS);
+  libraries.stream.synchronize();
+  EXPECT_EQ(d.elements(), (std::vector<float>{0x1p-24F, std::numeric_limits<float>::infinity()}));
 }
 
 TEST_F(emulated, batched_products_take_aligned_addresses_that_work_wrote) {
