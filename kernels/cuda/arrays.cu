@@ -425,18 +425,4 @@ void scale_triangle(Stream stream, bool lower, double b, const View& C) {
   scale(stream, triangle(lower), {C.rows(), C.columns()}, b, C);
 }
 
-namespace {
-
-struct StoreInfo {
-  const int* info;
-  double* result;
-  NATGRAD_DEVICE void operator()(std::int64_t, std::int64_t) const { *result = *info; }
-};
-
-}  // namespace
-
-void store_info(Stream stream, const int* info, const View& result) {
-  map(stream, {1, 1}, StoreInfo{info, result.as<double>()});
-}
-
 }  // namespace natgrad::kernels

@@ -36,7 +36,5 @@ void identity_unless(Stream stream, const ConstView& flag, bool lower, const Vie
 void scale_matrix(Stream stream, double b, const View& C);
 /// One triangle of C = b C, the lower one with `lower`; b = 0 ignores what C held.
 void scale_triangle(Stream stream, bool lower, double b, const View& C);
-/// result = info, cuSOLVER's int, as a double.
-void store_info(Stream stream, const int* info, const View& result);
 
 }  // namespace natgrad::kernels

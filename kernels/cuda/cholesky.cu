@@ -68,14 +68,20 @@ struct PivotBlock {
   }
 };
 
-/// Where a thread's part of a tile of 64 rows and 128 columns stands: 8 rows by twice 4 columns, so
-/// that the threads of a warp read neighbouring quads.
+/// Where a thread's part of a tile of 64 rows and 128 columns stands: 8 rows by twice 4 columns.
+/// The threads of a warp read 4 quads of rows and 8 neighbouring quads of columns, each at once.
 struct TilePlace {
   int row;
   int column;  // and again 64 columns further
-  NATGRAD_DEVICE explicit TilePlace(const Thread& thread)
-      : row(static_cast<int>(thread.index.x) / (rows / quad) * held),
-        column(static_cast<int>(thread.index.x) % (rows / quad) * quad) {}
+
+  NATGRAD_DEVICE explicit TilePlace(const Thread& thread) {
+    constexpr int across = 8;  // threads of a warp
+    constexpr int down = 4;
+    const int lane = static_cast<int>(thread.index.x) % (across * down);
+    const int warp = static_cast<int>(thread.index.x) / (across * down);
+    row = (warp / 2 * down + lane / across) * held;
+    column = (warp % 2 * across + lane % across) * quad;
+  }
   NATGRAD_DEVICE int column_of(int half) const { return column + half * rows; }
 };
 

@@ -143,6 +143,34 @@ void norm_and_trace(Stream stream, const ConstView& lower, const ConstView& uppe
 
 namespace {
 
+template <class T>
+struct StoreInfo {
+  static constexpr bool synchronizes = true;
+  const int* info;
+  Matrix<const T> factor;
+  double* result;
+
+  NATGRAD_DEVICE void operator()(const Thread& thread) const {
+    double first = INFINITY;
+    for (std::int64_t i = thread.index.x; i < factor.rows; i += block_threads) {
+      if (!(factor(i, i) > 0)) first = Smaller{}(first, static_cast<double>(i + 1));
+    }
+    first = combine_threads(thread, first, Smaller{});
+    if (thread.index.x != 0) return;
+    *result = *info != 0 ? static_cast<double>(*info) : first < INFINITY ? first : 0;
+  }
+};
+
+}  // namespace
+
+void store_info(Stream stream, const int* info, const ConstView& factor, const View& result) {
+  with_float_type(factor.type(), [&]<class T>(T) {
+    launch(stream, {}, {block_threads}, StoreInfo<T>{info, matrix<T>(factor), result.as<double>()});
+  });
+}
+
+namespace {
+
 /// By one block.
 template <class T>
 struct SmallestPivots {

@@ -14,6 +14,10 @@ namespace natgrad::kernels {
 void mirror(Stream stream, const ConstView& lower, const View& upper);
 void norm_and_trace(Stream stream, const ConstView& lower, const ConstView& upper, const View& norm,
                     const View& trace, double* partials);
+/// result = info, cuSOLVER's int, or the first element of the factor's diagonal, counted from 1,
+/// that is not positive: cuSOLVER 13 says 0 where the last pivot of 64 or 128 rows in double is 0.
+/// By one block.
+void store_info(Stream stream, const int* info, const ConstView& factor, const View& result);
 /// By one block: the diagonal is short beside the matrix.
 void smallest_pivots(Stream stream, const ConstView& A, DeviceScalar shift, const ConstView& factor,
                      const View& result);

@@ -78,7 +78,7 @@ void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scra
   with_float_type(A.type(), [&]<class T>(T) {
     blas_.potrf<T>(triangle, A.rows(), A.as<T>(), A.leading_dimension(), info_, scratch);
   });
-  kernels::store_info(stream_->get(), info_, info);
+  kernels::store_info(stream_->get(), info_, A, info);
 }
 
 void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& b,
