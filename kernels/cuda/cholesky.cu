@@ -137,6 +137,27 @@ class TileProduct {
   const float* right_;
 };
 
+/// How blocks of a solve hand on what they find: block q takes the q-th ticket and publishes 64
+/// numbers, for which later blocks wait. They are cleared before the next solve of the same kind.
+struct Relay {
+  float* numbers;  // (blocks, 64)
+  int* ticket;
+
+  /// For all threads of a block, by the first of them.
+  NATGRAD_DEVICE std::int64_t take(const Thread& thread) const {
+    int* const own = shared_array<int, 1>();
+    if (thread.index.x == 0) *own = take_ticket(ticket);
+    barrier();
+    return *own;
+  }
+  NATGRAD_DEVICE void clear(const Thread& thread, std::int64_t block) const {
+    if (thread.index.x < rows) {
+      reinterpret_cast<unsigned*>(numbers)[block * rows + thread.index.x] = unpublished;
+    }
+    if (thread.index.x == 0 && block == 0) *ticket = 0;
+  }
+};
+
 /// One block of rows, p. In the rows p themselves a block has 64 columns of the diagonal block,
 /// which every block eliminates anew, and 64 columns of its own: of A, or of the identity, which
 /// the same operations make U_pp^-T. In the rows below it only subtracts the products of the rows
@@ -147,8 +168,8 @@ struct CholeskyStep {
   Matrix<float> A;
   float* diagonal;  // of this step
   float* inverse;
-  int* flags;  // of the solves, which begin lowered
-  std::int64_t flag_count;
+  Relay forward;  // of the solves, which the first step prepares
+  Relay backward;
   double* info;
   std::int64_t first;   // row
   std::int64_t strips;  // of 64 columns, from `first` on: blocks in the rows p
@@ -323,8 +344,9 @@ struct CholeskyStep {
       column.weights[b] = 0;
     }
     barrier();
-    if (first == 0 && block == 0) {
-      for (std::int64_t i = t; i < flag_count; i += step_threads) flags[i] = 0;
+    if (first == 0) {
+      forward.clear(thread, block);
+      backward.clear(thread, block);
     }
     constexpr int quarter = rows / 4;
     eliminate_rows<4 * quarter>(t, column, buffers);
@@ -432,8 +454,8 @@ void cholesky(Stream stream, const Matrix<float>& A, double* info, const Cholesk
            CholeskyStep{.A = A,
                         .diagonal = scratch.diagonal + p * rows * rows,
                         .inverse = scratch.inverse + p * rows * rows,
-                        .flags = scratch.flags,
-                        .flag_count = CholeskyScratch::flag_count(n),
+                        .forward = {scratch.forward, scratch.tickets},
+                        .backward = {scratch.backward, scratch.tickets + 1},
                         .info = info,
                         .first = p * rows,
                         .strips = left,
@@ -501,41 +523,21 @@ class DiagonalBlock {
   float inverse_[shared_terms];
 };
 
-/// Of one of the two solves: which block begins next, and which have ended. Each solve lowers what
-/// the other one raised.
-struct SolveFlags {
-  int* ticket;
-  int* ended;
-
-  /// For all threads of a block, by the first of them.
-  NATGRAD_DEVICE std::int64_t take(const Thread& thread) const {
-    int* const own = shared_array<int, 1>();
-    if (thread.index.x == 0) *own = take_ticket(ticket);
-    barrier();
-    return *own;
-  }
-  NATGRAD_DEVICE void lower(const Thread& thread, std::int64_t block) const {
-    if (thread.index.x != 0) return;
-    ended[block] = 0;
-    if (block == 0) *ticket = 0;
-  }
-};
-
-/// y = U^-T b in place: block q takes the q-th ticket, and with it 64 unknowns.
+/// y = U^-T b, 64 unknowns a block.
 struct SolveForward {
   static constexpr bool synchronizes = true;
   Matrix<const float> U;
   const float* diagonal;
   const float* inverse;
-  float* b;
-  SolveFlags flags;
-  SolveFlags others;
+  const float* b;
+  Relay y;
+  Relay x;  // of the solve that follows
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     float* const sums = shared_array<float, solve_threads>();
     float* const right = shared_array<float, rows>();
-    const std::int64_t p = flags.take(thread);
-    others.lower(thread, p);
+    const std::int64_t p = y.take(thread);
+    x.clear(thread, p);
     const DiagonalBlock<true> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
     const int i = block.unknown();
     const int group = static_cast<int>(thread.index.x) / rows;
@@ -547,9 +549,10 @@ struct SolveForward {
       float u[shared_terms];
       NATGRAD_UNROLL
       for (int k = 0; k < shared_terms; ++k) u[k] = inside ? U(row + k, j) : 0;
-      wait_for_flag(flags.ended + q);
+      float found[shared_terms];
+      await<shared_terms>(y.numbers + row, found);
       NATGRAD_UNROLL
-      for (int k = 0; k < shared_terms; ++k) sum -= u[k] * load_fresh(b + row + k);
+      for (int k = 0; k < shared_terms; ++k) sum -= u[k] * found[k];
     }
     sums[thread.index.x] = sum;
     barrier();
@@ -559,14 +562,12 @@ struct SolveForward {
       right[i] = sum;
     }
     barrier();
-    const float y = block.solve(right);
-    if (group == 0 && inside) b[j] = y;
-    barrier();
-    if (thread.index.x == 0) raise_flag(flags.ended + p);
+    const float own = block.solve(right);
+    if (group == 0) publish(own, y.numbers + j);
   }
 };
 
-/// x = U^-1 y in place: block q takes the q-th ticket, and with it 64 unknowns from the end.
+/// x = U^-1 y, 64 unknowns a block, the last ones first; x takes the place of b.
 struct SolveBackward {
   static constexpr bool synchronizes = true;
   static constexpr int down = solve_threads / 32;  // rows that are taken at once, a warp each
@@ -576,14 +577,13 @@ struct SolveBackward {
   const float* inverse;
   float* b;
   std::int64_t blocks;
-  SolveFlags flags;
-  SolveFlags others;
+  Relay x;
+  Relay y;  // of the solve before
 
   NATGRAD_DEVICE void operator()(const Thread& thread) const {
     float* const sums = shared_array<float, rows * 33>();
     float* const right = shared_array<float, rows>();
-    const std::int64_t p = blocks - 1 - flags.take(thread);
-    others.lower(thread, p);
+    const std::int64_t p = blocks - 1 - x.take(thread);
     const DiagonalBlock<false> block(thread, diagonal + p * rows * rows, inverse + p * rows * rows);
     const int lane = static_cast<int>(thread.index.x) % 32;
     const int warp = static_cast<int>(thread.index.x) / 32;
@@ -599,9 +599,8 @@ struct SolveBackward {
         u[r][0] = first ? U(row, j) : 0;
         u[r][1] = second ? U(row, j + 32) : 0;
       }
-      wait_for_flag(flags.ended + q);
-      const float x0 = first ? load_fresh(b + j) : 0;
-      const float x1 = second ? load_fresh(b + j + 32) : 0;
+      const float x0 = await(x.numbers + j);
+      const float x1 = await(x.numbers + j + 32);
       NATGRAD_UNROLL
       for (int r = 0; r < held_rows; ++r) sum[r] += u[r][0] * x0 + u[r][1] * x1;
     }
@@ -610,18 +609,18 @@ struct SolveBackward {
     barrier();
     const int i = block.unknown();
     const std::int64_t j = p * rows + i;
-    const bool inside = j < U.columns;
     if (block.is_first()) {
-      float value = inside ? b[j] : 0;
+      float value = y.numbers[j];
       NATGRAD_UNROLL
       for (int l = 0; l < 32; ++l) value -= sums[i * 33 + l];
       right[i] = value;
     }
     barrier();
-    const float x = block.solve(right);
-    if (block.is_first() && inside) b[j] = x;
-    barrier();
-    if (thread.index.x == 0) raise_flag(flags.ended + p);
+    y.clear(thread, p);
+    const float own = block.solve(right);
+    if (!block.is_first()) return;
+    publish(own, x.numbers + j);
+    if (j < U.columns) b[j] = own;
   }
 };
 
@@ -630,8 +629,8 @@ struct SolveBackward {
 void cholesky_solve(Stream stream, const Matrix<const float>& U, float* b,
                     const CholeskyScratch& scratch) {
   const std::int64_t blocks = CholeskyScratch::blocks(U.rows);
-  const SolveFlags forward{scratch.flags, scratch.flags + 2};
-  const SolveFlags backward{scratch.flags + 1, scratch.flags + 2 + blocks};
+  const Relay forward{scratch.forward, scratch.tickets};
+  const Relay backward{scratch.backward, scratch.tickets + 1};
   launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},
          SolveForward{U, scratch.diagonal, scratch.inverse, b, forward, backward});
   launch(stream, {static_cast<unsigned>(blocks)}, {solve_threads},

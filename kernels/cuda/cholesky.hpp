@@ -16,18 +16,21 @@ inline constexpr std::int64_t cholesky_rows = 64;
 struct CholeskyScratch {
   float* diagonal;  // U_pp of every block of rows, (blocks, 64, 64), upper triangles
   float* inverse;   // U_pp^-T of every block of rows, (blocks, 64, 64)
-  int* flags;       // of the solves: 2 tickets, and 2 for every block of rows
+  float* forward;   // what the blocks of the solves publish, (blocks, 64)
+  float* backward;  // the same
+  int* tickets;     // of the two solves
 
   static std::int64_t blocks(std::int64_t n) { return (n + cholesky_rows - 1) / cholesky_rows; }
-  static std::int64_t flag_count(std::int64_t n) { return 2 + 2 * blocks(n); }
   static std::int64_t bytes(std::int64_t n) {
-    const std::int64_t numbers = 2 * blocks(n) * cholesky_rows * cholesky_rows + flag_count(n);
-    return (4 * numbers + 15) / 16 * 16;
+    const std::int64_t numbers = 2 * blocks(n) * cholesky_rows * (cholesky_rows + 1) + 4;
+    return 4 * numbers;
   }
   CholeskyScratch(void* memory, std::int64_t n)
       : diagonal(static_cast<float*>(memory)),
         inverse(diagonal + blocks(n) * cholesky_rows * cholesky_rows),
-        flags(reinterpret_cast<int*>(inverse + blocks(n) * cholesky_rows * cholesky_rows)) {}
+        forward(inverse + blocks(n) * cholesky_rows * cholesky_rows),
+        backward(forward + blocks(n) * cholesky_rows),
+        tickets(reinterpret_cast<int*>(backward + blocks(n) * cholesky_rows)) {}
 };
 
 /// A = U^T U of a symmetric A in its upper triangle, where U takes its place. `info`, on the

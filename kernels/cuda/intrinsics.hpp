@@ -121,22 +121,43 @@ NATGRAD_DEVICE float to_float(Half x) { return __half2float(__ushort_as_half(x.b
 /// The number that `counter` held, which is one more now.
 NATGRAD_DEVICE int take_ticket(int* counter) { return atomicAdd(counter, 1); }
 
-/// Says to other blocks that what this thread wrote, and what it knows others to have written, is
-/// there.
-NATGRAD_DEVICE void raise_flag(int* flag) {
-  __threadfence();
-  *static_cast<volatile int*>(flag) = 1;
+/// What stands where no block has published a number yet: a NaN that no operation gives.
+inline constexpr unsigned unpublished = 0xFFFFFFFFU;
+
+/// Gives a number to blocks that wait for it.
+NATGRAD_DEVICE void publish(float value, float* address) {
+  const unsigned bits = __float_as_uint(value);
+  *reinterpret_cast<volatile unsigned*>(address) = bits == unpublished ? 0x7FFFFFFFU : bits;
 }
 
-/// Waits for a flag that an earlier block raises. What that block wrote is read by `load_fresh`.
-NATGRAD_DEVICE void wait_for_flag(const int* flag) {
-  while (*static_cast<const volatile int*>(flag) == 0) {
+/// Waits for `count` numbers, a multiple of 4 at a multiple of 16 bytes, that earlier blocks
+/// publish.
+template <int count>
+NATGRAD_DEVICE void await(const float* address, float* values) {
+  for (bool complete = false; !complete;) {
+    complete = true;
+#pragma unroll
+    for (int k = 0; k < count; k += 4) {
+      unsigned bits[4];
+      asm volatile("ld.volatile.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                   : "=r"(bits[0]), "=r"(bits[1]), "=r"(bits[2]), "=r"(bits[3])
+                   : "l"(address + k)
+                   : "memory");
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        complete = complete && bits[e] != unpublished;
+        values[k + e] = __uint_as_float(bits[e]);
+      }
+    }
   }
-  __threadfence();
 }
-
-/// Reads what another block wrote while this kernel runs, past the cache of this processor.
-NATGRAD_DEVICE float load_fresh(const float* address) { return __ldcg(address); }
+NATGRAD_DEVICE float await(const float* address) {
+  unsigned bits;
+  do {
+    bits = *reinterpret_cast<const volatile unsigned*>(address);
+  } while (bits == unpublished);
+  return __uint_as_float(bits);
+}
 
 /// Lets the next kernel of the stream start, and waits for the one before, which has ended then and
 /// written all that it writes. Every kernel begins with it, so that the start of one, a
@@ -276,11 +297,18 @@ inline float to_float(Half x) {
 
 // The emulated device runs the blocks of a grid one after the other.
 inline int take_ticket(int* counter) { return (*counter)++; }
-inline void raise_flag(int* flag) { *flag = 1; }
-inline void wait_for_flag(const int* flag) {
-  if (*flag == 0) throw std::logic_error("a block waits for a later one");
+inline constexpr unsigned unpublished = 0xFFFFFFFFU;
+inline void publish(float value, float* address) {
+  *address = std::bit_cast<unsigned>(value) == unpublished ? std::nanf("") : value;
 }
-inline float load_fresh(const float* address) { return *address; }
+inline float await(const float* address) {
+  if (std::bit_cast<unsigned>(*address) != unpublished) return *address;
+  throw std::logic_error("a block waits for a later one");
+}
+template <int count>
+void await(const float* address, float* values) {
+  for (int k = 0; k < count; ++k) values[k] = await(address + k);
+}
 
 template <class Kernel>
 cudaError_t enqueue(Stream stream, Extent blocks, Extent threads, const Kernel& kernel) {
