@@ -16,18 +16,34 @@ namespace {
 /// z = z + bias, a = activation(z).
 template <class F, class T>
 struct BiasActivation {
-  static constexpr bool synchronizes = false;
-  Elements elements;
-  const T* bias;
+  static constexpr int widest = pack_width<T>;
+  template <int width>
+  struct Own {
+    Pack<T, width> z;
+    Pack<T, width> bias;
+  };
+  Matrix<const T> bias;  // (1, columns)
   Matrix<T> z;
   Matrix<T> a;
 
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      const T sum = z(i, j) + bias[j];
-      z(i, j) = sum;
-      a(i, j) = F::value(sum);  // last, for a may be z
-    });
+  bool packs(const Elements& elements) const {
+    return begins_with_packs<widest>(z, elements) && begins_with_packs<widest>(a, elements) &&
+           begins_with_packs<widest>(bias, {1, elements.columns});
+  }
+  template <int width>
+  NATGRAD_DEVICE Own<width> read(std::int64_t i, std::int64_t j) const {
+    return {read_pack<width>(z, i, j), read_pack<width>(bias, 0, j)};
+  }
+  template <int width>
+  NATGRAD_DEVICE void write(std::int64_t i, std::int64_t j, const Own<width>& own) const {
+    Pack<T, width> sum;
+    Pack<T, width> value;
+    for (int e = 0; e < width; ++e) {
+      sum.elements[e] = own.z.elements[e] + own.bias.elements[e];
+      value.elements[e] = F::value(sum.elements[e]);
+    }
+    write_pack(z, i, j, sum);
+    write_pack(a, i, j, value);  // last, for a may be z
   }
 };
 
@@ -35,11 +51,10 @@ struct BiasActivation {
 
 void bias_activation(Stream stream, Activation activation, const ConstView& bias, const View& z,
                      const View& a) {
-  const Elements elements{z.rows(), z.columns()};
   with_float_type(z.type(), [&]<class T>(T) {
+    const Matrix<const T> row{matrix<T>(bias).data, 1, z.columns(), z.columns()};
     formulas::with_activation(activation, [&]<class F>(F) {
-      launch_over(stream, elements,
-                  BiasActivation<F, T>{elements, matrix<T>(bias).data, matrix<T>(z), matrix<T>(a)});
+      map(stream, {z.rows(), z.columns()}, BiasActivation<F, T>{row, matrix<T>(z), matrix<T>(a)});
     });
   });
 }
@@ -49,16 +64,33 @@ namespace {
 /// delta = delta activation'(z), where a = activation(z).
 template <class F, class T>
 struct ActivationBackward {
-  static constexpr bool synchronizes = false;
-  Elements elements;
+  static constexpr int widest = pack_width<T>;
+  template <int width>
+  struct Own {
+    Pack<T, width> z;
+    Pack<T, width> a;
+    Pack<T, width> delta;
+  };
   Matrix<const T> z;
   Matrix<const T> a;
   Matrix<T> delta;
 
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    elements.for_each(thread, [&](std::int64_t i, std::int64_t j) {
-      delta(i, j) *= F::derivative(z(i, j), a(i, j));
-    });
+  bool packs(const Elements& elements) const {
+    return begins_with_packs<widest>(z, elements) && begins_with_packs<widest>(a, elements) &&
+           begins_with_packs<widest>(delta, elements);
+  }
+  template <int width>
+  NATGRAD_DEVICE Own<width> read(std::int64_t i, std::int64_t j) const {
+    return {read_pack<width>(z, i, j), read_pack<width>(a, i, j), read_pack<width>(delta, i, j)};
+  }
+  template <int width>
+  NATGRAD_DEVICE void write(std::int64_t i, std::int64_t j, const Own<width>& own) const {
+    Pack<T, width> delta_z;
+    for (int e = 0; e < width; ++e) {
+      delta_z.elements[e] =
+          own.delta.elements[e] * F::derivative(own.z.elements[e], own.a.elements[e]);
+    }
+    write_pack(delta, i, j, delta_z);
   }
 };
 
@@ -66,11 +98,10 @@ struct ActivationBackward {
 
 void activation_backward(Stream stream, Activation activation, const ConstView& z,
                          const ConstView& a, const View& delta) {
-  const Elements elements = elements_of({delta, z, a});
   with_float_type(delta.type(), [&]<class T>(T) {
     formulas::with_activation(activation, [&]<class F>(F) {
-      launch_over(stream, elements,
-                  ActivationBackward<F, T>{elements, matrix<T>(z), matrix<T>(a), matrix<T>(delta)});
+      map(stream, elements_of({delta, z, a}),
+          ActivationBackward<F, T>{matrix<T>(z), matrix<T>(a), matrix<T>(delta)});
     });
   });
 }
