@@ -3,6 +3,7 @@
 #include "kernels/cuda/launch.hpp"
 
 #include <cstdint>
+#include <span>
 
 // What a product of floats on tensor cores needs beside cuBLAS, enqueued on a stream: factors split
 // into two numbers of eleven significant bits, and the addresses of blocks of a product.
@@ -21,14 +22,23 @@ struct SplitRows {
   NATGRAD_FORMULA std::int64_t length() const { return pieces * string(); }  // of a row
 };
 
-/// Splits the columns of `from` from `first` on, as many as `to` takes: x = 2^power (hi + lo) with
+/// A factor to split, and where its strings go.
+struct FactorToSplit {
+  Matrix<const float> from;
+  SplitRows to;
+  std::int32_t* powers;  // of the rows
+};
+/// Factors that one launch splits.
+inline constexpr int most_factors_to_split = 4;
+
+/// Splits the columns of factors from `first` on, as many as `to` takes: x = 2^power (hi + lo) with
 /// hi and lo of half precision, where the row's power makes the largest |hi| one of 2^14 to 2^15.
 /// What is left of x is at most 2^-23 |x| or 2^-39 of the row's largest. Columns of the last piece
-/// beyond those of `from` are 0. A row of zeros, or with NaN or infinity, has power 0, and its NaN
-/// and infinity are hi, lo is 0; a power is no less than -126. Powers are found for whole rows
-/// where `first` is 0, and read elsewhere. Costs another pass over the rows then.
-void split_rows(Stream stream, const Matrix<const float>& from, std::int64_t first,
-                const SplitRows& to, std::int32_t* powers);
+/// beyond those of `from` are 0; nothing is written of a piece without any. A row of zeros, or with
+/// NaN or infinity, has power 0, and its NaN and infinity are hi, lo is 0; a power is no less than
+/// -126. Powers are found for whole rows where `first` is 0, and read elsewhere. Costs another pass
+/// over the rows then. At most `most_factors_to_split` factors.
+void split_rows(Stream stream, std::span<const FactorToSplit> factors, std::int64_t first);
 
 /// Square blocks of a product: of each row of blocks the first few.
 struct BlockStairs {
@@ -41,28 +51,33 @@ struct BlockStairs {
   std::int64_t count() const { return rows == 0 ? 0 : ends[rows - 1]; }
 };
 
-/// A product of factors whose columns come in pieces.
+/// Products of one shape of factors whose columns come in pieces. Those of the next product lie
+/// equally far from the first one's.
 template <class Factor>
-struct PiecewiseProduct {
+struct PiecewiseProducts {
   Matrix<const Factor> left;  // the first piece
   Matrix<const Factor> right;
   float* product;
-  std::int64_t leading_dimension;  // of the product
+  std::int64_t leading_dimension;  // of a product
   std::int64_t pieces = 1;
   std::int64_t stride = 0;  // of either factor's pieces
+  std::int64_t count = 1;
+  std::int64_t next_left = 0;  // numbers from one product's to the next one's
+  std::int64_t next_right = 0;
+  std::int64_t next_product = 0;
 };
 
 /// Addresses of the factors and the product of each block.
 struct BlockPointers {
-  const void** left;   // (pieces, blocks)
+  const void** left;   // (pieces, products, blocks)
   const void** right;  // the same
-  void** product;      // (blocks)
+  void** product;      // (products, blocks)
 };
 
-/// Writes the addresses of the blocks of product = left right^T, row after row. `Factor` is float
+/// Writes the addresses of the blocks of products = left right^T, row after row. `Factor` is float
 /// or Half.
 template <class Factor>
 void point_to_blocks(Stream stream, const BlockStairs& blocks,
-                     const PiecewiseProduct<Factor>& factors, const BlockPointers& pointers);
+                     const PiecewiseProducts<Factor>& factors, const BlockPointers& pointers);
 
 }  // namespace natgrad::kernels

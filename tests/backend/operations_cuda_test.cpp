@@ -202,6 +202,30 @@ TEST(cuda_backend, split_products_are_as_accurate_as_strict_ones) {
 constexpr cuda::GramRule small_products = {
     .block = 64, .least_blocks = 2, .least_columns = 1, .least_products = 1};
 
+TEST(cuda_backend, split_products_of_outputs_and_inputs_go_together) {
+  constexpr std::int64_t n = 200;
+  struct Case {
+    std::int64_t inputs;
+    std::int64_t outputs;
+  };
+  for (const std::int64_t least_blocks : {2, 1000}) {
+    cuda::GramRule rule = small_products;
+    rule.least_blocks = least_blocks;
+    rule.summed_columns = 32;
+    rule.split_pieces = 3;
+    // As many pieces, more of either one, more than are split at a time, and another width alone.
+    for (const Case& layer : {Case{64, 50}, Case{20, 190}, Case{300, 33}, Case{32, 200}}) {
+      SCOPED_TRACE(std::to_string(layer.inputs) + "-" + std::to_string(layer.outputs) +
+                   (least_blocks == 2 ? " by blocks" : " by rows"));
+      const GramOfLayer gram(n, layer.inputs, layer.outputs);
+      const std::vector<double> K = gram(rule, MathMode::strict, ElementType::float32);
+      const std::vector<double> exact = gram(rule, MathMode::strict, ElementType::float64);
+      EXPECT_LE(Errors(K, exact, n).largest, 2e-6);
+      EXPECT_NE(K, gram({.tensor_cores = false}, MathMode::strict, ElementType::float32));
+    }
+  }
+}
+
 TEST(cuda_backend, split_products_keep_what_is_not_finite_to_its_row) {
   constexpr std::int64_t n = 600;
   GramOfLayer gram(n, 40, 8);
@@ -339,11 +363,12 @@ class SplitTrial {
     FencedArray strings(*device_.backend, device_.memory,
                         {.shape = {words, 1}, .type = ElementType::int32});
     strings.write(std::vector<double>(words, untouched));
-    kernels::split_rows(
-        static_cast<kernels::Stream>(device_.backend->stream()),
-        {from_.view().as<float>(), size(), columns_, from_.view().leading_dimension()}, first,
+    const kernels::FactorToSplit factor{
+        {from_.view().as<float>(), size(), columns_, from_.view().leading_dimension()},
         {static_cast<kernels::Half*>(strings.view().data()), width, pieces},
-        powers_.view().as<std::int32_t>());
+        powers_.view().as<std::int32_t>()};
+    kernels::split_rows(static_cast<kernels::Stream>(device_.backend->stream()), {&factor, 1},
+                        first);
     strings.fetch();
     EXPECT_EQ(strings.broken_fence(), "");
     std::vector<std::uint16_t> halves;

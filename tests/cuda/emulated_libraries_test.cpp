@@ -108,6 +108,28 @@ TEST_F(emulated, batched_products_take_aligned_addresses_that_work_wrote) {
   EXPECT_TRUE(failures.has("is no memory of the device's"));
 }
 
+TEST_F(emulated, strided_products_lie_equally_far_apart) {
+  const Libraries libraries;
+  const DeviceArray<float> a{1, 2, nan, 3, 4};
+  const DeviceArray<float> b{5, 6, 7, 8};
+  const DeviceArray<float> c{1, nan, nan, 10};
+  const float one = 1;
+  const auto multiply = [&](long long next, std::int64_t count) {
+    return cublasGemmStridedBatchedEx_64(libraries.blas, CUBLAS_OP_T, CUBLAS_OP_N, 1, 1, 2, &one,
+                                         a.data, CUDA_R_32F, 2, 3, b.data, CUDA_R_32F, 2, 2, &one,
+                                         c.data, CUDA_R_32F, 1, next, count, CUBLAS_COMPUTE_32F,
+                                         CUBLAS_GEMM_DEFAULT);
+  };
+  EXPECT_EQ(multiply(-3, 2), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(multiply(3, 2), CUBLAS_STATUS_SUCCESS);
+  libraries.stream.synchronize();
+  EXPECT_EQ(c.elements()[0], 18);
+  EXPECT_EQ(c.elements()[3], 63);
+  Recorder failures;
+  multiply(3, 3);
+  EXPECT_TRUE(failures.has("cublasGemmStridedBatchedEx"));
+}
+
 TEST_F(emulated, syrk_and_symv_keep_to_one_triangle) {
   const Libraries libraries;
   const DeviceArray<double> a{1, 2, 3, 4};  // [1 3; 2 4]

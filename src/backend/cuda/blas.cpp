@@ -94,16 +94,27 @@ void Blas::gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std:
 }
 
 template <class Factor>
-void Blas::multiply(std::int64_t m, std::int64_t n, std::int64_t k, const Factor* a,
-                    std::int64_t lda, const Factor* b, std::int64_t ldb, float beta, float* c,
-                    std::int64_t ldc) const {
+void Blas::multiply(std::int64_t m, std::int64_t n, std::int64_t k,
+                    const MatrixSeries<const Factor>& a, const MatrixSeries<const Factor>& b,
+                    float beta, const MatrixSeries<float>& c, std::int64_t count) const {
   if (m == 0 || n == 0) return;
   const float alpha = 1;
   // C^T = B A^T.
-  check(cublasGemmEx_64(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &alpha, b, type_of<Factor>,
-                        leading(ldb), a, type_of<Factor>, leading(lda), &beta, c, CUDA_R_32F,
-                        leading(ldc), tensor_arithmetic<Factor>, CUBLAS_GEMM_DEFAULT),
-        "gemm on tensor cores");
+  if (count == 1) {
+    return check(cublasGemmEx_64(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &alpha, b.data,
+                                 type_of<Factor>, leading(b.leading_dimension), a.data,
+                                 type_of<Factor>, leading(a.leading_dimension), &beta, c.data,
+                                 CUDA_R_32F, leading(c.leading_dimension),
+                                 tensor_arithmetic<Factor>, CUBLAS_GEMM_DEFAULT),
+                 "gemm on tensor cores");
+  }
+  check(
+      cublasGemmStridedBatchedEx_64(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &alpha, b.data,
+                                    type_of<Factor>, leading(b.leading_dimension), b.next, a.data,
+                                    type_of<Factor>, leading(a.leading_dimension), a.next, &beta,
+                                    c.data, CUDA_R_32F, leading(c.leading_dimension), c.next, count,
+                                    tensor_arithmetic<Factor>, CUBLAS_GEMM_DEFAULT),
+      "gemms on tensor cores");
 }
 
 template <class Factor>
@@ -218,9 +229,9 @@ NATGRAD_INSTANTIATE(double)
 #undef NATGRAD_INSTANTIATE
 
 #define NATGRAD_INSTANTIATE(Factor)                                                              \
-  template void Blas::multiply<Factor>(std::int64_t, std::int64_t, std::int64_t, const Factor*,  \
-                                       std::int64_t, const Factor*, std::int64_t, float, float*, \
-                                       std::int64_t) const;                                      \
+  template void Blas::multiply<Factor>(                                                          \
+      std::int64_t, std::int64_t, std::int64_t, const MatrixSeries<const Factor>&,               \
+      const MatrixSeries<const Factor>&, float, const MatrixSeries<float>&, std::int64_t) const; \
   template void Blas::multiply_batched<Factor>(                                                  \
       std::int64_t, std::int64_t, std::int64_t, const void* const*, std::int64_t,                \
       const void* const*, std::int64_t, float, void* const*, std::int64_t, std::int64_t) const;

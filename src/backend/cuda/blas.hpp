@@ -16,6 +16,14 @@
 
 namespace natgrad::cuda {
 
+/// Matrices of one shape, one after the other.
+template <class T>
+struct MatrixSeries {
+  T* data;  // the first
+  std::int64_t leading_dimension;
+  std::int64_t next = 0;  // numbers from one to the next
+};
+
 class Blas {
  public:
   /// Creates the handles on `stream`, whose device is current. `workspace` is device memory that
@@ -31,13 +39,14 @@ class Blas {
             const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
             std::int64_t ldc, MathMode mode) const;
 
-  /// C (m, n) = A B^T + beta C on tensor cores. `Factor` is float, of which they take eleven
-  /// significant bits (TF32), or Half, of which they take all; sums are of float.
+  /// C (m, n) = A B^T + beta C on tensor cores, for `count` of each. `Factor` is float, of which
+  /// they take eleven significant bits (TF32), or Half, of which they take all; sums are of float.
   template <class Factor>
-  void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const Factor* a, std::int64_t lda,
-                const Factor* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) const;
+  void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const MatrixSeries<const Factor>& a,
+                const MatrixSeries<const Factor>& b, float beta, const MatrixSeries<float>& c,
+                std::int64_t count) const;
 
-  /// The same for `count` products of one shape, whose addresses lie on the device.
+  /// C (m, n) = A B^T + beta C, too, for matrices whose addresses lie on the device.
   template <class Factor>
   void multiply_batched(std::int64_t m, std::int64_t n, std::int64_t k, const void* const* a,
                         std::int64_t lda, const void* const* b, std::int64_t ldb, float beta,

@@ -10,7 +10,9 @@
 #include "kernels/cuda/matrices.hpp"
 
 #include <algorithm>
+#include <array>
 #include <functional>
+#include <type_traits>
 
 namespace natgrad {
 
@@ -43,37 +45,80 @@ struct Tiles {
 
 using Needed = std::function<std::int64_t(std::int64_t)>;  // columns of a product, of its row
 
-/// left right^T (left rows, right rows), summed over all columns, some of which are converted at a
-/// time.
+/// left right^T (left rows, right rows), of some rows of two factors.
+template <class Result>
+struct TermProduct {
+  const ConstView& left;
+  Range left_rows;
+  const ConstView& right;
+  Range right_rows;
+  const Needed& needed;
+  const cuda::ProductScratch<Result>& to;
+};
+
+/// What some columns of the factors add to it. They are converted where types differ.
 template <class Row, class Result>
-kernels::FactorProduct<Result> multiply(const Tiles<Result>& tiles, const ConstView& left,
-                                        Range left_rows, const ConstView& right, Range right_rows,
-                                        const Needed& needed,
-                                        const cuda::ProductScratch<Result>& product) {
-  const auto& [work, rule, scratch] = tiles;
-  const auto part = [&](Range columns) {
-    return cuda::TriangleProduct<Result>{
-        .left = cuda::converted<Row, Result>(work.stream, left, left_rows, columns, scratch.left),
-        .right =
-            cuda::converted<Row, Result>(work.stream, right, right_rows, columns, scratch.right),
-        .to = product.numbers,
-        .leading_dimension = scratch.leading_dimension,
-        .needed = needed};
+cuda::TriangleProduct<Result> part_of(const Tiles<Result>& tiles,
+                                      const TermProduct<Result>& product, Range columns) {
+  const cuda::TileScratch<Result>& scratch = tiles.scratch;
+  const auto part = [&](const ConstView& factor, Range rows, Result* buffer) {
+    return cuda::converted<Row, Result>(tiles.work.stream, factor, rows, columns, buffer);
   };
-  constexpr bool converts = !std::is_same_v<Row, Result>;
-  // The rule takes results of float, whose factors are of float, too.
-  if constexpr (!converts && std::is_same_v<Result, float>) {
-    if (rule.takes(left_rows.size(), right_rows.size(), left.columns())) {
-      return cuda::multiply_on_tensor_cores(work, rule, part({0, left.columns()}), scratch,
-                                            product.powers);
+  return {.left = part(product.left, product.left_rows, scratch.left),
+          .right = part(product.right, product.right_rows, scratch.right),
+          .to = product.to,
+          .leading_dimension = scratch.leading_dimension,
+          .needed = product.needed};
+}
+
+/// Results of float alone go through tensor cores, and their factors are of float, too.
+template <class Row, class Result>
+constexpr bool is_single = std::is_same_v<Row, float>&& std::is_same_v<Result, float>;
+
+template <class Result>
+bool takes(const cuda::GramRule& rule, const TermProduct<Result>& product) {
+  return rule.takes(product.left_rows.size(), product.right_rows.size(), product.left.columns());
+}
+
+template <class Row, class Result>
+kernels::FactorProduct<Result> multiply(const Tiles<Result>& tiles,
+                                        const TermProduct<Result>& product) {
+  const auto& [work, rule, scratch] = tiles;
+  const Range all{0, product.left.columns()};
+  if constexpr (is_single<Row, Result>) {
+    if (takes(rule, product)) {
+      return cuda::multiply_on_tensor_cores(work, rule, part_of<Row, Result>(tiles, product, all),
+                                            scratch.addresses);
     }
   }
-  const std::int64_t step = converts ? cuda::conversion_columns : left.columns();
-  for_each_piece({0, left.columns()}, step, [&](Range columns) {
-    cuda::multiply_rows<Result>(work, part(columns), columns.begin == 0 ? Result{0} : Result{1},
-                                work.mode);
+  const std::int64_t step = std::is_same_v<Row, Result> ? all.end : cuda::conversion_columns;
+  for_each_piece(all, step, [&](Range columns) {
+    cuda::multiply_rows<Result>(work, part_of<Row, Result>(tiles, product, columns),
+                                columns.begin == 0 ? Result{0} : Result{1}, work.mode);
   });
-  return {{product.numbers, left_rows.size(), right_rows.size(), scratch.leading_dimension}};
+  return {{product.to.numbers, product.left_rows.size(), product.right_rows.size(),
+           scratch.leading_dimension}};
+}
+
+/// The products of a tile whose uses share a weight: at once where the same is needed of both, and
+/// both are split.
+template <class Row, class Result>
+void multiply_both(const Tiles<Result>& tiles, const TermProduct<Result>& outputs,
+                   const TermProduct<Result>& inputs, kernels::GramTile<Result>& tile) {
+  const auto& [work, rule, scratch] = tiles;
+  if constexpr (is_single<Row, Result>) {
+    if (work.mode == MathMode::strict && cuda::has_one_term(tile.left) &&
+        cuda::has_one_term(tile.right) && takes(rule, outputs) && takes(rule, inputs)) {
+      const std::array products{part_of<Row, Result>(tiles, outputs, {0, outputs.left.columns()}),
+                                part_of<Row, Result>(tiles, inputs, {0, inputs.left.columns()})};
+      const auto results = cuda::multiply_on_tensor_cores(work, rule, products, scratch.addresses);
+      tile.outputs = results[0];
+      tile.inputs = results[1];
+      return;
+    }
+  }
+  tile.outputs = multiply<Row, Result>(tiles, outputs);
+  tile.inputs = multiply<Row, Result>(tiles, inputs);
 }
 
 /// Columns of K up to the diagonal in this row of a tile.
@@ -100,25 +145,27 @@ void add_tile(const Tiles<Result>& tiles, const Pair& pair, Range down, Range ac
                                  .adds = adds,
                                  .row_scale = scale == nullptr ? nullptr : scale + down.begin,
                                  .column_scale = scale == nullptr ? nullptr : scale + across.begin};
-  tile.outputs = multiply<Row, Result>(
-      tiles, left.output_score, output_terms(left, left_rows), right.output_score,
-      output_terms(right, right_rows),
-      [&](std::int64_t term) {
-        return lower_columns(tile, term / tile.left.terms) * tile.right.terms;
-      },
-      tiles.scratch.outputs);
+  const Needed needed_outputs = [&](std::int64_t term) {
+    return lower_columns(tile, term / tile.left.terms) * tile.right.terms;
+  };
+  const TermProduct<Result> outputs{left.output_score,  output_terms(left, left_rows),
+                                    right.output_score, output_terms(right, right_rows),
+                                    needed_outputs,     tiles.scratch.outputs};
   if (share_weight(left, right)) {
-    tile.inputs = multiply<Row, Result>(
-        tiles, left.input, input_terms(left, left_rows), right.input,
-        input_terms(right, right_rows),
-        [&](std::int64_t term) {
-          // What the last row of this term's input needs.
-          const std::int64_t rows = (term / tile.left.terms + 1) * tile.left.rows_per_input;
-          const std::int64_t last = std::min(rows - tile.left.skipped, tile.left.rows) - 1;
-          const std::int64_t columns = lower_columns(tile, last);
-          return columns == 0 ? 0 : (tile.right.input(columns - 1) + 1) * tile.right.terms;
-        },
-        tiles.scratch.inputs);
+    const Needed needed_inputs = [&](std::int64_t term) {
+      // What the last row of this term's input needs.
+      const std::int64_t rows = (term / tile.left.terms + 1) * tile.left.rows_per_input;
+      const std::int64_t last = std::min(rows - tile.left.skipped, tile.left.rows) - 1;
+      const std::int64_t columns = lower_columns(tile, last);
+      return columns == 0 ? 0 : (tile.right.input(columns - 1) + 1) * tile.right.terms;
+    };
+    multiply_both<Row, Result>(
+        tiles, outputs,
+        {left.input, input_terms(left, left_rows), right.input, input_terms(right, right_rows),
+         needed_inputs, tiles.scratch.inputs},
+        tile);
+  } else {
+    tile.outputs = multiply<Row, Result>(tiles, outputs);
   }
   kernels::add_term_products(tiles.work.stream, tile);
 }

@@ -43,6 +43,12 @@ inline kernels::TermLayout layout_of(const LayerUse& use, Range own) {
           .bias_first_term = use.bias_first_term};
 }
 
+/// Whether each row of a use has one row of D and one of A, so that of products of the outputs and
+/// of the inputs the same is needed.
+inline bool has_one_term(const kernels::TermLayout& layout) {
+  return layout.terms == 1 && layout.rows_per_input == 1;
+}
+
 /// Some rows and columns of a factor.
 template <class Row>
 kernels::Matrix<const Row> part_of(const ConstView& factor, Range rows, Range columns) {
@@ -84,11 +90,13 @@ kernels::Matrix<const Result> converted(kernels::Stream stream, const ConstView&
   }
 }
 
-/// Where a product of factors goes.
+/// Where a product of factors goes, and for floats on tensor cores its split factors.
 template <class T>
 struct ProductScratch {
-  T* numbers;            // (height, width)
-  std::int32_t* powers;  // of the right factor's rows, then of the left one's; float alone
+  T* numbers;                  // (height, width)
+  std::int32_t* powers;        // of the right factor's rows, then of the left one's
+  kernels::Half* split_left;   // (height, 5 split)
+  kernels::Half* split_right;  // (width, 5 split)
 };
 
 /// Buffers of two pieces of uses in the Gram.
@@ -99,10 +107,7 @@ struct TileScratch {
   ProductScratch<T> inputs;  // where there are weights
   T* left;                   // (height, columns), where types differ
   T* right;                  // (width, columns)
-  // For floats on tensor cores.
-  kernels::Half* split_left;   // (height, 5 split)
-  kernels::Half* split_right;  // (width, 5 split)
-  void** addresses;            // those of two factors of each piece and block, and of each product
+  void** addresses;          // those of two factors of each piece and block, and of each product
 };
 
 /// How much of each a Gram takes. `rule` is for the type of results.
@@ -114,6 +119,7 @@ struct TileSizes {
   std::int64_t pieces = 0;  // of them
   std::int64_t blocks = 0;
   bool weights = false;
+  bool at_once = false;       // split products of outputs and of inputs may be computed at once
   bool materialized = false;  // columns may be multiplied by tiles, too
 
   TileSizes(std::span<const LayerUse> uses, std::int64_t n, bool converts, const GramRule& rule) {
@@ -132,6 +138,8 @@ struct TileSizes {
     for (const LayerUse& use : uses) {
       take_columns(std::max(use.inputs, use.outputs), rule);
       if (materialized) take_columns(materialized_width(use), rule);
+      at_once = at_once || (has_one_term(layout_of(use, {0, use.rows})) &&
+                            rule.takes(height, width, std::min(use.inputs, use.outputs)));
     }
   }
 
@@ -144,7 +152,7 @@ struct TileSizes {
   std::int64_t left() const { return aligned_numbers(height * columns); }
   std::int64_t numbers() const {
     return (weights ? 2 : 1) * (product() + powers()) + left() + width * columns +
-           split_numbers(height) + split_numbers(width) + address_numbers();
+           (at_once ? 2 : 1) * (split_numbers(height) + split_numbers(width) + address_numbers());
   }
 
   template <class T>
@@ -155,24 +163,29 @@ struct TileSizes {
       next += count;
       return taken;
     };
-    const auto take_product = [&] {
-      T* const numbers = take(product());
-      return ProductScratch<T>{numbers, reinterpret_cast<std::int32_t*>(take(powers()))};
+    const auto take_halves = [&](std::int64_t rows) {
+      return reinterpret_cast<kernels::Half*>(take(split_numbers(rows)));
     };
-    const ProductScratch<T> outputs = take_product();
-    const ProductScratch<T> inputs = weights ? take_product() : outputs;
-    T* const left_part = take(left());
-    T* const right_part = take(width * columns);
-    auto* const split_left = reinterpret_cast<kernels::Half*>(take(split_numbers(height)));
-    auto* const split_right = reinterpret_cast<kernels::Half*>(take(split_numbers(width)));
-    return {.leading_dimension = width,
-            .outputs = outputs,
-            .inputs = inputs,
-            .left = left_part,
-            .right = right_part,
-            .split_left = split_left,
-            .split_right = split_right,
-            .addresses = reinterpret_cast<void**>(take(address_numbers()))};
+    const auto take_powers = [&] { return reinterpret_cast<std::int32_t*>(take(powers())); };
+    TileScratch<T> scratch{};
+    scratch.leading_dimension = width;
+    scratch.outputs = {.numbers = take(product()),
+                       .powers = take_powers(),
+                       .split_left = take_halves(height),
+                       .split_right = take_halves(width)};
+    scratch.inputs = scratch.outputs;
+    if (weights) {
+      scratch.inputs.numbers = take(product());
+      scratch.inputs.powers = take_powers();
+    }
+    if (at_once) {
+      scratch.inputs.split_left = take_halves(height);
+      scratch.inputs.split_right = take_halves(width);
+    }
+    scratch.left = take(left());
+    scratch.right = take(width * columns);
+    scratch.addresses = reinterpret_cast<void**>(take((at_once ? 2 : 1) * address_numbers()));
+    return scratch;
   }
 
  private:

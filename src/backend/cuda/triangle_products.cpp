@@ -3,7 +3,9 @@
 #include "kernels/cuda/split.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <span>
 
 namespace natgrad::cuda {
 
@@ -11,7 +13,7 @@ namespace {
 
 using kernels::Half;
 using kernels::Matrix;
-using kernels::PiecewiseProduct;
+using kernels::PiecewiseProducts;
 
 using Needed = std::function<std::int64_t(std::int64_t)>;  // columns of a product, of its row
 
@@ -27,13 +29,13 @@ void for_each_row_piece(std::int64_t rows, const Needed& needed, const Body& bod
   });
 }
 
-/// A product on tensor cores of which blocks below a diagonal are needed, one piece of the factors'
-/// columns at a time: by square blocks in one call, and what remains at its ragged edges in two
-/// more; or by rows.
+/// Products of one shape on tensor cores of which blocks below a diagonal are needed, one piece of
+/// the factors' columns at a time: by square blocks in one call, and what remains at their ragged
+/// edges in two more; or by rows.
 template <class Factor>
-class TensorProduct {
+class TensorProducts {
  public:
-  TensorProduct(const PiecewiseProduct<Factor>& factors, const Needed& needed, std::int64_t block)
+  TensorProducts(const PiecewiseProducts<Factor>& factors, const Needed& needed, std::int64_t block)
       : factors_(factors),
         needed_(needed),
         edge_row_(factors.left.rows / block * block),
@@ -55,30 +57,28 @@ class TensorProduct {
   void prepare(const Work& work, std::int64_t least_blocks, void** addresses) {
     by_blocks_ = has_worthwhile_blocks(least_blocks);
     if (!by_blocks_) return;
-    const std::int64_t count = factors_.pieces * blocks_.count();
+    const std::int64_t count = factors_.pieces * factors_.count * blocks_.count();
     pointers_ = {.left = const_cast<const void**>(addresses),
                  .right = const_cast<const void**>(addresses + count),
                  .product = addresses + 2 * count};
     kernels::point_to_blocks(work.stream, blocks_, factors_, pointers_);
   }
 
-  /// Adds where beta is 1.
-  void multiply(const Work& work, std::int64_t piece, float beta) const {
-    if (!by_blocks_) {
-      for_each_row_piece(factors_.left.rows, needed_, [&](Range rows, Range columns) {
-        multiply_part(work, piece, rows, columns, beta);
-      });
-      return;
-    }
-    const auto& [left, right, product, leading_dimension, pieces, stride] = factors_;
-    const std::int64_t first = piece * blocks_.count();
-    work.blas.multiply_batched<Factor>(blocks_.size, blocks_.size, left.columns,
-                                       pointers_.left + first, left.leading_dimension,
-                                       pointers_.right + first, right.leading_dimension, beta,
-                                       pointers_.product, leading_dimension, blocks_.count());
-    multiply_part(work, piece, {first_at_edge_, edge_row_}, {edge_column_, right.rows}, beta);
-    if (edge_row_ == left.rows) return;
-    multiply_part(work, piece, {edge_row_, left.rows}, {0, needed_(left.rows - 1)}, beta);
+  /// A piece of some of the products. Adds where beta is 1.
+  void multiply(const Work& work, std::int64_t piece, Range products, float beta) const {
+    const auto multiply_part = [&](Range rows, Range columns) {
+      this->multiply_part(work, piece, products, rows, columns, beta);
+    };
+    if (!by_blocks_) return for_each_row_piece(factors_.left.rows, needed_, multiply_part);
+    const std::int64_t first = (piece * factors_.count + products.begin) * blocks_.count();
+    work.blas.multiply_batched<Factor>(
+        blocks_.size, blocks_.size, factors_.left.columns, pointers_.left + first,
+        factors_.left.leading_dimension, pointers_.right + first, factors_.right.leading_dimension,
+        beta, pointers_.product + products.begin * blocks_.count(), factors_.leading_dimension,
+        products.size() * blocks_.count());
+    const std::int64_t rows = factors_.left.rows;
+    multiply_part({first_at_edge_, edge_row_}, {edge_column_, factors_.right.rows});
+    if (edge_row_ < rows) multiply_part({edge_row_, rows}, {0, needed_(rows - 1)});
   }
 
  private:
@@ -95,20 +95,26 @@ class TensorProduct {
            factor.leading_dimension % (16 / std::int64_t{sizeof(Factor)}) == 0;
   }
 
-  /// Some rows and columns of the product.
-  void multiply_part(const Work& work, std::int64_t piece, Range rows, Range columns,
-                     float beta) const {
+  /// Some rows and columns of them.
+  void multiply_part(const Work& work, std::int64_t piece, Range products, Range rows,
+                     Range columns, float beta) const {
     if (rows.empty() || columns.empty()) return;
-    const auto& [left, right, product, leading_dimension, pieces, stride] = factors_;
+    const auto& [left, right, product, leading_dimension, pieces, stride, count, next_left,
+                 next_right, next_product] = factors_;
+    const auto part_of = [&](const Matrix<const Factor>& factor, std::int64_t next, Range own) {
+      return MatrixSeries<const Factor>{factor.data + piece * stride + products.begin * next +
+                                            own.begin * factor.leading_dimension,
+                                        factor.leading_dimension, next};
+    };
     work.blas.multiply<Factor>(
-        rows.size(), columns.size(), left.columns,
-        left.data + piece * stride + rows.begin * left.leading_dimension, left.leading_dimension,
-        right.data + piece * stride + columns.begin * right.leading_dimension,
-        right.leading_dimension, beta, product + rows.begin * leading_dimension + columns.begin,
-        leading_dimension);
+        rows.size(), columns.size(), left.columns, part_of(left, next_left, rows),
+        part_of(right, next_right, columns), beta,
+        {product + products.begin * next_product + rows.begin * leading_dimension + columns.begin,
+         leading_dimension, next_product},
+        products.size());
   }
 
-  PiecewiseProduct<Factor> factors_;
+  PiecewiseProducts<Factor> factors_;
   const Needed& needed_;
   bool by_blocks_ = false;
   std::int64_t edge_row_;  // where whole blocks end
@@ -118,61 +124,114 @@ class TensorProduct {
   kernels::BlockPointers pointers_{};
 };
 
-/// The two factors of a product, some columns at a time, as strings of split numbers.
+/// The two factors of a product, and where their strings go.
+struct FactorsToSplit {
+  kernels::FactorToSplit left;
+  kernels::FactorToSplit right;
+  bool shared;  // the left factor is some rows of the right one, and so are its strings
+};
+
+FactorsToSplit factors_to_split(const TriangleProduct<float>& product, std::int64_t width,
+                                std::int64_t pieces) {
+  const auto& [left, right, to, leading_dimension, needed] = product;
+  FactorsToSplit factors{.left = {left, {to.split_left, width, pieces}, to.powers + right.rows},
+                         .right = {right, {to.split_right, width, pieces}, to.powers},
+                         .shared = false};
+  const std::int64_t before = (left.data - right.data) / right.leading_dimension;
+  factors.shared = left.leading_dimension == right.leading_dimension && left.data >= right.data &&
+                   left.data == right.data + before * right.leading_dimension &&
+                   before + left.rows <= right.rows;
+  if (factors.shared) {
+    factors.left.to.data = factors.right.to.data + before * factors.right.to.length();
+    factors.left.powers = factors.right.powers + before;
+  }
+  return factors;
+}
+
+/// The factors of a product, or of two of one shape, some columns at a time, as strings of split
+/// numbers. Two have pieces of one width, that of the wider ones.
 class SplitFactors {
  public:
-  SplitFactors(const TriangleProduct<float>& product, const GramRule& rule,
-               const TileScratch<float>& scratch, std::int32_t* powers)
-      : left_(product.left),
-        right_(product.right),
-        width_(rule.piece_width(left_.columns)),
-        pieces_(rule.pieces_at_a_time(left_.columns)),
-        split_left_{scratch.split_left, width_, pieces_},
-        split_right_{scratch.split_right, width_, pieces_},
-        left_powers_(powers + right_.rows),
-        right_powers_(powers) {
-    const std::int64_t before = (left_.data - right_.data) / right_.leading_dimension;
-    shared_ = left_.leading_dimension == right_.leading_dimension && left_.data >= right_.data &&
-              left_.data == right_.data + before * right_.leading_dimension &&
-              before + left_.rows <= right_.rows;
-    if (!shared_) return;
-    split_left_.data = split_right_.data + before * split_right_.length();
-    left_powers_ = right_powers_ + before;
+  SplitFactors(std::span<const TriangleProduct<float>> products, const GramRule& rule)
+      : products_(products) {
+    for (const TriangleProduct<float>& product : products_) {
+      columns_ = std::max(columns_, product.left.columns);
+      width_ = std::max(width_, rule.piece_width(product.left.columns));
+    }
+    pieces_ = std::min((columns_ + width_ - 1) / width_, rule.split_pieces);
+    for (std::size_t i = 0; i < products_.size(); ++i) {
+      factors_[i] = factors_to_split(products_[i], width_, pieces_);
+    }
   }
 
+  std::int64_t columns() const { return columns_; }
   std::int64_t columns_at_a_time() const { return pieces_ * width_; }
   std::int64_t width() const { return width_; }
-  const std::int32_t* left_powers() const { return left_powers_; }
-  const std::int32_t* right_powers() const { return right_powers_; }
+
+  /// The products whose factors have this column.
+  Range products_with(std::int64_t column) const {
+    Range range{0, static_cast<std::int64_t>(products_.size())};
+    while (products_[range.begin].left.columns <= column) ++range.begin;
+    while (products_[range.end - 1].left.columns <= column) --range.end;
+    return range;
+  }
 
   /// Of strings lo, hi, hi and hi, lo, hi.
-  PiecewiseProduct<Half> strings(float* product, std::int64_t leading_dimension) const {
-    const std::int64_t length = split_right_.length();
-    return {.left = {split_left_.data, left_.rows, 3 * width_, length},
-            .right = {split_right_.data + 2 * width_, right_.rows, 3 * width_, length},
-            .product = product,
-            .leading_dimension = leading_dimension,
+  PiecewiseProducts<Half> strings() const {
+    const TriangleProduct<float>& product = products_.front();
+    const FactorsToSplit& first = factors_.front();
+    const FactorsToSplit& last = factors_[products_.size() - 1];
+    const kernels::SplitRows& right = first.right.to;
+    return {.left = {first.left.to.data, product.left.rows, 3 * width_, right.length()},
+            .right = {right.data + 2 * width_, product.right.rows, 3 * width_, right.length()},
+            .product = product.to.numbers,
+            .leading_dimension = product.leading_dimension,
             .pieces = pieces_,
-            .stride = split_right_.string()};
+            .stride = right.string(),
+            .count = static_cast<std::int64_t>(products_.size()),
+            .next_left = last.left.to.data - first.left.to.data,
+            .next_right = last.right.to.data - right.data,
+            .next_product = products_.back().to.numbers - product.to.numbers};
   }
 
   void split(const Work& work, std::int64_t first) const {
-    kernels::split_rows(work.stream, right_, first, split_right_, right_powers_);
-    if (shared_) return;
-    kernels::split_rows(work.stream, left_, first, split_left_, left_powers_);
+    std::array<kernels::FactorToSplit, kernels::most_factors_to_split> own;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < products_.size(); ++i) {
+      own[count++] = factors_[i].right;
+      if (!factors_[i].shared) own[count++] = factors_[i].left;
+    }
+    kernels::split_rows(work.stream, {own.data(), count}, first);
+  }
+
+  kernels::FactorProduct<float> result(std::size_t i) const {
+    const auto& [left, right, to, leading_dimension, needed] = products_[i];
+    return {{to.numbers, left.rows, right.rows, leading_dimension},
+            factors_[i].left.powers,
+            factors_[i].right.powers};
   }
 
  private:
-  Matrix<const float> left_;
-  Matrix<const float> right_;
-  std::int64_t width_;   // of a piece
-  std::int64_t pieces_;  // at a time
-  bool shared_;          // the left factor is some rows of the right one
-  kernels::SplitRows split_left_;
-  kernels::SplitRows split_right_;
-  std::int32_t* left_powers_;
-  std::int32_t* right_powers_;
+  std::span<const TriangleProduct<float>> products_;
+  std::array<FactorsToSplit, 2> factors_{};
+  std::int64_t columns_ = 0;  // of the longer factors
+  std::int64_t width_ = 0;    // of a piece
+  std::int64_t pieces_ = 0;   // at a time
 };
+
+/// Sums the products' pieces.
+void multiply_split(const Work& work, const GramRule& rule, const SplitFactors& factors,
+                    const Needed& needed, void** addresses) {
+  TensorProducts<Half> products(factors.strings(), needed, rule.block);
+  products.prepare(work, rule.least_blocks, addresses);
+  for_each_piece({0, factors.columns()}, factors.columns_at_a_time(), [&](Range columns) {
+    factors.split(work, columns.begin);
+    for_each_piece(columns, factors.width(), [&](Range piece) {
+      products.multiply(work, (piece.begin - columns.begin) / factors.width(),
+                        factors.products_with(piece.begin), piece.begin == 0 ? 0.0F : 1.0F);
+    });
+  });
+}
 
 }  // namespace
 
@@ -183,7 +242,7 @@ void multiply_rows(const Work& work, const TriangleProduct<T>& product, T beta, 
     work.blas.gemm<T>(Transpose::no, Transpose::yes, rows.size(), columns.size(), left.columns, 1,
                       left.data + rows.begin * left.leading_dimension, left.leading_dimension,
                       right.data, right.leading_dimension, beta,
-                      to + rows.begin * leading_dimension, leading_dimension, mode);
+                      to.numbers + rows.begin * leading_dimension, leading_dimension, mode);
   });
 }
 template void multiply_rows<float>(const Work&, const TriangleProduct<float>&, float, MathMode);
@@ -191,29 +250,29 @@ template void multiply_rows<double>(const Work&, const TriangleProduct<double>&,
 
 kernels::FactorProduct<float> multiply_on_tensor_cores(const Work& work, const GramRule& rule,
                                                        const TriangleProduct<float>& product,
-                                                       const TileScratch<float>& scratch,
-                                                       std::int32_t* powers) {
+                                                       void** addresses) {
   const auto& [left, right, to, leading_dimension, needed] = product;
-  const Matrix<const float> result{to, left.rows, right.rows, leading_dimension};
   if (work.mode == MathMode::tf32) {
-    TensorProduct<float> whole(
-        {.left = left, .right = right, .product = to, .leading_dimension = leading_dimension},
-        needed, rule.block);
-    whole.prepare(work, rule.least_blocks, scratch.addresses);
-    whole.multiply(work, 0, 0);
-    return {result};
+    TensorProducts<float> whole({.left = left,
+                                 .right = right,
+                                 .product = to.numbers,
+                                 .leading_dimension = leading_dimension},
+                                needed, rule.block);
+    whole.prepare(work, rule.least_blocks, addresses);
+    whole.multiply(work, 0, {0, 1}, 0);
+    return {{to.numbers, left.rows, right.rows, leading_dimension}};
   }
-  const SplitFactors factors(product, rule, scratch, powers);
-  TensorProduct<Half> pieces(factors.strings(to, leading_dimension), needed, rule.block);
-  pieces.prepare(work, rule.least_blocks, scratch.addresses);
-  for_each_piece({0, left.columns}, factors.columns_at_a_time(), [&](Range columns) {
-    factors.split(work, columns.begin);
-    for_each_piece(columns, factors.width(), [&](Range piece) {
-      pieces.multiply(work, (piece.begin - columns.begin) / factors.width(),
-                      piece.begin == 0 ? 0.0F : 1.0F);
-    });
-  });
-  return {result, factors.left_powers(), factors.right_powers()};
+  const SplitFactors factors({&product, 1}, rule);
+  multiply_split(work, rule, factors, needed, addresses);
+  return factors.result(0);
+}
+
+std::array<kernels::FactorProduct<float>, 2> multiply_on_tensor_cores(
+    const Work& work, const GramRule& rule, const std::array<TriangleProduct<float>, 2>& products,
+    void** addresses) {
+  const SplitFactors factors(products, rule);
+  multiply_split(work, rule, factors, products[0].needed, addresses);
+  return {factors.result(0), factors.result(1)};
 }
 
 }  // namespace natgrad::cuda

@@ -3,6 +3,7 @@
 #include "backend/cuda/row_pieces.hpp"
 #include "kernels/cuda/gram.hpp"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 
@@ -16,7 +17,7 @@ template <class T>
 struct TriangleProduct {
   kernels::Matrix<const T> left;
   kernels::Matrix<const T> right;
-  T* to;
+  const ProductScratch<T>& to;
   std::int64_t leading_dimension;
   const std::function<std::int64_t(std::int64_t)>& needed;
 };
@@ -29,11 +30,17 @@ void multiply_rows(const Work& work, const TriangleProduct<T>& product, T beta, 
 /// and each factor is the sum of two numbers in half precision, of eleven significant bits. Three
 /// of their four products are summed, the small ones first, so that the result is as accurate as a
 /// strict product (Ootomo and Yokota 2022). Costs 3 products of half precision then, and writes 5
-/// numbers of it for each of the factors. `scratch` is planned for products that `rule` takes;
-/// powers of two go to `powers`.
+/// numbers of it for each of the factors. The scratch of `product` and `addresses` are planned for
+/// products that `rule` takes.
 kernels::FactorProduct<float> multiply_on_tensor_cores(const Work& work, const GramRule& rule,
                                                        const TriangleProduct<float>& product,
-                                                       const TileScratch<float>& scratch,
-                                                       std::int32_t* powers);
+                                                       void** addresses);
+
+/// The same for two products of as many rows, of which the same is needed, at once: a device that
+/// one of them does not fill takes little longer for both. In strict mode alone. The second one's
+/// scratch lies behind the first one's.
+std::array<kernels::FactorProduct<float>, 2> multiply_on_tensor_cores(
+    const Work& work, const GramRule& rule, const std::array<TriangleProduct<float>, 2>& products,
+    void** addresses);
 
 }  // namespace natgrad::cuda

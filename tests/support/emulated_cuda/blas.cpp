@@ -411,6 +411,38 @@ cublasStatus_t cublasGemmBatchedEx_64(cublasHandle_t handle, cublasOperation_t t
                       });
 }
 
+cublasStatus_t cublasGemmStridedBatchedEx_64(
+    cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, std::int64_t m,
+    std::int64_t n, std::int64_t k, const void* alpha, const void* A, cudaDataType Atype,
+    std::int64_t lda, long long strideA, const void* B, cudaDataType Btype, std::int64_t ldb,
+    long long strideB, const void* beta, void* C, cudaDataType Ctype, std::int64_t ldc,
+    long long strideC, std::int64_t count, cublasComputeType_t computeType, cublasGemmAlgo_t) {
+  if (!multiplies(Atype, Btype, Ctype, computeType) || Ctype != CUDA_R_32F) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+  const auto matrices =
+      product_matrices(transa, transb, m, n, k, A, lda, B, ldb, Atype, C, ldc, Ctype);
+  const std::array<long long, 3> strides{strideA, strideB, strideC};
+  const bool forward = std::ranges::all_of(strides, [](long long next) { return next >= 0; });
+  if (!are_matrices(matrices) || count < 0 || !forward) return CUBLAS_STATUS_INVALID_VALUE;
+  if (count == 0) return CUBLAS_STATUS_SUCCESS;
+  const auto at = [](const MatrixOperand& first, std::int64_t numbers) {
+    return static_cast<const std::byte*>(first.data) + numbers * bytes_of(first.type);
+  };
+  Operands operands = operands_of(matrices);
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    operands[i].bytes += (count - 1) * strides[i] * bytes_of(matrices[i].type);
+  }
+  const Product product = product_of(transa, transb, k, matrices, computeType);
+  const float scales[] = {*static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
+  return enqueue_blas(handle, "cublasGemmStridedBatchedEx", operands, [=] {
+    for (std::int64_t i = 0; i < count; ++i) {
+      product_work(product, &scales[0], at(matrices[0], i * strideA), at(matrices[1], i * strideB),
+                   &scales[1], static_cast<float*>(C) + i * strideC)();
+    }
+  });
+}
+
 cublasStatus_t cublasSsyrk_64(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t trans,
                               std::int64_t n, std::int64_t k, const float* alpha, const float* A,
                               std::int64_t lda, const float* beta, float* C, std::int64_t ldc) {
