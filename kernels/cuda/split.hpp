@@ -57,8 +57,8 @@ template <class Factor>
 struct PiecewiseProducts {
   Matrix<const Factor> left;  // the first piece
   Matrix<const Factor> right;
-  float* product;
-  std::int64_t leading_dimension;  // of a product
+  float* product = nullptr;
+  std::int64_t leading_dimension = 0;  // of a product
   std::int64_t pieces = 1;
   std::int64_t stride = 0;  // of either factor's pieces
   std::int64_t count = 1;

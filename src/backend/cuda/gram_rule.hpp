@@ -24,6 +24,8 @@ struct GramRule {
   std::int64_t summed_columns = 256;
   /// Pieces that are split at a time, by one launch.
   std::int64_t split_pieces = 4;
+  /// Columns of dense rows whose products are added to K at a time, and of one product in TF32.
+  std::int64_t most_columns = 4096;
   /// Smaller products are as fast without tensor cores: 20 us in strict float on an H200.
   std::int64_t least_columns = 64;
   std::int64_t least_products = std::int64_t{1} << 29;

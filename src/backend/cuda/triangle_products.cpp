@@ -99,19 +99,19 @@ class TensorProducts {
   void multiply_part(const Work& work, std::int64_t piece, Range products, Range rows,
                      Range columns, float beta) const {
     if (rows.empty() || columns.empty()) return;
-    const auto& [left, right, product, leading_dimension, pieces, stride, count, next_left,
-                 next_right, next_product] = factors_;
     const auto part_of = [&](const Matrix<const Factor>& factor, std::int64_t next, Range own) {
-      return MatrixSeries<const Factor>{factor.data + piece * stride + products.begin * next +
+      return MatrixSeries<const Factor>{factor.data + piece * factors_.stride +
+                                            products.begin * next +
                                             own.begin * factor.leading_dimension,
                                         factor.leading_dimension, next};
     };
-    work.blas.multiply<Factor>(
-        rows.size(), columns.size(), left.columns, part_of(left, next_left, rows),
-        part_of(right, next_right, columns), beta,
-        {product + products.begin * next_product + rows.begin * leading_dimension + columns.begin,
-         leading_dimension, next_product},
-        products.size());
+    float* const to = factors_.product + products.begin * factors_.next_product +
+                      rows.begin * factors_.leading_dimension + columns.begin;
+    work.blas.multiply<Factor>(rows.size(), columns.size(), factors_.left.columns,
+                               part_of(factors_.left, factors_.next_left, rows),
+                               part_of(factors_.right, factors_.next_right, columns), beta,
+                               {to, factors_.leading_dimension, factors_.next_product},
+                               products.size());
   }
 
   PiecewiseProducts<Factor> factors_;
@@ -195,7 +195,7 @@ class SplitFactors {
   }
 
   void split(const Work& work, std::int64_t first) const {
-    std::array<kernels::FactorToSplit, kernels::most_factors_to_split> own;
+    std::array<kernels::FactorToSplit, kernels::most_factors_to_split> own{};
     std::size_t count = 0;
     for (std::size_t i = 0; i < products_.size(); ++i) {
       own[count++] = factors_[i].right;
@@ -219,6 +219,24 @@ class SplitFactors {
   std::int64_t pieces_ = 0;   // at a time
 };
 
+/// The factors as they are, some columns at a time.
+void multiply_tf32(const Work& work, const GramRule& rule, const TriangleProduct<float>& product,
+                   void** addresses) {
+  for_each_piece({0, product.left.columns}, rule.most_columns, [&](Range columns) {
+    const auto part_of = [&](const Matrix<const float>& factor) {
+      return Matrix<const float>{factor.data + columns.begin, factor.rows, columns.size(),
+                                 factor.leading_dimension};
+    };
+    TensorProducts<float> part({.left = part_of(product.left),
+                                .right = part_of(product.right),
+                                .product = product.to.numbers,
+                                .leading_dimension = product.leading_dimension},
+                               product.needed, rule.block);
+    part.prepare(work, rule.least_blocks, addresses);
+    part.multiply(work, 0, {0, 1}, columns.begin == 0 ? 0.0F : 1.0F);
+  });
+}
+
 /// Sums the products' pieces.
 void multiply_split(const Work& work, const GramRule& rule, const SplitFactors& factors,
                     const Needed& needed, void** addresses) {
@@ -237,12 +255,14 @@ void multiply_split(const Work& work, const GramRule& rule, const SplitFactors& 
 
 template <class T>
 void multiply_rows(const Work& work, const TriangleProduct<T>& product, T beta, MathMode mode) {
-  const auto& [left, right, to, leading_dimension, needed] = product;
-  for_each_row_piece(left.rows, needed, [&](Range rows, Range columns) {
+  const Matrix<const T>& left = product.left;
+  const Matrix<const T>& right = product.right;
+  for_each_row_piece(left.rows, product.needed, [&](Range rows, Range columns) {
     work.blas.gemm<T>(Transpose::no, Transpose::yes, rows.size(), columns.size(), left.columns, 1,
                       left.data + rows.begin * left.leading_dimension, left.leading_dimension,
                       right.data, right.leading_dimension, beta,
-                      to.numbers + rows.begin * leading_dimension, leading_dimension, mode);
+                      product.to.numbers + rows.begin * product.leading_dimension,
+                      product.leading_dimension, mode);
   });
 }
 template void multiply_rows<float>(const Work&, const TriangleProduct<float>&, float, MathMode);
@@ -251,19 +271,12 @@ template void multiply_rows<double>(const Work&, const TriangleProduct<double>&,
 kernels::FactorProduct<float> multiply_on_tensor_cores(const Work& work, const GramRule& rule,
                                                        const TriangleProduct<float>& product,
                                                        void** addresses) {
-  const auto& [left, right, to, leading_dimension, needed] = product;
   if (work.mode == MathMode::tf32) {
-    TensorProducts<float> whole({.left = left,
-                                 .right = right,
-                                 .product = to.numbers,
-                                 .leading_dimension = leading_dimension},
-                                needed, rule.block);
-    whole.prepare(work, rule.least_blocks, addresses);
-    whole.multiply(work, 0, {0, 1}, 0);
-    return {{to.numbers, left.rows, right.rows, leading_dimension}};
+    multiply_tf32(work, rule, product, addresses);
+    return {{product.to.numbers, product.left.rows, product.right.rows, product.leading_dimension}};
   }
   const SplitFactors factors({&product, 1}, rule);
-  multiply_split(work, rule, factors, needed, addresses);
+  multiply_split(work, rule, factors, product.needed, addresses);
   return factors.result(0);
 }
 
