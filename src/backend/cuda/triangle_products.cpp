@@ -215,7 +215,7 @@ class SplitFactors {
   std::span<const TriangleProduct<float>> products_;
   std::array<FactorsToSplit, 2> factors_{};
   std::int64_t columns_ = 0;  // of the longer factors
-  std::int64_t width_ = 0;    // of a piece
+  std::int64_t width_ = 1;    // of a piece
   std::int64_t pieces_ = 0;   // at a time
 };
 
