@@ -122,7 +122,7 @@ natgrad_test_sources(operation_cases)
 # Every folder of tests. Those of `api` that count memory have processes of their own below.
 natgrad_tests(api
   HOST contracts* enumerators includes readme
-  WITHOUT allocations memory)
+  WITHOUT allocations refused_allocations memory)
 natgrad_tests(backend
   HOST *
   WITHOUT operations_cuda
@@ -150,14 +150,16 @@ if(NATGRAD_BUILD_TRAINER)
 endif()
 
 # Processes of their own: one counts what operator new gives, the other the process's peak of memory.
-foreach(name allocations memory)
-  natgrad_keep_files_with_threads(file api/${name}_test.cpp)
-  if(file)
-    natgrad_test(${name}_tests ${file})
-  endif()
-endforeach()
+natgrad_keep_files_with_threads(allocations api/allocations_test.cpp api/refused_allocations_test.cpp)
+if(allocations)
+  natgrad_test(allocations_tests api/counted_new.cpp ${allocations})
+endif()
+natgrad_keep_files_with_threads(memory api/memory_test.cpp)
+if(memory)
+  natgrad_test(memory_tests ${memory})
+endif()
 # It replaces operator new by malloc, which g++ takes for a mistake once it inlines.
-set_source_files_properties(api/allocations_test.cpp PROPERTIES
+set_source_files_properties(api/counted_new.cpp PROPERTIES
   COMPILE_OPTIONS -Wno-mismatched-new-delete)
 
 include(cuda_tests.cmake)

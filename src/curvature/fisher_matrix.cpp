@@ -105,12 +105,14 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
 }
 
 void FisherMatrix::set_damping(const Damping& damping) {
-  State& s = *state_;
-  detail::OptionErrors errors("Fisher matrix");
-  detail::check_damping(damping, errors);
-  errors.throw_if_any();
-  s.options.damping = damping;
-  s.upload_damping();
+  with_memory_errors([&] {
+    State& s = *state_;
+    detail::OptionErrors errors("Fisher matrix");
+    detail::check_damping(damping, errors);
+    errors.throw_if_any();
+    s.options.damping = damping;
+    s.upload_damping();
+  });
 }
 
 void FisherMatrix::apply(const ConstView& v, const View& product) const {
