@@ -59,8 +59,10 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
   endfunction()
 
   # The device itself. Its suites have the names that ctest is to show.
-  add_executable(emulated_device_tests cuda/emulated_device_test.cpp cuda/emulated_graphs_test.cpp
-    cuda/emulated_libraries_test.cpp cuda/emulated_memory_test.cpp cuda/planted_faults_test.cpp)
+  file(GLOB device_tests CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} cuda/*_test.cpp)
+  list(REMOVE_ITEM device_tests cuda/emulated_contracts_test.cpp cuda/graph_test.cpp
+    cuda/outgrown_memory_test.cpp)
+  add_executable(emulated_device_tests ${device_tests})
   target_link_libraries(emulated_device_tests PRIVATE natgrad_emulated)
   natgrad_entries(emulated_device_tests PROPERTIES LABELS emulated)
 

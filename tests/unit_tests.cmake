@@ -45,14 +45,10 @@ function(natgrad_keep_files_with_threads result)
 endfunction()
 
 # The naive reference, fenced buffers, and a main that the BLAS's advice may restart.
-add_library(natgrad_test_support STATIC
-  support/fenced.cpp
-  support/main.cpp
-  support/reference_backend.cpp
-  support/reference_backend_models.cpp
-  support/reference_backend_rows.cpp
-  support/operation_table.cpp
-  support/trial.cpp)
+file(GLOB support CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} support/*.cpp)
+list(REMOVE_ITEM support support/device_cpu.cpp support/device_cuda.cpp support/precompiled.cpp
+  support/require_gpu.cpp)
+add_library(natgrad_test_support STATIC ${support})
 target_include_directories(natgrad_test_support PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_compile_definitions(natgrad_test_support PUBLIC NATGRAD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_link_libraries(natgrad_test_support PUBLIC natgrad_internal GTest::gtest)
@@ -77,16 +73,25 @@ function(natgrad_test target)
   endif()
 endfunction()
 
-# natgrad_tests(FOLDER [DEVICE name...] [HOST name...] [OBJECTS library...] [LIBRARIES library...]): the
-# files FOLDER/NAME_test.cpp as one executable FOLDER_tests, linked with LIBRARIES too. Those of DEVICE
-# go through the library's own interface on whatever device they are linked for: they are compiled
-# once, here, and linked again for CUDA devices by cuda_tests.cmake.
+# natgrad_tests(FOLDER [HOST name...] [WITHOUT name...] [OBJECTS library...] [LIBRARIES library...]): the
+# files FOLDER/NAME_test.cpp as one executable FOLDER_tests, linked with LIBRARIES too; not those of
+# WITHOUT, which the caller has another use for. They go through the library's own interface on
+# whatever device they are linked for: they are compiled once, here, and linked again for CUDA devices
+# by cuda_tests.cmake. Those of HOST, names or patterns, are for the CPU alone.
 function(natgrad_tests folder)
-  cmake_parse_arguments(PARSE_ARGV 1 tests "" "" "DEVICE;HOST;OBJECTS;LIBRARIES")
-  list(TRANSFORM tests_DEVICE REPLACE "(.+)" "${folder}/\\1_test.cpp")
-  list(TRANSFORM tests_HOST REPLACE "(.+)" "${folder}/\\1_test.cpp")
-  natgrad_keep_files_with_threads(device_files ${tests_DEVICE})
-  natgrad_keep_files_with_threads(host_files ${tests_HOST})
+  cmake_parse_arguments(PARSE_ARGV 1 tests "" "" "HOST;WITHOUT;OBJECTS;LIBRARIES")
+  foreach(names tests_HOST tests_WITHOUT)
+    list(TRANSFORM ${names} REPLACE "(.+)" "${folder}/\\1_test.cpp")
+  endforeach()
+  file(GLOB device CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} ${folder}/*_test.cpp)
+  set(host "")
+  if(tests_HOST)
+    file(GLOB host CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} ${tests_HOST})
+  endif()
+  list(REMOVE_ITEM device "" ${host} ${tests_WITHOUT})
+  list(REMOVE_ITEM host "" ${tests_WITHOUT})
+  natgrad_keep_files_with_threads(device_files ${device})
+  natgrad_keep_files_with_threads(host_files ${host})
   if(NOT device_files AND NOT host_files)
     return()
   endif()
@@ -107,94 +112,37 @@ endfunction()
 
 # Cases that any device runs: an executable links them for the devices that it registers. A
 # likelihood brings its reference and its values in a file of its own.
-file(GLOB likelihoods CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/backend/likelihoods/*.cpp)
-add_library(operation_cases OBJECT EXCLUDE_FROM_ALL ${likelihoods}
-  backend/operations_factorization.cpp
-  backend/operations_likelihoods.cpp
-  backend/operations_matrices.cpp
-  backend/operations_models.cpp
-  backend/operations_rows.cpp
-  backend/operations_solve_scalars.cpp
-  backend/operations_step_scalars.cpp
-  backend/operations_vectors.cpp)
+file(GLOB cases CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} backend/likelihoods/*.cpp
+  backend/operations_*.cpp)
+list(FILTER cases EXCLUDE REGEX "_test\\.cpp$")
+add_library(operation_cases OBJECT EXCLUDE_FROM_ALL ${cases})
 target_link_libraries(operation_cases PRIVATE natgrad_test_support)
 natgrad_test_sources(operation_cases)
 
-# Every file of tests, by its folder: a new one is a line here.
+# Every folder of tests. Those of `api` that count memory have processes of their own below.
 natgrad_tests(api
-  DEVICE
-    threads
-  HOST
-    contracts
-    contracts_loop
-    enumerators
-    includes
-    readme)
+  HOST contracts* enumerators includes readme
+  WITHOUT allocations refused_allocations memory)
 natgrad_tests(backend
-  HOST
-    activations
-    operations
-    reference_backend
-    trial
-  OBJECTS
-    operation_cases)
-natgrad_tests(core
-  DEVICE
-    gather)
-natgrad_tests(curvature
-  DEVICE
-    accuracy
-    centering
-    fisher_matrix
-    identities
-    structure
-    structure_limits)
+  HOST *
+  WITHOUT operations_cuda
+  OBJECTS operation_cases)
+natgrad_tests(core)
+natgrad_tests(curvature)
 natgrad_tests(io
-  DEVICE
-    checkpoint
-  HOST
-    bad_checkpoint
-    checkpoint_entries
-    first_order_checkpoint)
+  HOST bad_checkpoint checkpoint_entries first_order_checkpoint)
 if(TARGET io_tests)
   target_include_directories(io_tests SYSTEM PRIVATE ${NLOHMANN_JSON_INCLUDE_DIR})
 endif()
-natgrad_tests(models
-  DEVICE
-    model_identities
-    sampled_scores)
+natgrad_tests(models)
 natgrad_tests(optimizer
-  DEVICE
-    failed_steps
-    first_order
-    golden
-    gradients
-    kl_trust_region
-    loop
-    loop_rules
-    natural_gradient
-    singular
-    structure_step
-    ten_steps
-  HOST
-    traps)
+  HOST traps)
 natgrad_tests(scores
-  DEVICE
-    check_scores
-    term_identities
-    terms
-  HOST
-    row_store)
+  HOST row_store)
 if(NATGRAD_BUILD_TRAINER)
   natgrad_tests(trainer
-    HOST
-      data
-      trainer
-      trainer_resume
-    LIBRARIES
-      natgrad_trainer
-      nlohmann_json::nlohmann_json
-      ZLIB::ZLIB)
+    HOST *
+    LIBRARIES natgrad_trainer nlohmann_json::nlohmann_json ZLIB::ZLIB)
   if(TARGET trainer_tests)
     target_compile_definitions(trainer_tests PRIVATE NATGRAD_TRAIN="$<TARGET_FILE:natgrad-train>")
     add_dependencies(trainer_tests natgrad-train)
@@ -202,14 +150,16 @@ if(NATGRAD_BUILD_TRAINER)
 endif()
 
 # Processes of their own: one counts what operator new gives, the other the process's peak of memory.
-foreach(name allocations memory)
-  natgrad_keep_files_with_threads(file api/${name}_test.cpp)
-  if(file)
-    natgrad_test(${name}_tests ${file})
-  endif()
-endforeach()
+natgrad_keep_files_with_threads(allocations api/allocations_test.cpp api/refused_allocations_test.cpp)
+if(allocations)
+  natgrad_test(allocations_tests api/counted_new.cpp ${allocations})
+endif()
+natgrad_keep_files_with_threads(memory api/memory_test.cpp)
+if(memory)
+  natgrad_test(memory_tests ${memory})
+endif()
 # It replaces operator new by malloc, which g++ takes for a mistake once it inlines.
-set_source_files_properties(api/allocations_test.cpp PROPERTIES
+set_source_files_properties(api/counted_new.cpp PROPERTIES
   COMPILE_OPTIONS -Wno-mismatched-new-delete)
 
 include(cuda_tests.cmake)

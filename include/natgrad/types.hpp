@@ -38,6 +38,28 @@ enum class FisherKind : std::uint8_t {
 /// push-through).
 enum class Form : std::uint8_t { automatic, primal, dual };
 
+/// Which part of the Fisher matrix a solve takes for the whole.
+enum class Structure : std::uint8_t {
+  full,            ///< all of it
+  block_diagonal,  ///< its blocks of parameter groups, each exact; products between groups are left
+                   ///< out
+  diagonal,        ///< its diagonal
+};
+
+/// A structure and its name.
+struct StructureRow {
+  Structure structure;
+  const char* name;
+};
+
+/// Every structure, in the order of their values: names in messages, the values of the option
+/// --structure and the check of enumerators follow from it.
+inline constexpr StructureRow structure_table[] = {
+    {Structure::full, "full"},
+    {Structure::block_diagonal, "block_diagonal"},
+    {Structure::diagonal, "diagonal"},
+};
+
 /// How a step or a solve ended. On every outcome but `accepted`, parameters and momentum are
 /// exactly as before.
 enum class Outcome : std::uint8_t {
@@ -56,6 +78,7 @@ NATGRAD_EXPORT const char* to_string(ElementType type);
 NATGRAD_EXPORT const char* to_string(DeviceKind kind);
 NATGRAD_EXPORT const char* to_string(FisherKind kind);
 NATGRAD_EXPORT const char* to_string(Form form);
+NATGRAD_EXPORT const char* to_string(Structure structure);
 NATGRAD_EXPORT const char* to_string(Outcome outcome);
 NATGRAD_EXPORT const char* to_string(Activation activation);
 

@@ -3,6 +3,7 @@
 #include "natgrad/types.hpp"
 
 #include <cstdint>
+#include <iterator>
 
 namespace natgrad::detail {
 
@@ -25,6 +26,10 @@ constexpr FisherKind last_enumerator() {
 template <>
 constexpr Form last_enumerator() {
   return Form::dual;
+}
+template <>
+constexpr Structure last_enumerator() {
+  return std::rbegin(structure_table)->structure;
 }
 template <>
 constexpr Activation last_enumerator() {

@@ -50,6 +50,21 @@ const char* to_string(Form form) {
   return "unknown";
 }
 
+static_assert([] {
+  int value = 0;
+  for (const StructureRow& row : structure_table) {
+    if (static_cast<int>(row.structure) != value++) return false;
+  }
+  return true;
+}());
+
+const char* to_string(Structure structure) {
+  for (const StructureRow& row : structure_table) {
+    if (row.structure == structure) return row.name;
+  }
+  return "unknown";
+}
+
 const char* to_string(Outcome outcome) {
   switch (outcome) {
     case Outcome::accepted:

@@ -194,63 +194,6 @@ Form BlockDiagonalCurvature::form() const {
   return common;
 }
 
-void BlockDiagonalCurvature::apply(const ConstView& v, const View& product) {
-  for_each([&](const Block& block, Curvature& curvature) {
-    const ConstView part = part_of(backend_, block, v, vector_);
-    if (block.adjacent) {
-      return curvature.apply(part, product.row_range(block.offsets.front(), block.size));
-    }
-    const View part_product = product_.row_range(0, block.size);
-    curvature.apply(part, part_product);
-    put_part(backend_, block, part_product, product);
-  });
-}
-
-void BlockDiagonalCurvature::quadratic_form(const ConstView& v, const View& result) {
-  backend_.fill(0, result);
-  for_each([&](const Block& block, Curvature& curvature) {
-    curvature.quadratic_form(part_of(backend_, block, v, vector_), element_);
-    backend_.axpby(1.0, element_, 1.0, result);
-  });
-}
-
-/// In a new array: blocks take the context's scratch for this.
-void BlockDiagonalCurvature::diagonal(const View& diagonal) {
-  for_each([&](const Block& block, Curvature& curvature) {
-    if (block.adjacent) {
-      return curvature.diagonal(diagonal.row_range(block.offsets.front(), block.size));
-    }
-    const Array numbers = context_.array({block.size, 1}, diagonal.type());
-    curvature.diagonal(numbers);
-    put_part(backend_, block, numbers, diagonal);
-  });
-}
-
-void BlockDiagonalCurvature::to_dense(const View& matrix) {
-  backend_.fill(0, matrix);
-  const auto part = [](const View& of, std::int64_t row, std::int64_t rows, std::int64_t column,
-                       std::int64_t columns) {
-    return column_range(of.row_range(row, rows), column, columns);
-  };
-  for_each([&](const Block& block, Curvature& curvature) {
-    if (block.adjacent) {
-      const std::int64_t first = block.offsets.front();
-      return curvature.to_dense(part(matrix, first, block.size, first, block.size));
-    }
-    const Array numbers = context_.array({block.size, block.size}, matrix.type());
-    curvature.to_dense(numbers);
-    for (std::size_t i = 0; i < block.tensors.size(); ++i) {
-      for (std::size_t j = 0; j < block.tensors.size(); ++j) {
-        const std::int64_t rows = block.tensors[i].theta.size();
-        const std::int64_t columns = block.tensors[j].theta.size();
-        backend_.copy(
-            part(numbers, block.tensors[i].offset, rows, block.tensors[j].offset, columns),
-            part(matrix, block.offsets[i], rows, block.offsets[j], columns));
-      }
-    }
-  });
-}
-
 void BlockDiagonalCurvature::forget() {
   for (const Part& part : parts_) {
     part.exact->forget();

@@ -23,6 +23,9 @@ namespace natgrad::detail {
 class BlockDiagonalCurvature final : public Curvature {
  public:
   BlockDiagonalCurvature(const Context& context, const CurvatureOptions& options);
+  // Its operator views it.
+  BlockDiagonalCurvature(const BlockDiagonalCurvature&) = delete;
+  BlockDiagonalCurvature& operator=(const BlockDiagonalCurvature&) = delete;
 
   void layout(const CurvatureMemory& memory, const BatchShape& shape) override;
   void reserve(const BatchShape& shape) override;
@@ -37,14 +40,24 @@ class BlockDiagonalCurvature final : public Curvature {
   void judge() override;
   View scalars() const override { return scalars_; }
   Form form() const override;
-  void apply(const ConstView& v, const View& product) override;
-  void quadratic_form(const ConstView& v, const View& result) override;
-  void diagonal(const View& diagonal) override;
-  void to_dense(const View& matrix) override;
+  const FisherOperator& fisher() override { return fisher_; }
   void forget() override;
 
  private:
   using Block = ParameterBlocks::Block;
+
+  /// The blocks' matrices, one after another.
+  class Fisher final : public FisherOperator {
+   public:
+    explicit Fisher(const BlockDiagonalCurvature& of) : of_(of) {}
+    void apply(const ConstView& v, const View& product) const override;
+    void quadratic_form(const ConstView& v, const View& result) const override;
+    void diagonal(const View& diagonal) const override;
+    void to_dense(const View& matrix) const override;
+
+   private:
+    const BlockDiagonalCurvature& of_;
+  };
 
   /// The matrix of one block.
   struct Part {
@@ -72,6 +85,7 @@ class BlockDiagonalCurvature final : public Curvature {
   Context context_;
   Backend& backend_;
   CurvatureOptions options_;
+  Fisher fisher_{*this};
   ParameterBlocks blocks_;
   std::vector<Part> parts_;      // one a block
   std::int64_t batch_rows_ = 0;  // N

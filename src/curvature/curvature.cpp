@@ -24,4 +24,18 @@ void add_start(Backend& backend, const BatchShape& shape, const RightHandSide& r
   add_parameters(backend, shape.tensors, -shape.l2, b);
 }
 
+void judge_direction(Backend& backend, Curvature& curvature, const View& step, const View& solve) {
+  curvature.judge();
+  // With nothing kept of theta, the new parameters that `check_update` looks at are the direction
+  // itself.
+  const View& d = curvature.direction();
+  const View finite = scalar(step, &StepScalars::finite);
+  backend.fill(1, finite);
+  const UpdatedTensor itself{d, d};
+  backend.check_update({&itself, 1}, 1.0, 1.0, finite);
+  backend.copy(curvature.scalars(), solve);
+  backend.evaluate(formulas::JudgeDirection{.solve = address<SolveScalars>(solve),
+                                            .step = address<StepScalars>(step)});
+}
+
 }  // namespace natgrad::detail

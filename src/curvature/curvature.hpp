@@ -2,7 +2,9 @@
 
 #include "backend/backend.hpp"
 #include "core/arena.hpp"
+#include "curvature/fisher_operator.hpp"
 #include "kernels/formulas/solve.hpp"
+#include "kernels/formulas/step.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/scores.hpp"
 #include "natgrad/structure.hpp"
@@ -130,15 +132,9 @@ class Curvature {
   virtual View scalars() const = 0;
   /// The system that is solved; `automatic` where blocks differ or nothing is decided.
   virtual Form form() const = 0;
-  /// product = F v, both P contiguous numbers of the parameters' type, after a `layout` with
-  /// `measures`.
-  virtual void apply(const ConstView& v, const View& product) = 0;
-  /// result = v^T F v, v (P) of the parameters' type, after a `layout` with `measures`.
-  virtual void quadratic_form(const ConstView& v, const View& result) = 0;
-  /// The diagonal (P) of F, and F as a full (P, P) array; both take the arena's scratch, so that a
-  /// `layout` comes before the next solve.
-  virtual void diagonal(const View& diagonal) = 0;
-  virtual void to_dense(const View& matrix) = 0;
+  /// F of the accumulated rows, to look at after a `layout` with `measures`. Valid until the next
+  /// call.
+  virtual const FisherOperator& fisher() = 0;
   /// Drops the rows that were accumulated; keeps their memory.
   virtual void forget() = 0;
 };
@@ -167,6 +163,11 @@ void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, 
 /// `solve` is a SolveScalars, `element` one float64 of scratch, b (P).
 void add_start(Backend& backend, const BatchShape& shape, const RightHandSide& rhs,
                const View& solve, const View& element, const View& b);
+
+/// Ends a solve whose direction is handed out as it is: judges it, copies its scalars to `solve` (a
+/// SolveScalars), and writes to `step` (a StepScalars) whether it is accepted: a direction that
+/// overflows its type is none.
+void judge_direction(Backend& backend, Curvature& curvature, const View& step, const View& solve);
 
 /// Half the spacing of numbers at 1: what storing a number in a type loses at most, relative to it.
 inline double half_epsilon(ElementType type) {

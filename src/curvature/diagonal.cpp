@@ -199,7 +199,7 @@ void DiagonalCurvature::add_tile(const Block& block, const View& tile, std::int6
 }
 
 /// diag(F) of the rows so far, centred.
-const View& DiagonalCurvature::fisher() {
+const View& DiagonalCurvature::centred_diagonal() {
   if (!ready_ && centred()) {
     mean_.scale(scratch_);
     backend_.multiply(scratch_, scratch_, scratch_);
@@ -210,8 +210,13 @@ const View& DiagonalCurvature::fisher() {
   return fisher_;
 }
 
+const FisherOperator& DiagonalCurvature::fisher() {
+  operator_.use({.diagonal = centred_diagonal(), .vector = scratch_, .product = product_});
+  return operator_;
+}
+
 void DiagonalCurvature::factorize(const DampingState* damping) {
-  const View& F = fisher();
+  const View& F = centred_diagonal();
   const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
   backend_.fill(1, scratch_);
   // The trace is finite exactly when all elements are, or when they overflow together.
@@ -228,7 +233,7 @@ void DiagonalCurvature::factorize(const DampingState* damping) {
 }
 
 void DiagonalCurvature::solve(const RightHandSide& rhs) {
-  const View& F = fisher();
+  const View& F = centred_diagonal();
   const View& b = rhs_;
   if (!shape_.gradient_given) {
     backend_.copy(gradient_sum_, b);
@@ -260,31 +265,7 @@ void DiagonalCurvature::count_unusable() {
 }
 
 void DiagonalCurvature::measure(const ConstView& v) {
-  quadratic_form(v, field(&SolveScalars::quadratic_form));
-}
-
-void DiagonalCurvature::apply(const ConstView& v, const View& product) {
-  const View& F = fisher();
-  backend_.copy(v, product_);
-  backend_.multiply(F, product_, product_);
-  backend_.copy(product_, product);
-}
-
-void DiagonalCurvature::quadratic_form(const ConstView& v, const View& result) {
-  const View& F = fisher();
-  backend_.copy(v, scratch_);
-  backend_.multiply(F, scratch_, product_);
-  backend_.dot(scratch_, product_, result);
-}
-
-void DiagonalCurvature::diagonal(const View& diagonal) { backend_.copy(fisher(), diagonal); }
-
-void DiagonalCurvature::to_dense(const View& matrix) {
-  backend_.fill(0, matrix);
-  // Every element of the diagonal is one row of a matrix with one column.
-  backend_.copy(fisher(), View(matrix.data(), matrix.type(), {matrix.rows(), 1},
-                               {.leading_dimension = matrix.leading_dimension() + 1,
-                                .device = matrix.device()}));
+  fisher().quadratic_form(v, field(&SolveScalars::quadratic_form));
 }
 
 void DiagonalCurvature::judge() {

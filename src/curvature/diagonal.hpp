@@ -1,6 +1,7 @@
 #pragma once
 
 #include "curvature/curvature.hpp"
+#include "curvature/diagonal_fisher.hpp"
 #include "curvature/parameter_blocks.hpp"
 #include "curvature/row_mean.hpp"
 
@@ -18,7 +19,7 @@ namespace natgrad::detail {
 class DiagonalCurvature final : public Curvature {
  public:
   DiagonalCurvature(Backend& backend, const CurvatureOptions& options)
-      : backend_(backend), options_(options), mean_(backend) {}
+      : backend_(backend), options_(options), mean_(backend), operator_(backend) {}
 
   void layout(const CurvatureMemory& memory, const BatchShape& shape) override;
   void reserve(const BatchShape&) override {}
@@ -32,10 +33,7 @@ class DiagonalCurvature final : public Curvature {
   void judge() override;
   View scalars() const override { return scalars_; }
   Form form() const override { return Form::primal; }
-  void apply(const ConstView& v, const View& product) override;
-  void quadratic_form(const ConstView& v, const View& result) override;
-  void diagonal(const View& diagonal) override;
-  void to_dense(const View& matrix) override;
+  const FisherOperator& fisher() override;
   void forget() override;
 
  private:
@@ -54,13 +52,14 @@ class DiagonalCurvature final : public Curvature {
   void add_squares(const Block& block, const ConstView& scale);
   void add_materialized_rows(const Block& block, const ConstView& scale);
   void add_tile(const Block& block, const View& tile, std::int64_t first);
-  const View& fisher();
+  const View& centred_diagonal();
   void count_unusable();
 
   Backend& backend_;
   CurvatureOptions options_;
   ParameterBlocks blocks_;  // of tensors whose rows are materialized together
   RowMean mean_;
+  DiagonalFisher operator_;
   BatchShape shape_;
   std::int64_t rows_ = 0;  // so far
   bool ready_ = false;     // `fisher_` is of these

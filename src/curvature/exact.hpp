@@ -30,12 +30,7 @@ class ExactCurvature final : public Curvature {
   View scalars() const override { return chosen().scalars(); }
   Form form() const override { return form_; }
   void forget() override;
-  void apply(const ConstView& v, const View& Fv) override { chosen().apply(v, Fv); }
-  void quadratic_form(const ConstView& v, const View& result) override {
-    chosen().quadratic_form(v, result);
-  }
-  void diagonal(const View& diagonal) override { chosen().diagonal(diagonal); }
-  void to_dense(const View& matrix) override { chosen().to_dense(matrix); }
+  const FisherOperator& fisher() override { return chosen().fisher(); }
 
  private:
   Form form_of(const BatchShape& shape) const;

@@ -105,12 +105,14 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
 }
 
 void FisherMatrix::set_damping(const Damping& damping) {
-  State& s = *state_;
-  detail::OptionErrors errors("Fisher matrix");
-  detail::check_damping(damping, errors);
-  errors.throw_if_any();
-  s.options.damping = damping;
-  s.upload_damping();
+  with_memory_errors([&] {
+    State& s = *state_;
+    detail::OptionErrors errors("Fisher matrix");
+    detail::check_damping(damping, errors);
+    errors.throw_if_any();
+    s.options.damping = damping;
+    s.upload_damping();
+  });
 }
 
 void FisherMatrix::apply(const ConstView& v, const View& product) const {
@@ -121,7 +123,7 @@ void FisherMatrix::apply(const ConstView& v, const View& product) const {
     s.require_numbers("apply: product", product);
     detail::require_disjoint("apply: product", product, "v", v);
     s.lay_out({});
-    s.curvature->apply(v, product);
+    s.curvature->fisher().apply(v, product);
   });
 }
 
@@ -131,7 +133,7 @@ double FisherMatrix::quadratic_form(const ConstView& v) const {
     s.require_rows("quadratic form");
     s.require_numbers("quadratic form: v", v);
     s.lay_out({});
-    s.curvature->quadratic_form(v, s.result());
+    s.curvature->fisher().quadratic_form(v, s.result());
     return s.value(s.result());
   });
 }
@@ -142,7 +144,7 @@ void FisherMatrix::diagonal(const View& diagonal) const {
     s.require_rows("diagonal");
     s.require_numbers("diagonal", diagonal);
     s.lay_out({});
-    s.curvature->diagonal(diagonal);
+    s.curvature->fisher().diagonal(diagonal);
   });
 }
 
@@ -154,7 +156,7 @@ double FisherMatrix::trace() const {
     const Context& context = s.parameters.context();
     const Array diagonal = context.array({size(), 1}, ElementType::float64);
     const Array ones = context.array({size(), 1}, ElementType::float64);
-    s.curvature->diagonal(diagonal);
+    s.curvature->fisher().diagonal(diagonal);
     s.backend.fill(1, ones);
     s.backend.dot(diagonal, ones, s.result());
     return s.value(s.result());
@@ -171,7 +173,7 @@ void FisherMatrix::to_dense(const View& matrix) const {
       detail::require_type("to dense: matrix", matrix, s.parameters.type());
     }
     s.lay_out({});
-    s.curvature->to_dense(matrix);
+    s.curvature->fisher().to_dense(matrix);
   });
 }
 

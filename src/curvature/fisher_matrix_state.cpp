@@ -174,18 +174,8 @@ void FisherMatrix::State::factorize() {
 }
 
 void FisherMatrix::State::finish(const View& direction) {
-  curvature->judge();
-  // A direction that overflows its type is no direction: with nothing kept of theta, the new
-  // parameters that `check_update` looks at are the direction itself.
-  const View& d = curvature->direction();
-  const View finite = scalar(scalars_.step, &StepScalars::finite);
-  backend.fill(1, finite);
-  const UpdatedTensor itself{d, d};
-  backend.check_update({&itself, 1}, 1.0, 1.0, finite);
-  backend.copy(curvature->scalars(), scalars_.solve);
-  backend.evaluate(formulas::JudgeDirection{.solve = detail::address<SolveScalars>(scalars_.solve),
-                                            .step = detail::address<StepScalars>(scalars_.step)});
-  backend.commit(scalar(scalars_.step, &StepScalars::accept), d, direction);
+  detail::judge_direction(backend, *curvature, scalars_.step, scalars_.solve);
+  backend.commit(scalar(scalars_.step, &StepScalars::accept), curvature->direction(), direction);
   solved = true;
 }
 

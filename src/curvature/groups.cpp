@@ -3,21 +3,7 @@
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
 
-namespace natgrad {
-
-const char* to_string(Structure structure) {
-  switch (structure) {
-    case Structure::full:
-      return "full";
-    case Structure::block_diagonal:
-      return "block_diagonal";
-    case Structure::diagonal:
-      return "diagonal";
-  }
-  return "unknown";
-}
-
-namespace detail {
+namespace natgrad::detail {
 
 namespace {
 
@@ -71,5 +57,4 @@ std::vector<std::vector<std::size_t>> active_groups(const char* owner, Structure
   return places;
 }
 
-}  // namespace detail
-}  // namespace natgrad
+}  // namespace natgrad::detail

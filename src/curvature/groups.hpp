@@ -1,6 +1,5 @@
 #pragma once
 
-#include "core/enumerators.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/structure.hpp"
 
@@ -9,11 +8,6 @@
 #include <vector>
 
 namespace natgrad::detail {
-
-template <>
-constexpr Structure last_enumerator() {
-  return Structure::diagonal;
-}
 
 /// The tensors of each group by their places in `active`, which frozen ones have none in; groups of
 /// frozen tensors alone are left out. Empty without groups. Throws `OptionError` for groups of

@@ -107,7 +107,7 @@ void ParameterSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
 }
 
 /// F of the rows so far, centred, in the lower triangle. (P, P) float64.
-const View& ParameterSpace::fisher() {
+const View& ParameterSpace::centred_matrix() {
   if (centred() && !mean_removed_) {
     const View& scratch = cholesky_.residual();
     mean_.scale(scratch);
@@ -118,8 +118,13 @@ const View& ParameterSpace::fisher() {
   return cholesky_.matrix();
 }
 
+const FisherOperator& ParameterSpace::fisher() {
+  fisher_.use({.F = centred_matrix(), .vector = scratch_, .product = cholesky_.product()});
+  return fisher_;
+}
+
 void ParameterSpace::factorize(const DampingState* damping) {
-  fisher();
+  centred_matrix();
   const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
   cholesky_.factorize(damping, rank, mean_rule(), mean_.scalars());
   if (!shape_.damped) cholesky_.estimate_inverse();
@@ -160,7 +165,8 @@ void ParameterSpace::measure_from_rows(const ConstView& v) {
 }
 
 void ParameterSpace::measure(const ConstView& v) {
-  quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));
+  // It leaves v in double in `scratch_`.
+  fisher().quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));
   backend_.dot(scratch_, scratch_, cholesky_.field(&SolveScalars::direction_square));
   measure_from_rows(scratch_);
   if (shape_.bounds_form) store_length(v);
@@ -168,33 +174,6 @@ void ParameterSpace::measure(const ConstView& v) {
 
 void ParameterSpace::store_length(const ConstView& d) {
   backend_.dot(d, d, cholesky_.field(&SolveScalars::stored_square));
-}
-
-void ParameterSpace::apply(const ConstView& v, const View& product) {
-  const View& F = fisher();
-  backend_.copy(v, scratch_);
-  backend_.symv(Triangle::lower, F, scratch_, cholesky_.product());
-  backend_.copy(cholesky_.product(), product);
-}
-
-void ParameterSpace::quadratic_form(const ConstView& v, const View& result) {
-  const View& F = fisher();
-  backend_.copy(v, scratch_);
-  backend_.symv(Triangle::lower, F, scratch_, cholesky_.product());
-  backend_.dot(scratch_, cholesky_.product(), result);
-}
-
-void ParameterSpace::diagonal(const View& diagonal) {
-  const View& F = fisher();
-  // Every element of the diagonal is one row of a matrix with one column.
-  backend_.copy(ConstView(F.as<double>(), {F.rows(), 1},
-                          {.leading_dimension = F.leading_dimension() + 1, .device = F.device()}),
-                diagonal);
-}
-
-void ParameterSpace::to_dense(const View& matrix) {
-  backend_.copy(fisher(), matrix);
-  backend_.mirror(matrix, matrix);
 }
 
 void ParameterSpace::judge() {

@@ -2,6 +2,7 @@
 
 #include "curvature/cholesky.hpp"
 #include "curvature/curvature.hpp"
+#include "curvature/dense_fisher.hpp"
 #include "curvature/row_mean.hpp"
 
 #include <cstdint>
@@ -14,7 +15,11 @@ namespace natgrad::detail {
 class ParameterSpace final : public Curvature {
  public:
   ParameterSpace(Backend& backend, const CurvatureOptions& options)
-      : backend_(backend), options_(options), cholesky_(backend), mean_(backend) {}
+      : backend_(backend),
+        options_(options),
+        cholesky_(backend),
+        mean_(backend),
+        fisher_(backend) {}
 
   void layout(const CurvatureMemory& memory, const BatchShape& shape) override;
   void reserve(const BatchShape&) override {}
@@ -29,13 +34,10 @@ class ParameterSpace final : public Curvature {
   View scalars() const override { return cholesky_.scalars(); }
   Form form() const override { return Form::primal; }
   void forget() override;
-  void apply(const ConstView& v, const View& product) override;
-  void quadratic_form(const ConstView& v, const View& result) override;
-  void diagonal(const View& diagonal) override;
-  void to_dense(const View& matrix) override;
+  const FisherOperator& fisher() override;
 
  private:
-  const View& fisher();
+  const View& centred_matrix();
   MeanRule mean_rule() const;
   bool centred() const { return shape_.centering != Centering::none; }
   void accumulate_tile(const RowBatch& batch, std::int64_t first, double beta);
@@ -48,6 +50,7 @@ class ParameterSpace final : public Curvature {
   CurvatureOptions options_;
   DampedCholesky cholesky_;
   RowMean mean_;
+  DenseFisher fisher_;
   BatchShape shape_;
   std::int64_t rows_ = 0;             // so far
   bool mean_removed_ = false;         // from F

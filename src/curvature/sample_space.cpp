@@ -1,7 +1,6 @@
 #include "curvature/sample_space.hpp"
 
 #include "core/context_state.hpp"
-#include "curvature/row_tiles.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -13,7 +12,8 @@ SampleSpace::SampleSpace(const Context& context, const CurvatureOptions& options
       backend_(context.state().backend()),
       options_(options),
       mode_(backend_.math_mode(options.allow_tf32)),
-      cholesky_(backend_) {}
+      cholesky_(backend_),
+      fisher_(context, store_, options_) {}
 
 ElementType SampleSpace::gram_type() const {
   if (shape_.centering != Centering::none) return ElementType::float64;
@@ -277,50 +277,19 @@ void SampleSpace::solve(const RightHandSide& rhs) {
 }
 
 void SampleSpace::measure(const ConstView& v) {
-  quadratic_form(v, field(&SolveScalars::quadratic_form));
+  fisher().quadratic_form(v, field(&SolveScalars::quadratic_form));
   if (shape_.bounds_form) store_length(v);
 }
 
-/// In double, because v may be long where the rows do not see it.
-void SampleSpace::quadratic_form(const ConstView& v, const View& result) {
+const FisherOperator& SampleSpace::fisher() {
   load_roots();
-  backend_.copy(v, measured_);
-  RowBatch strict = rows();
-  strict.mode = MathMode::strict;
-  backend_.apply(strict, measured_, measured_product_, work_);
-  if (shape_.centering != Centering::none) {
-    // The projection takes both vectors of one type; u is double where anything is centred.
-    backend_.project(roots_, measured_product_);
-  }
-  backend_.dot(measured_product_, measured_product_, result);
-}
-
-void SampleSpace::apply(const ConstView& v, const View& product) {
-  load_roots();
-  backend_.copy(v, measured_);
-  backend_.apply(rows(), measured_, measured_product_, work_);
-  if (shape_.centering != Centering::none) backend_.project(roots_, measured_product_);
-  backend_.adjoint(rows(), measured_product_, 0, measured_, work_);
-  backend_.copy(measured_, product);
-}
-
-void SampleSpace::diagonal(const View& diagonal) {
-  bool add = false;
-  const RowTiles tiles(context_, store_, shape_, options_, diagonal.type());
-  tiles.for_each([&](const View& tile) {
-    backend_.column_squares(tile, add, diagonal);
-    add = true;
-  });
-}
-
-void SampleSpace::to_dense(const View& matrix) {
-  double beta = 0;
-  const RowTiles tiles(context_, store_, shape_, options_, matrix.type());
-  tiles.for_each([&](const View& tile) {
-    backend_.syrk(Triangle::lower, Transpose::yes, 1, tile, beta, matrix);
-    beta = 1;
-  });
-  backend_.mirror(matrix, matrix);
+  fisher_.use({.rows = rows(),
+               .roots = roots_,
+               .vector = measured_,
+               .product = measured_product_,
+               .work = work_},
+              shape_);
+  return fisher_;
 }
 
 void SampleSpace::store_length(const ConstView& d) {

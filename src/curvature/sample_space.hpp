@@ -2,6 +2,7 @@
 
 #include "curvature/cholesky.hpp"
 #include "curvature/curvature.hpp"
+#include "curvature/rows_fisher.hpp"
 #include "natgrad/context.hpp"
 #include "scores/row_store.hpp"
 
@@ -35,10 +36,7 @@ class SampleSpace final : public Curvature {
   View scalars() const override { return cholesky_.scalars(); }
   Form form() const override { return Form::dual; }
   void forget() override;
-  void apply(const ConstView& v, const View& product) override;
-  void quadratic_form(const ConstView& v, const View& result) override;
-  void diagonal(const View& diagonal) override;
-  void to_dense(const View& matrix) override;
+  const FisherOperator& fisher() override;
 
  private:
   ElementType gram_type() const;
@@ -72,6 +70,7 @@ class SampleSpace final : public Curvature {
   MathMode mode_;
   DampedCholesky cholesky_;
   RowStore store_;
+  RowsFisher fisher_;
   BatchShape shape_;
   bool assembled_ = false;     // K is of the rows there are
   bool roots_loaded_ = false;  // since the last layout

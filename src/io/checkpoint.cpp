@@ -62,7 +62,9 @@ void save(const std::string& path, const FirstOrder& optimizer, const Blobs& blo
   with_memory(path, [&] { save_state(path, FirstOrderAccess::saved_state(optimizer), blobs); });
 }
 
-void require_writable(const std::string& path) { io::AtomicFile{path}; }
+void require_writable(const std::string& path) {
+  with_memory(path, [&] { io::AtomicFile{path}; });
+}
 
 struct Checkpoint::State {
   explicit State(const std::string& path) : file(path) {

@@ -1,6 +1,7 @@
 #include "natgrad/models/fully_connected.hpp"
 
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
@@ -72,7 +73,8 @@ struct FullyConnected::State {
 };
 
 FullyConnected::FullyConnected(const Context& context, Options options)
-    : state_(std::make_unique<State>(context, std::move(options))) {}
+    : state_(detail::with_memory_errors(
+          [&] { return std::make_unique<State>(context, std::move(options)); })) {}
 
 FullyConnected::~FullyConnected() = default;
 FullyConnected::FullyConnected(FullyConnected&&) noexcept = default;
@@ -82,10 +84,12 @@ const Parameters& FullyConnected::parameters() const { return state_->mlp.parame
 const FullyConnected::Options& FullyConnected::options() const { return state_->options; }
 
 void FullyConnected::forward(const ConstView& inputs) {
-  State& s = *state_;
-  s.mlp.check_inputs(inputs);
-  s.sampled.forget();
-  s.mlp.forward(inputs, s.scores);
+  detail::with_memory_errors([&] {
+    State& s = *state_;
+    s.mlp.check_inputs(inputs);
+    s.sampled.forget();
+    s.mlp.forward(inputs, s.scores);
+  });
 }
 
 ConstView FullyConnected::outputs() const {
@@ -94,41 +98,49 @@ ConstView FullyConnected::outputs() const {
 }
 
 void FullyConnected::backward(const ConstView& labels) {
-  State& s = *state_;
-  s.head.check_targets("backward", labels, s.mlp.rows());
-  s.compute_scores(labels, 1, s.scores);
+  detail::with_memory_errors([&] {
+    State& s = *state_;
+    s.head.check_targets("backward", labels, s.mlp.rows());
+    s.compute_scores(labels, 1, s.scores);
+  });
 }
 
 void FullyConnected::add_to(LayerScores& scores, const RowSet& set) const {
-  const State& s = *state_;
-  if (s.scores.rows_per_input() == 0) {
-    throw ArgumentError("add_to: call forward and backward first");
-  }
-  s.mlp.add_to("add_to", scores, set, s.scores);
+  detail::with_memory_errors([&] {
+    const State& s = *state_;
+    if (s.scores.rows_per_input() == 0) {
+      throw ArgumentError("add_to: call forward and backward first");
+    }
+    s.mlp.add_to("add_to", scores, set, s.scores);
+  });
 }
 
 void FullyConnected::gradient(const View& gradient) const {
-  const State& s = *state_;
-  if (s.scores.rows_per_input() == 0) {
-    throw ArgumentError("gradient: call forward and backward first");
-  }
-  s.check_result("gradient", gradient, {parameters().size(), 1}, s.options.type);
-  s.mlp.gradient(s.scores, gradient);
+  detail::with_memory_errors([&] {
+    const State& s = *state_;
+    if (s.scores.rows_per_input() == 0) {
+      throw ArgumentError("gradient: call forward and backward first");
+    }
+    s.check_result("gradient", gradient, {parameters().size(), 1}, s.options.type);
+    s.mlp.gradient(s.scores, gradient);
+  });
 }
 
 void FullyConnected::sample(std::int64_t draws) {
-  State& s = *state_;
-  const std::int64_t rows = s.mlp.rows();
-  if (rows == 0) throw ArgumentError("sample: call forward first");
-  if (draws < 1 || draws > std::numeric_limits<std::int64_t>::max() / rows) {
-    throw OptionError(message("sample: draws = ", draws, ", must be > 0, and ", rows,
-                              " times it be counted in 64 bits"));
-  }
-  s.sampled.forget();
-  s.sampled.reserve(parameters().context(), s.mlp.outputs_of_layers(), s.options.type,
-                    rows * draws);
-  s.sampled_targets = s.head.sample(s.mlp.outputs(), draws);
-  s.compute_scores(s.sampled_targets, draws, s.sampled);
+  detail::with_memory_errors([&] {
+    State& s = *state_;
+    const std::int64_t rows = s.mlp.rows();
+    if (rows == 0) throw ArgumentError("sample: call forward first");
+    if (draws < 1 || draws > std::numeric_limits<std::int64_t>::max() / rows) {
+      throw OptionError(message("sample: draws = ", draws, ", must be > 0, and ", rows,
+                                " times it be counted in 64 bits"));
+    }
+    s.sampled.forget();
+    s.sampled.reserve(parameters().context(), s.mlp.outputs_of_layers(), s.options.type,
+                      rows * draws);
+    s.sampled_targets = s.head.sample(s.mlp.outputs(), draws);
+    s.compute_scores(s.sampled_targets, draws, s.sampled);
+  });
 }
 
 ConstView FullyConnected::sampled_labels() const {
@@ -140,60 +152,70 @@ ConstView FullyConnected::sampled_labels() const {
 }
 
 void FullyConnected::add_sampled_to(LayerScores& scores, const RowSet& set) const {
-  const State& s = *state_;
-  if (s.sampled.rows_per_input() == 0) {
-    throw ArgumentError("add_sampled_to: call forward and sample first");
-  }
-  if (scores.kind() != FisherKind::sampled) {
-    throw ArgumentError(message("add_sampled_to: the scores are ", to_string(scores.kind()),
-                                ", must be of FisherKind::sampled"));
-  }
-  s.mlp.add_to("add_sampled_to", scores, set, s.sampled);
+  detail::with_memory_errors([&] {
+    const State& s = *state_;
+    if (s.sampled.rows_per_input() == 0) {
+      throw ArgumentError("add_sampled_to: call forward and sample first");
+    }
+    if (scores.kind() != FisherKind::sampled) {
+      throw ArgumentError(message("add_sampled_to: the scores are ", to_string(scores.kind()),
+                                  ", must be of FisherKind::sampled"));
+    }
+    s.mlp.add_to("add_sampled_to", scores, set, s.sampled);
+  });
 }
 
 std::int64_t FullyConnected::draw_counter() const { return state_->head.draw_counter(); }
 void FullyConnected::set_draw_counter(std::int64_t counter) {
-  state_->head.set_draw_counter(counter);
+  detail::with_memory_errors([&] { state_->head.set_draw_counter(counter); });
 }
 
 void FullyConnected::log_likelihood(const ConstView& labels, const View& log_p) const {
-  const State& s = *state_;
-  s.head.check_targets("log_likelihood", labels, s.mlp.rows());
-  detail::require_disjoint("log_likelihood: log_p", log_p, "the labels", labels);
-  s.check_result("log_likelihood: log_p", log_p, {s.mlp.rows(), 1}, ElementType::float64);
-  s.head.log_likelihood(s.mlp.outputs(), labels, log_p);
+  detail::with_memory_errors([&] {
+    const State& s = *state_;
+    s.head.check_targets("log_likelihood", labels, s.mlp.rows());
+    detail::require_disjoint("log_likelihood: log_p", log_p, "the labels", labels);
+    s.check_result("log_likelihood: log_p", log_p, {s.mlp.rows(), 1}, ElementType::float64);
+    s.head.log_likelihood(s.mlp.outputs(), labels, log_p);
+  });
 }
 
 FullyConnected::Evaluation FullyConnected::evaluate(const ConstView& labels) {
-  State& s = *state_;
-  s.head.check_targets("evaluate", labels, s.mlp.rows());
-  const Head::Means means = s.head.evaluate(s.mlp.outputs(), labels);
-  return {.loss = -means.log_p, .accuracy = means.figure};
+  return detail::with_memory_errors([&] {
+    State& s = *state_;
+    s.head.check_targets("evaluate", labels, s.mlp.rows());
+    const Head::Means means = s.head.evaluate(s.mlp.outputs(), labels);
+    return Evaluation{.loss = -means.log_p, .accuracy = means.figure};
+  });
 }
 
 void FullyConnected::evaluate_to(const ConstView& labels, const View& sums) const {
-  const State& s = *state_;
-  s.head.check_targets("evaluate_to", labels, s.mlp.rows());
-  detail::require_disjoint("evaluate_to: sums", sums, "the labels", labels);
-  s.check_result("evaluate_to: sums", sums, {2, 1}, ElementType::float64);
-  s.head.evaluate(s.mlp.outputs(), labels, sums);
+  detail::with_memory_errors([&] {
+    const State& s = *state_;
+    s.head.check_targets("evaluate_to", labels, s.mlp.rows());
+    detail::require_disjoint("evaluate_to: sums", sums, "the labels", labels);
+    s.check_result("evaluate_to: sums", sums, {2, 1}, ElementType::float64);
+    s.head.evaluate(s.mlp.outputs(), labels, sums);
+  });
 }
 
 std::int64_t FullyConnected::bytes(const Options& options, std::int64_t samples,
                                    std::int64_t draws) {
-  const Mlp::Options layers = layers_of(options);
-  layers.check();
-  if (samples < 0 || draws < 0) {
-    throw OptionError(message("fully connected: bytes of ", samples, " samples and ", draws,
-                              " draws, must be >= 0"));
-  }
-  const std::vector<std::int64_t> outputs(options.sizes.begin() + 1, options.sizes.end());
-  ByteCount bytes;
-  Head::count(head_of(options), samples, draws, bytes);  // which also checks their product
-  layers.count(samples, bytes);
-  OutputScores::count(outputs, options.type, samples, bytes);
-  OutputScores::count(outputs, options.type, samples * draws, bytes);
-  return bytes.bytes();
+  return detail::with_memory_errors([&] {
+    const Mlp::Options layers = layers_of(options);
+    layers.check();
+    if (samples < 0 || draws < 0) {
+      throw OptionError(message("fully connected: bytes of ", samples, " samples and ", draws,
+                                " draws, must be >= 0"));
+    }
+    const std::vector<std::int64_t> outputs(options.sizes.begin() + 1, options.sizes.end());
+    ByteCount bytes;
+    Head::count(head_of(options), samples, draws, bytes);  // which also checks their product
+    layers.count(samples, bytes);
+    OutputScores::count(outputs, options.type, samples, bytes);
+    OutputScores::count(outputs, options.type, samples * draws, bytes);
+    return bytes.bytes();
+  });
 }
 
 }  // namespace natgrad

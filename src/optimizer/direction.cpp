@@ -20,26 +20,16 @@ void NaturalGradient::State::direction(const Batch& batch, const View& out) {
   for (int i = 0; i < parameters.segments(); ++i) {
     detail::require_disjoint("direction", out, parameters.name({i}), parameters.tensor({i}));
   }
-  require_budget(shape_of(batch, Phase::whole, true));  // of a step of this batch
-  detail::StepShape shape = shape_of(batch, Phase::whole, false);
+  require_budget(shapes.of(batch, Phase::whole, true));  // of a step of this batch
+  detail::StepShape shape = shapes.of(batch, Phase::whole, false);
   if (active.frozen()) shape.scaled = parameters.size();  // with zeros for what is frozen
   prepare();
   memory.lay_out(*whole, shape);
   whole->accumulate({batch.fisher.rows(), shape.batch.uses}, Lifetime::borrowed);
   solve(*whole, batch.gradient, {});
-  whole->judge();
+  detail::judge_direction(backend, *whole, scalars.step, scalars.direction);
 
-  // A direction that overflows its type is no direction: with nothing kept of theta, the new
-  // parameters that `check_update` looks at are the direction itself.
   const View& d = whole->direction();
-  const View finite = scalar(scalars.step, &StepScalars::finite);
-  backend.fill(1, finite);
-  const UpdatedTensor itself{d, d};
-  backend.check_update({&itself, 1}, 1.0, 1.0, finite);
-  backend.evaluate(
-      formulas::JudgeDirection{.solve = detail::address<SolveScalars>(whole->scalars()),
-                               .step = detail::address<StepScalars>(scalars.step)});
-  backend.copy(whole->scalars(), scalars.direction);
   const View& all = active.frozen() ? memory.buffers().scaled : d;
   if (active.frozen()) active.scatter(backend, d, all);
   backend.commit(scalar(scalars.step, &StepScalars::accept), all, out);

@@ -1,6 +1,7 @@
 #include "natgrad/first_order.hpp"
 
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
 #include "core/operands.hpp"
 #include "core/option_errors.hpp"
 #include "kernels/formulas/updated_tensor.hpp"
@@ -51,25 +52,27 @@ void check_options(const FirstOrder::Options& options) {
 }  // namespace
 
 FirstOrder::FirstOrder(Parameters parameters, Options options) {
-  check_options(options);
-  if (parameters.segments() == 0) {
-    throw ArgumentError("first-order optimizer: there are no parameters");
-  }
-  const Context& context = parameters.context();
-  const Shape shape = {parameters.size(), 1};
-  Backend& backend = context.state().backend();
-  state_ = std::make_unique<State>(
-      State{.parameters = parameters, .options = options, .size = shape.rows, .updates = {}});
-  state_->updates.resize(static_cast<std::size_t>(parameters.segments()));
-  const auto* sgd = std::get_if<Sgd>(&options.rule);
-  if (sgd == nullptr || sgd->momentum > 0) {
-    state_->mean = context.array(shape, parameters.type());
-    backend.fill(0, state_->mean);
-  }
-  if (std::holds_alternative<Adam>(options.rule)) {
-    state_->square = context.array(shape, parameters.type());
-    backend.fill(0, state_->square);
-  }
+  detail::with_memory_errors([&] {
+    check_options(options);
+    if (parameters.segments() == 0) {
+      throw ArgumentError("first-order optimizer: there are no parameters");
+    }
+    const Context& context = parameters.context();
+    const Shape shape = {parameters.size(), 1};
+    Backend& backend = context.state().backend();
+    state_ = std::make_unique<State>(
+        State{.parameters = parameters, .options = options, .size = shape.rows, .updates = {}});
+    state_->updates.resize(static_cast<std::size_t>(parameters.segments()));
+    const auto* sgd = std::get_if<Sgd>(&options.rule);
+    if (sgd == nullptr || sgd->momentum > 0) {
+      state_->mean = context.array(shape, parameters.type());
+      backend.fill(0, state_->mean);
+    }
+    if (std::holds_alternative<Adam>(options.rule)) {
+      state_->square = context.array(shape, parameters.type());
+      backend.fill(0, state_->square);
+    }
+  });
 }
 
 FirstOrder::~FirstOrder() = default;
@@ -80,16 +83,18 @@ const FirstOrder::Options& FirstOrder::options() const { return state_->options;
 const Parameters& FirstOrder::parameters() const { return state_->parameters; }
 
 void FirstOrder::step(const ConstView& gradient) {
-  State& s = *state_;
-  s.require_same_size();
-  detail::require_operand("gradient", gradient, {s.size, 1}, s.parameters.type(),
-                          s.parameters.context().state().memory());
-  ++s.steps;  // nothing throws from here on but a driver
-  if (const auto* sgd = std::get_if<Sgd>(&s.options.rule)) {
-    s.sgd_step(*sgd, gradient);
-  } else {
-    s.adam_step(std::get<Adam>(s.options.rule), gradient);
-  }
+  detail::with_memory_errors([&] {
+    State& s = *state_;
+    s.require_same_size();
+    detail::require_operand("gradient", gradient, {s.size, 1}, s.parameters.type(),
+                            s.parameters.context().state().memory());
+    ++s.steps;  // nothing throws from here on but a driver
+    if (const auto* sgd = std::get_if<Sgd>(&s.options.rule)) {
+      s.sgd_step(*sgd, gradient);
+    } else {
+      s.adam_step(std::get<Adam>(s.options.rule), gradient);
+    }
+  });
 }
 
 void FirstOrder::State::require_same_size() const {

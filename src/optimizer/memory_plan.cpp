@@ -99,7 +99,7 @@ struct NaturalGradient::State::PlannedBatch {
     if (s.options.structure != Structure::full) {
       detail::name_parameters(uses, s.parameters, s.active);
     }
-    shape = s.loop_shape(parts ? Phase::part : Phase::whole, true);
+    shape = s.shapes.of_loop(parts ? Phase::part : Phase::whole, true);
     shape.batch.uses = uses;
     shape.batch.rows = given.samples;
     shape.batch.batch_rows = all;
@@ -233,7 +233,7 @@ MemoryPlan NaturalGradient::plan(const Batch& batch) const {
     detail::check_batch("plan", batch, s.contract());
     const detail::ScoreSet& rows = batch.fisher.rows();
     const Phase phase = rows.size() == rows.batch_samples() ? Phase::whole : Phase::part;
-    const detail::StepShape shape = s.shape_of(batch, phase, true);
+    const detail::StepShape shape = s.shapes.of(batch, phase, true);
     MemoryPlan plan = s.plan_of(shape, s.options.form);
     plan.shape.gradient = !shape.batch.gradient_given ? ScoresShape::Source::rows
                           : shape.gradient_rows > 0   ? ScoresShape::Source::other_rows

@@ -11,10 +11,10 @@
 #include "optimizer/report_ring.hpp"
 #include "optimizer/rules/step_rule.hpp"
 #include "optimizer/step_memory.hpp"
+#include "optimizer/step_shapes.hpp"
 
 #include <memory>
 #include <optional>
-#include <vector>
 
 namespace natgrad {
 
@@ -33,9 +33,6 @@ struct NaturalGradient::State {
   void follow_parameters();
   void make_curvatures();
   detail::BatchContract contract() const;
-  detail::StepShape loop_shape(detail::Phase phase, bool with_momentum) const;
-  detail::StepShape shape_of(const Batch& batch, detail::Phase phase, bool with_momentum);
-  detail::StepShape shape_of_parts();
   void discard();
 
   // memory_plan.cpp
@@ -50,6 +47,7 @@ struct NaturalGradient::State {
   std::unique_ptr<detail::StepRuleStrategy> rule;
   detail::FixedDamping damping;
   std::unique_ptr<detail::MomentumStrategy> momentum;
+  detail::StepShapes shapes;
   detail::ReportRing ring;
   detail::StepMemory memory;
   std::unique_ptr<detail::Curvature> whole;  // of batches in one call
@@ -59,9 +57,6 @@ struct NaturalGradient::State {
   Array scalar_memory;
   Array momentum_memory;  // (P)
   detail::LoopScalars scalars;
-  // Uses without frozen parameters, of the last call.
-  std::vector<LayerUse> fisher_uses;
-  std::vector<LayerUse> gradient_uses;
   std::optional<Form> direction_form;  // of the last `direction`
 
  private:

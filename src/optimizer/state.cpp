@@ -34,6 +34,11 @@ NaturalGradient::State::State(Parameters given, Options wanted)
       rule(detail::make_step_rule(options.step)),
       damping(options.damping, options.l2),
       momentum(detail::make_momentum(options.momentum)),
+      shapes({.active = active,
+              .rule = *rule,
+              .damping = damping,
+              .momentum = *momentum,
+              .l2 = options.l2}),
       ring(options.structure),
       memory(parameters.context(), parameters.type()) {
   make_curvatures();
@@ -105,49 +110,6 @@ detail::BatchContract NaturalGradient::State::contract() const {
           .form = options.form,
           .damped = damping.damped(),
           .starts = momentum->starts_solve()};
-}
-
-/// What a call's memory and work take from the optimizer, whatever its batch.
-detail::StepShape NaturalGradient::State::loop_shape(detail::Phase phase,
-                                                     bool with_momentum) const {
-  const bool scaled = with_momentum && active.scaled();
-  detail::StepShape shape;
-  shape.batch = {.parameters = active.size(),
-                 .phase = phase,
-                 .has_previous = with_momentum && momentum->starts_solve(),
-                 .measures = scaled || (with_momentum && momentum->changes_direction()),
-                 .bounds_form = with_momentum && rule->needs().full_matrix,
-                 .damped = damping.damped(),
-                 .l2 = options.l2,
-                 .tensors = active.places()};
-  if (scaled && phase != detail::Phase::part) shape.scaled = active.size();
-  return shape;
-}
-
-detail::StepShape NaturalGradient::State::shape_of(const Batch& batch, detail::Phase phase,
-                                                   bool with_momentum) {
-  const detail::ScoreSet& rows = batch.fisher.rows();
-  detail::StepShape shape = loop_shape(phase, with_momentum);
-  shape.batch.uses = active.uses(rows, fisher_uses);
-  shape.batch.rows = rows.size();
-  shape.batch.batch_rows = rows.batch_samples();
-  shape.batch.centering = rows.centering();
-  shape.batch.gradient_given = batch.gradient.given();
-  if (batch.gradient.rows() != nullptr) {
-    const detail::ScoreSet& other = batch.gradient.rows()->rows();
-    shape.gradient_uses = active.uses(other, gradient_uses);
-    shape.gradient_rows = other.size();
-  }
-  return shape;
-}
-
-/// Of the solve of all parts.
-detail::StepShape NaturalGradient::State::shape_of_parts() {
-  detail::StepShape shape = loop_shape(detail::Phase::finish, true);
-  shape.batch.rows = shape.batch.batch_rows = partial.batch_rows();
-  shape.batch.centering = partial.centering();
-  shape.batch.gradient_given = partial.gradient_given();
-  return shape;
 }
 
 void NaturalGradient::State::discard() {

@@ -15,7 +15,7 @@ void NaturalGradient::State::step(const Batch& batch) {
   detail::check_batch("step", batch, contract());
   partial.require_empty("step");
   detail::require_whole_batch("step", batch);
-  const detail::StepShape shape = shape_of(batch, Phase::whole, true);
+  const detail::StepShape shape = shapes.of(batch, Phase::whole, true);
   require_budget(shape);
   prepare();                      // the first step allocates what lasts
   memory.lay_out(*whole, shape);  // the largest batch so far allocates scratch
@@ -31,7 +31,7 @@ void NaturalGradient::State::step_parts() {
     detail::require_damping("step", partial.batch_rows(), of_parts);
   }
   prepare();
-  memory.lay_out(*parts, shape_of_parts());
+  memory.lay_out(*parts, shapes.of_parts(partial));
   try {
     take_step(*parts, {}, partial.kind());
   } catch (...) {
@@ -93,7 +93,7 @@ void NaturalGradient::State::add_gradient(const GradientSource& source, double b
     backend.copy(r, b.gradient_rhs);
     r = b.gradient_rhs;
   }
-  const RowBatch batch{active.uses(rows, gradient_uses), rows.scale(),
+  const RowBatch batch{shapes.gradient_uses(rows), rows.scale(),
                        backend.math_mode(options.allow_tf32)};
   backend.adjoint(batch, r, beta, g, b.gradient_work);
 }
@@ -102,7 +102,7 @@ void NaturalGradient::State::accumulate(const Batch& batch) {
   follow_parameters();
   detail::check_batch("accumulate", batch, contract());
   partial.require_fits(batch);
-  const detail::StepShape shape = shape_of(batch, Phase::part, true);
+  const detail::StepShape shape = shapes.of(batch, Phase::part, true);
   if (partial.empty()) {
     require_budget(shape);
     prepare();

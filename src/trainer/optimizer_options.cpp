@@ -24,6 +24,12 @@ bool is_sampled(const Settings& s) {
   return is_natural(s) && s.get<FisherKind>("--fisher") == FisherKind::sampled;
 }
 
+Choices<Structure> structures() {
+  Choices<Structure> choices;
+  for (const StructureRow& row : structure_table) choices.emplace_back(row.name, row.structure);
+  return choices;
+}
+
 // What an option goes with: each function says beside what it does not.
 
 std::string natural_only(const Settings& s) {
@@ -104,9 +110,7 @@ std::vector<OptionRow> optimizer_rows() {
        .no_meaning = sampled_only},
       {.name = "--structure",
        .group = group,
-       .type = choice<Structure>({{"full", Structure::full},
-                                  {"block_diagonal", Structure::block_diagonal},
-                                  {"diagonal", Structure::diagonal}}),
+       .type = choice<Structure>(structures()),
        .help = "part of the Fisher matrix that a natural step takes; blocks are the layers",
        .otherwise = "full",
        .no_meaning = natural_only},

@@ -2,6 +2,7 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "core/context_state.hpp"
+#include "core/memory_errors.hpp"
 #include "kernels/cuda/vectors.hpp"
 #include "natgrad/cuda.hpp"
 
@@ -116,24 +117,30 @@ void require_none(const std::string& reason) {
 }  // namespace
 
 Context Context::cuda(Options options) {
-  require_none(why_unavailable());
-  return Context(make_state(std::make_shared<const cuda::StreamHandle>(), std::move(options)));
+  return detail::with_memory_errors([&] {
+    require_none(why_unavailable());
+    return Context(make_state(std::make_shared<const cuda::StreamHandle>(), std::move(options)));
+  });
 }
 
 Context Context::best(Options options) {
-  const std::string reason = why_unavailable();
-  if (reason.empty()) return cuda(std::move(options));
-  Context context = cpu(std::move(options));
-  context.state_->warn(reason + "; the CPU is used");
-  return context;
+  return detail::with_memory_errors([&] {
+    const std::string reason = why_unavailable();
+    if (reason.empty()) return cuda(std::move(options));
+    Context context = cpu(std::move(options));
+    context.state_->warn(reason + "; the CPU is used");
+    return context;
+  });
 }
 
 Context cuda_context(cudaStream_t stream, Context::Options options) {
-  require_none(why_missing());
-  auto handle = std::make_shared<const cuda::StreamHandle>(stream);
-  const cuda::DeviceGuard current(handle->device());
-  require_none(why_not_runnable());
-  return Context(make_state(std::move(handle), std::move(options)));
+  return detail::with_memory_errors([&] {
+    require_none(why_missing());
+    auto handle = std::make_shared<const cuda::StreamHandle>(stream);
+    const cuda::DeviceGuard current(handle->device());
+    require_none(why_not_runnable());
+    return Context(make_state(std::move(handle), std::move(options)));
+  });
 }
 
 cudaStream_t cuda_stream(const Context& context) {

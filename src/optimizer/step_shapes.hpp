@@ -1,0 +1,48 @@
+#pragma once
+
+#include "optimizer/active_parameters.hpp"
+#include "optimizer/damping/fixed_damping.hpp"
+#include "optimizer/momentum/momentum.hpp"
+#include "optimizer/partial_batch.hpp"
+#include "optimizer/rules/step_rule.hpp"
+#include "optimizer/step_memory.hpp"
+
+#include <span>
+#include <vector>
+
+namespace natgrad::detail {
+
+/// What the memory and the work of a call follow from: the parts of an optimizer, which must
+/// outlive it, and the call's batch.
+class StepShapes {
+ public:
+  struct Parts {
+    const ActiveParameters& active;
+    const StepRuleStrategy& rule;
+    const FixedDamping& damping;
+    const MomentumStrategy& momentum;
+    double l2;  // eta
+  };
+  explicit StepShapes(const Parts& parts) : parts_(parts) {}
+
+  /// What a call takes from the optimizer, whatever its batch. Without momentum: of a direction,
+  /// which is handed out as it is solved for.
+  StepShape of_loop(Phase phase, bool with_momentum) const;
+  /// Of a call with this batch. It views uses that are valid until the next call of any function.
+  StepShape of(const Batch& batch, Phase phase, bool with_momentum);
+  /// Of the solve of all parts.
+  StepShape of_parts(const PartialBatch& partial) const;
+
+  /// The uses of rows whose S^T r is the gradient, without those of frozen parameters.
+  std::span<const LayerUse> gradient_uses(const ScoreSet& rows) {
+    return parts_.active.uses(rows, gradient_uses_);
+  }
+
+ private:
+  Parts parts_;
+  // Uses without frozen parameters, of the last call.
+  std::vector<LayerUse> fisher_uses_;
+  std::vector<LayerUse> gradient_uses_;
+};
+
+}  // namespace natgrad::detail
