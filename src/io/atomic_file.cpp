@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace natgrad::io {
@@ -27,6 +28,27 @@ void require_file_name(const char* verb, const std::string& path) {
   }
 }
 
+namespace {
+
+/// What a link leads to where nothing is there yet; else the name itself. A link whose own folder
+/// is a link leads on from there.
+std::string target_of_link(const std::string& path, std::error_code& error) {
+  std::filesystem::path target = path;
+  constexpr int most_links = 40;  // as the system follows
+  for (int links = 0; std::filesystem::is_symlink(std::filesystem::symlink_status(target, error));
+       ++links) {
+    if (links == most_links) error = std::make_error_code(std::errc::too_many_symbolic_link_levels);
+    if (error) return path;
+    const std::filesystem::path next = std::filesystem::read_symlink(target, error);
+    if (error) return path;
+    target = target.parent_path() / next;
+  }
+  error.clear();  // of the name at the end, which does not exist
+  return target.string();
+}
+
+}  // namespace
+
 AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
   require_file_name("written", path_);
   struct stat existing {};
@@ -38,6 +60,10 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
     mode_ = static_cast<int>(existing.st_mode & 07777);
     std::error_code error;
     target_ = std::filesystem::canonical(path_, error).string();
+    if (error) throw FileError(message(path_, ": cannot be written: ", error.message()));
+  } else {
+    std::error_code error;
+    target_ = target_of_link(path_, error);
     if (error) throw FileError(message(path_, ": cannot be written: ", error.message()));
   }
   open_fresh();

@@ -17,7 +17,7 @@ void require_file_name(const char* verb, const std::string& path);
 class AtomicFile {
  public:
   /// Opens a fresh file in the same directory, under a name that no other file has. `path` is a
-  /// regular file, a link to one, or does not exist.
+  /// regular file, a link to one or to a name that does not exist yet, or does not exist.
   explicit AtomicFile(const std::string& path);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

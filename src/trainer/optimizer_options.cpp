@@ -48,6 +48,7 @@ std::string kl_only(const Settings& s) {
 
 std::string not_primal(const Settings& s) {
   if (!is_natural(s)) return natural_only(s);
+  if (s.get<Structure>("--structure") == Structure::diagonal) return "with --structure diagonal";
   return s.get<Form>("--form") == Form::primal ? "with --form primal" : "";
 }
 
@@ -68,6 +69,12 @@ void require_fisher_of_kl(const Settings& s) {
   require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl ||
               s.get<Structure>("--structure") == Structure::full,
           "--step-rule kl: needs --structure full, because d^T F d of another is not that of F");
+}
+
+void require_form_of_structure(const Settings& s) {
+  require(
+      s.get<Form>("--form") != Form::dual || s.get<Structure>("--structure") != Structure::diagonal,
+      "--form dual: has no meaning with --structure diagonal");
 }
 
 void require_constant_rate(const Settings& s) {
@@ -120,7 +127,8 @@ std::vector<OptionRow> optimizer_rows() {
            {{"auto", Form::automatic}, {"primal", Form::primal}, {"dual", Form::dual}}),
        .help = "system that a natural step factorizes",
        .otherwise = "auto",
-       .no_meaning = natural_only},
+       .no_meaning = natural_only,
+       .require = require_form_of_structure},
       {.name = "--step-rule",
        .group = group,
        .type = choice<StepRuleName>({{"fixed", StepRuleName::fixed}, {"kl", StepRuleName::kl}}),

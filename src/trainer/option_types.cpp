@@ -6,11 +6,12 @@ namespace {
 
 Rate parse_rate(std::string_view option, std::string_view text) {
   const std::size_t colon = text.find(':');
-  const Rate rate = {parse_number(option, text.substr(0, colon), positive), RateDecay::none};
-  if (colon == std::string_view::npos) return rate;
-  const std::string_view word = text.substr(colon + 1);
-  if (word == "linear") return {rate.first, RateDecay::linear};
-  if (word == "cosine") return {rate.first, RateDecay::cosine};
+  if (const auto rate = read_number(text.substr(0, colon), positive)) {
+    if (colon == std::string_view::npos) return {*rate, RateDecay::none};
+    const std::string_view word = text.substr(colon + 1);
+    if (word == "linear") return {*rate, RateDecay::linear};
+    if (word == "cosine") return {*rate, RateDecay::cosine};
+  }
   throw_unexpected(option, text, "a number > 0, alone or with :linear or :cosine");
 }
 
@@ -21,11 +22,10 @@ std::string rate_in_words(const Rate& rate) {
 
 Damping parse_damping(std::string_view option, std::string_view text) {
   constexpr std::string_view relative = "relative:";
-  if (!text.starts_with(relative)) {
-    return {.absolute = parse_number(option, text, not_negative), .relative = 0};
-  }
-  return {.absolute = 0,
-          .relative = parse_number(option, text.substr(relative.size()), not_negative)};
+  const bool is_relative = text.starts_with(relative);
+  const auto number = read_number(is_relative ? text.substr(relative.size()) : text, not_negative);
+  if (!number) throw_unexpected(option, text, "a number >= 0, alone or behind relative:");
+  return {.absolute = is_relative ? 0 : *number, .relative = is_relative ? *number : 0};
 }
 
 std::string damping_in_words(const Damping& damping) {
@@ -38,7 +38,11 @@ std::vector<std::int64_t> parse_widths(std::string_view option, std::string_view
   if (text == "none") return widths;
   for (std::string_view rest = text;;) {
     const std::size_t comma = rest.find(',');
-    widths.push_back(parse_number(option, rest.substr(0, comma), counting));
+    const auto width = read_number(rest.substr(0, comma), counting);
+    if (!width) {
+      throw_unexpected(option, text, "whole numbers from 1 to 10^9 as in 512,512, or none");
+    }
+    widths.push_back(*width);
     if (comma == std::string_view::npos) return widths;
     rest.remove_prefix(comma + 1);
   }

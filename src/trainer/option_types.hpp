@@ -11,6 +11,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,15 +46,15 @@ inline constexpr Expected<std::uint64_t> key{"a whole number >= 0 that 64 bits h
   throw OptionError(fmt::format("{} {}: expected {}", option, text, expected));
 }
 
-/// Reads the whole of `text` as a finite number in range. Throws `OptionError`.
+/// Reads the whole of `text` as a finite number in range; none where it is no such number.
 template <class T>
-T parse_number(std::string_view option, std::string_view text, const Expected<T>& expected) {
+std::optional<T> read_number(std::string_view text, const Expected<T>& expected) {
   T value{};
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   bool good = error == std::errc() && stop == end;
   if constexpr (std::floating_point<T>) good = good && std::isfinite(value);
-  if (!good || !expected.holds(value)) throw_unexpected(option, text, expected.text);
+  if (!good || !expected.holds(value)) return std::nullopt;
   return value;
 }
 
@@ -62,7 +63,8 @@ template <class T>
 ValueType number(const Expected<T>& expected, std::string argument) {
   return {std::move(argument),
           [expected](std::string_view option, std::string_view text) -> std::any {
-            return parse_number(option, text, expected);
+            if (const auto value = read_number(text, expected)) return *value;
+            throw_unexpected(option, text, expected.text);
           },
           [](const std::any& value) { return fmt::format("{}", std::any_cast<T>(value)); }};
 }

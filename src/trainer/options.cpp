@@ -36,12 +36,23 @@ std::string natural_and_not_quiet(const Settings& s) {
   return is_natural ? "" : "with --optimizer " + s.in_words("--optimizer");
 }
 
+/// The name of the file that a link leads to, which need not exist; else the name itself.
+std::filesystem::path target_of(std::filesystem::path name) {
+  std::error_code error;
+  for (int links = 0; links < 40 && std::filesystem::is_symlink(name, error); ++links) {
+    const std::filesystem::path next = std::filesystem::read_symlink(name, error);
+    if (error) break;
+    name = name.parent_path() / next;
+  }
+  return name;
+}
+
 /// Whether two names lead to one file, by links and detours too.
 bool same_file(const std::string& a, const std::string& b) {
   std::error_code ignored;
   if (std::filesystem::equivalent(a, b, ignored)) return true;
   const auto place = [](const std::string& name) {
-    return std::filesystem::weakly_canonical(std::filesystem::absolute(name));
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(target_of(name)));
   };
   return place(a) == place(b);
 }

@@ -124,6 +124,24 @@ TEST_F(checkpoint, replaces_a_file_through_a_link_and_keeps_its_mode) {
   EXPECT_EQ(names().size(), 2);
 }
 
+TEST_F(checkpoint, is_written_where_a_link_leads_though_nothing_is_there_yet) {
+  Training<float> run;
+  std::filesystem::create_directory(directory_.file("folder"));
+  std::filesystem::create_symlink("folder/link", path_);
+  std::filesystem::create_symlink("file", directory_.file("folder/link"));
+  save(path_, run.optimizer);
+  EXPECT_TRUE(std::filesystem::is_symlink(path_));
+  EXPECT_TRUE(std::filesystem::is_symlink(directory_.file("folder/link")));
+  EXPECT_TRUE(std::filesystem::is_regular_file(directory_.file("folder/file")));
+  Training<float> other;
+  load(path_, other.optimizer);
+
+  const std::string loop = directory_.file("loop");
+  std::filesystem::create_symlink("loop", loop);
+  EXPECT_THROW(save(loop, run.optimizer), FileError);
+  EXPECT_TRUE(std::filesystem::is_symlink(loop));
+}
+
 TEST_F(checkpoint, is_whole_at_any_instant_and_for_two_writers) {
   Training<float> first, second;
   first.steps(1, 2);

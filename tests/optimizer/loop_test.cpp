@@ -3,6 +3,7 @@
 #include "natgrad/natgrad.hpp"
 #include "support/device.hpp"
 #include "support/layered_batch.hpp"
+#include "support/parted_training.hpp"
 #include "support/plain.hpp"
 #include "support/tolerance.hpp"
 #include "support/uses.hpp"
@@ -10,106 +11,19 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <variant>
 #include <vector>
 
-// The update loop: batches that come in parts, and directions. Everything in double, against the
-// whole batch, an optimizer that was not disturbed, or the formulas written plainly.
+// The update loop: batches that come in parts. Everything in double, against the whole batch or an
+// optimizer that was not disturbed.
 
 namespace natgrad::tests {
 
 namespace {
 
 using Source = ScoresShape::Source;
-
-template <class T>
-void expect_same_bits(const LayeredBatch<T>& a, const LayeredBatch<T>& b) {
-  const auto expected = b.theta_memory();
-  const auto actual = a.theta_memory();
-  ASSERT_EQ(actual.size(), expected.size());
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    EXPECT_TRUE(same_bits(actual[i], expected[i])) << "tensor " << i;
-  }
-}
-
-// Batches that come in parts.
-
-/// One way to take steps from 41 rows, all at once or in parts.
-struct Parted {
-  Options options;
-  Source source = Source::rows;
-  Centering centering = Centering::none;
-};
-
-struct PartedTraining {
-  static constexpr std::size_t samples = 41;
-  Parted setup;
-  LayeredBatch<double> batch{{.layers = layers, .samples = samples, .seed = 7}};
-  LayeredBatch<double> other{{.layers = layers, .samples = samples, .seed = 8}};
-  Random random{9};
-  Tensor<double> weights{Numbers(samples, 0)};
-  Tensor<double> coefficients{Numbers(samples, 0)};
-  Tensor<double> numbers{Numbers(23, 0)};
-  Tensor<double> share{Numbers(23, 0)};
-  LayerScores scores;
-  LayerScores gradient{batch.parameters};
-  NaturalGradient optimizer;
-
-  explicit PartedTraining(const Parted& given)
-      : setup(given),
-        scores(batch.parameters,
-               {.kind = given.centering == Centering::fisher_only ? FisherKind::empirical
-                                                                  : FisherKind::exact}),
-        optimizer(batch.parameters, given.options) {}
-
-  /// New weights, coefficients and gradient for the next step.
-  void draw() {
-    for (std::size_t n = 0; n < samples; ++n) {
-      weights(n) = std::abs(random()) / samples;
-      coefficients(n) = random();
-    }
-    for (std::size_t i = 0; i < 23; ++i) numbers(i) = random();
-  }
-  Batch part(std::int64_t first, std::int64_t count) {
-    RowSet set{.samples = count,
-               .batch_samples = samples,
-               .weights = weights.view().row_range(first, count),
-               .centering = setup.centering};
-    RowSet others = set;
-    if (setup.centering != Centering::fisher_only) {
-      set.coefficients = coefficients.view().row_range(first, count);
-    }
-    batch.fill(scores, set, first);
-    if (setup.source == Source::rows) return {.fisher = scores};
-    if (setup.source == Source::numbers) {
-      // A part's share of the sum.
-      for (std::size_t i = 0; i < 23; ++i) {
-        share(i) = numbers(i) * static_cast<double>(count) / samples;
-      }
-      return {.fisher = scores, .gradient = Gradient{share.view(), -2}};
-    }
-    others.centering = Centering::none;
-    others.coefficients = coefficients.view().row_range(first, count);
-    gradient.begin(others);
-    for (LayerScores::Layer layer : other.layers) {
-      if (!layer.input.empty()) layer.input = layer.input.row_range(first, count);
-      layer.output_score = layer.output_score.row_range(first, count);
-      gradient.add(layer);
-    }
-    return {.fisher = scores, .gradient = gradient};
-  }
-  void accumulate(const std::vector<std::int64_t>& parts) {
-    std::int64_t first = 0;
-    for (std::int64_t count : parts) {
-      optimizer.accumulate(part(first, count));
-      first += count;
-    }
-  }
-};
 
 void check_parts(const char* what, const Parted& setup) {
   SCOPED_TRACE(testing::Message() << what << ", " << to_string(setup.options.form) << ", momentum "
@@ -373,124 +287,6 @@ TEST(loop, the_rows_of_a_gradient_must_be_whole_too) {
       EXPECT_TRUE(same_bits(before[i], batch.theta_memory()[i]));
     }
   }
-}
-
-// Directions.
-
-TEST(loop, a_direction_is_that_of_the_formula_and_changes_nothing) {
-  for (Form form : forms) {
-    for (const Momentum& momentum : momenta) {
-      SCOPED_TRACE(testing::Message() << to_string(form) << ", momentum " << momentum.index());
-      const Parted setup{{.damping = damping,
-                          .step = KlTrustRegion{.radius = 1e-3},
-                          .schedule = {.decay = RateDecay::linear, .steps = 5},
-                          .momentum = momentum,
-                          .weight_decay = 0.1,
-                          .rate_factors = {{{0}, 2}},
-                          .form = form}};
-      PartedTraining run(setup);
-      PartedTraining undisturbed(setup);
-      for (int step = 0; step < 3; ++step) {
-        run.draw();
-        undisturbed.draw();
-        const Table S = weighted(run.batch.rows, run.weights.numbers());
-        const Numbers r = right_hand_side(run.weights.numbers(), run.coefficients.numbers());
-        const double lambda = 0.05 + 0.3 * trace(gram(S)) / 23;
-        const Numbers d = damped_direction(S, lambda, r);
-        Tensor<double> direction = zeros<double>(23);
-        run.optimizer.direction(run.part(0, 41), direction.view());
-        EXPECT_TRUE(relative_error_within(direction.numbers(), d, same));
-        const SolveReport report = run.optimizer.direction_report();
-        EXPECT_EQ(report.outcome, Outcome::accepted);
-        EXPECT_EQ(report.form, form);
-        EXPECT_TRUE(within(report.damping, lambda, same * lambda));
-        EXPECT_TRUE(report.residual <= same);
-        EXPECT_TRUE(report.error_bound > 0 && report.error_bound <= same);
-        const Numbers rows = multiply(S, d);
-        EXPECT_TRUE(within(report.quadratic_form, dot(rows, rows), 10 * same * dot(rows, rows)));
-
-        run.optimizer.step(run.part(0, 41));
-        undisturbed.optimizer.step(undisturbed.part(0, 41));
-        expect_same_bits(run.batch, undisturbed.batch);
-        EXPECT_EQ(run.optimizer.report().step, step + 1);
-        EXPECT_EQ(run.optimizer.report().rate, undisturbed.optimizer.report().rate);
-      }
-    }
-  }
-}
-
-TEST(loop, a_direction_of_any_gradient_is_that_of_a_step) {
-  for (Form form : forms) {
-    for (Source source : {Source::rows, Source::numbers, Source::other_rows}) {
-      for (Centering centering : {Centering::none, Centering::rows}) {
-        const Parted setup{{.damping = damping,
-                            .step = FixedRate{1},
-                            .momentum = NoMomentum{},
-                            .l2 = 0.2,
-                            .form = form},
-                           source,
-                           centering};
-        PartedTraining run(setup);
-        run.draw();
-        Tensor<double> direction = zeros<double>(23);
-        const Numbers before = run.batch.theta_numbers();
-        run.optimizer.direction(run.part(0, 41), direction.view());
-        EXPECT_EQ(run.batch.theta_numbers(), before);
-        run.optimizer.step(run.part(0, 41));
-        EXPECT_TRUE(relative_error_within(run.batch.theta_numbers(),
-                                          sum(1, before, direction.numbers()), same));
-      }
-    }
-  }
-}
-
-TEST(loop, a_direction_does_not_disturb_parts_that_wait) {
-  for (Form form : forms) {
-    for (Centering centering : {Centering::none, Centering::rows}) {
-      const Parted setup{{.damping = damping, .form = form}, Source::rows, centering};
-      PartedTraining run(setup);
-      PartedTraining undisturbed(setup);
-      run.draw();
-      undisturbed.draw();
-      run.accumulate({30});
-      Tensor<double> direction = zeros<double>(23);
-      run.optimizer.direction(run.part(0, 41), direction.view());
-      run.optimizer.accumulate(run.part(30, 11));
-      run.optimizer.direction(run.part(0, 41), direction.view());
-      run.optimizer.step();
-      undisturbed.accumulate({30, 11});
-      undisturbed.optimizer.step();
-      expect_same_bits(run.batch, undisturbed.batch);
-    }
-  }
-}
-
-TEST(loop, a_direction_that_fails_leaves_the_output) {
-  for (Form form : forms) {
-    PartedTraining run({{.damping = damping, .form = form}});
-    PartedTraining undisturbed({{.damping = damping, .form = form}});
-    run.draw();
-    undisturbed.draw();
-    Tensor<double> direction(Numbers(23, 7.0));
-    run.weights(3) = nan;
-    run.optimizer.direction(run.part(0, 41), direction.view());
-    EXPECT_EQ(run.optimizer.direction_report().outcome, Outcome::not_finite);
-    EXPECT_EQ(direction.numbers(), Numbers(23, 7.0));
-    run.weights(3) = undisturbed.weights(3);
-    run.optimizer.step(run.part(0, 41));
-    undisturbed.optimizer.step(undisturbed.part(0, 41));
-    expect_same_bits(run.batch, undisturbed.batch);
-    EXPECT_EQ(run.optimizer.report().failures_in_a_row, 0);
-  }
-}
-
-TEST(loop, a_direction_of_ten_failures_does_not_throw) {
-  PartedTraining run({{.damping = damping}});
-  run.draw();
-  run.weights(3) = nan;
-  Tensor<double> direction = zeros<double>(23);
-  for (int i = 0; i < 12; ++i) run.optimizer.direction(run.part(0, 41), direction.view());
-  EXPECT_EQ(run.optimizer.direction_report().outcome, Outcome::not_finite);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "support/device.hpp"
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
+#include "support/speaks_of.hpp"
 #include "support/two_layers.hpp"
 
 #include <gtest/gtest.h>
@@ -21,10 +22,6 @@ namespace natgrad::tests {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-bool speaks_of(const LikelihoodCheck& check, const std::string& text) {
-  return check.text.find(text) != std::string::npos;
-}
 
 /// Logistic regression whose inputs are dropped with probability 1 - keep, and its rows without
 /// dropout.

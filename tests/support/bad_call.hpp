@@ -169,4 +169,8 @@ inline void expect_errors(const std::vector<BadCall>& calls) {
   for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_TRUE(same_bits(actual[i], expected[i]));
 }
 
+inline NaturalGradient optimizer_with(const Workplace& w, const NaturalGradient::Options& options) {
+  return NaturalGradient(w.batch.parameters, options);
+}
+
 }  // namespace natgrad::tests

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <regex>
 #include <set>
 #include <string>
@@ -41,6 +42,10 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits --max-norm 0", "--max-norm 0: expected a number > 0"},
       {"digits --refinement -1", "--refinement -1: expected a whole number from 0"},
       {"digits --refinement 1 --form primal", "--refinement: has no meaning with --form primal"},
+      {"digits --structure diagonal --refinement 2",
+       "--refinement: has no meaning with --structure diagonal"},
+      {"digits --structure diagonal --form dual",
+       "--form dual: has no meaning with --structure diagonal"},
       {"digits --plan --quiet", "--plan: has no meaning with --quiet"},
       {"digits --optimizer adam --plan", "--plan: has no meaning with --optimizer adam"},
       {"digits --optimizer sgd --fisher sampled", "--fisher: has no meaning with --optimizer sgd"},
@@ -57,10 +62,12 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits --rate inf", "--rate inf: expected a number > 0"},
       {"digits --rate 0.3:square", "--rate 0.3:square: expected a number > 0, alone or with"},
       {"digits --rate 0.3:", "--rate 0.3:: expected a number > 0, alone or with"},
-      {"digits --rate 0:linear", "--rate 0: expected a number > 0"},
+      {"digits --rate 0:linear", "--rate 0:linear: expected a number > 0, alone or with"},
       {"digits --rate", "--rate"},
       {"digits --damping -1", "--damping -1: expected a number >= 0"},
-      {"digits --damping relative:x", "--damping x: expected a number >= 0"},
+      {"digits --damping relative:x", "--damping relative:x: expected a number >= 0, alone or"},
+      {"digits --damping relative:-1", "--damping relative:-1: expected a number >= 0, alone or"},
+      {"digits --damping relative:", "--damping relative:: expected a number >= 0, alone or"},
       {"digits --momentum 1", "--momentum 1: expected a number >= 0 and < 1"},
       {"digits --momentum 0.5 --spring 0.5",
        "--spring: has no meaning with --momentum: the two exclude each other"},
@@ -71,8 +78,9 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits --weight-decay 10", "the default --rate 0.4 times --weight-decay 10 is more than 1"},
       {"digits --optimizer adam --weight-decay 1e4", "--weight-decay 10000 is more than 1"},
       {"digits --rate 11", "--rate 11 times the default --weight-decay 0.1 is more than 1"},
-      {"digits --hidden 10,,10", "--hidden"},
-      {"digits --hidden 0", "--hidden 0: expected a whole number"},
+      {"digits --hidden 10,,10", "--hidden 10,,10: expected whole numbers from 1 to 10^9 as in"},
+      {"digits --hidden 5,,", "--hidden 5,,: expected whole numbers from 1 to 10^9 as in 512,512"},
+      {"digits --hidden 0", "--hidden 0: expected whole numbers from 1"},
       {"digits --hidden none --activation relu", "--activation: has no meaning"},
       {"digits --activation cos", "--activation cos: expected tanh|relu|sigmoid|gelu"},
       {"digits --batch 0", "--batch 0: expected a whole number"},
@@ -111,6 +119,31 @@ TEST_F(trainer, refuses_an_unwritable_metrics_file_before_it_trains) {
   EXPECT_NE(result.errors.find(path + ": cannot write metrics: No such file"), std::string::npos)
       << result.errors;
   EXPECT_EQ(result.output, "");
+}
+
+TEST_F(trainer, writes_to_what_a_link_leads_to) {
+  const auto link = [&](const char* name, const char* target) {
+    std::filesystem::create_symlink(target, directory_.file(name));
+    return directory_.file(name);
+  };
+  const std::string arguments = "digits --epochs 1 --batch 400 --metrics " +
+                                link("metrics", "its metrics") + " --checkpoint " +
+                                link("checkpoint", "its checkpoint");
+  for (int time = 0; time < 2; ++time) {  // to what is not there yet, and to a file
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, 0) << result.errors;
+    for (const char* name : {"metrics", "checkpoint"}) {
+      EXPECT_TRUE(std::filesystem::is_symlink(directory_.file(name))) << name;
+      EXPECT_GT(std::filesystem::file_size(directory_.file(std::string("its ") + name)), 100);
+    }
+  }
+  expect_one_line_error(
+      "digits --metrics " + link("a", "b") + " --checkpoint " + directory_.file("b"), 2,
+      "is the file of the checkpoint");
+  const std::string loop = link("loop", "loop");
+  expect_one_line_error("digits --checkpoint " + loop, 2, loop + ": cannot be written: ");
+  expect_one_line_error("digits --metrics " + loop, 2, loop + ": cannot write metrics: ");
+  EXPECT_TRUE(std::filesystem::is_symlink(loop));
 }
 
 TEST_F(trainer, says_that_the_disk_is_full) {
