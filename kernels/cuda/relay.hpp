@@ -1,0 +1,28 @@
+#pragma once
+
+#include "kernels/cuda/cholesky.hpp"
+
+namespace natgrad::kernels {
+
+/// How blocks of a solve hand on what they find: block q takes the q-th ticket and publishes 64
+/// numbers, for which later blocks wait. They are cleared before the next solve of the same kind.
+struct Relay {
+  float* numbers;  // (blocks, 64)
+  int* ticket;
+
+  /// For all threads of a block, by the first of them.
+  NATGRAD_DEVICE std::int64_t take(const Thread& thread) const {
+    int* const own = shared_array<int, 1>();
+    if (thread.index.x == 0) *own = take_ticket(ticket);
+    barrier();
+    return *own;
+  }
+  NATGRAD_DEVICE void clear(const Thread& thread, std::int64_t block) const {
+    if (thread.index.x < cholesky_rows) {
+      reinterpret_cast<unsigned*>(numbers)[block * cholesky_rows + thread.index.x] = unpublished;
+    }
+    if (thread.index.x == 0 && block == 0) *ticket = 0;
+  }
+};
+
+}  // namespace natgrad::kernels
