@@ -85,6 +85,7 @@ function(natgrad_tests folder)
   cmake_parse_arguments(PARSE_ARGV 1 tests "" "" "DEVICE;HOST;OBJECTS;LIBRARIES")
   list(TRANSFORM tests_DEVICE REPLACE "(.+)" "${folder}/\\1_test.cpp")
   list(TRANSFORM tests_HOST REPLACE "(.+)" "${folder}/\\1_test.cpp")
+  set_property(GLOBAL PROPERTY natgrad_test_files_${folder} ${tests_DEVICE} ${tests_HOST})
   natgrad_keep_files_with_threads(device_files ${tests_DEVICE})
   natgrad_keep_files_with_threads(host_files ${tests_HOST})
   if(NOT device_files AND NOT host_files)
@@ -180,7 +181,10 @@ natgrad_tests(optimizer
     traps)
 natgrad_tests(scores
   DEVICE
+    check
     check_scores
+    check_scores_noise
+    columns
     term_identities
     terms
   HOST
@@ -189,6 +193,7 @@ if(NATGRAD_BUILD_TRAINER)
   natgrad_tests(trainer
     HOST
       data
+      task
       trainer
       trainer_resume
     LIBRARIES
@@ -211,5 +216,18 @@ endforeach()
 # It replaces operator new by malloc, which g++ takes for a mistake once it inlines.
 set_source_files_properties(api/allocations_test.cpp PROPERTIES
   COMPILE_OPTIONS -Wno-mismatched-new-delete)
+
+# A file that no executable has would never run.
+foreach(folder api backend core curvature io models optimizer scores trainer)
+  get_property(registered GLOBAL PROPERTY natgrad_test_files_${folder})
+  list(APPEND registered api/allocations_test.cpp api/memory_test.cpp)  # above
+  list(APPEND registered backend/operations_cuda_test.cpp)              # cuda_tests.cmake
+  file(GLOB files CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}
+    ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
+  list(REMOVE_ITEM files ${registered})
+  if(files AND (NATGRAD_BUILD_TRAINER OR NOT folder STREQUAL trainer))
+    message(FATAL_ERROR "tests/${files}: no executable has it; add it to tests/unit_tests.cmake")
+  endif()
+endforeach()
 
 include(cuda_tests.cmake)

@@ -37,7 +37,8 @@ class MeanTask : public Task {
         theta_(context.array({size_, 1}, ElementType::float64)),
         rows_(context.array({points, size_}, ElementType::float64)),
         parameters_(context),
-        scores_(parameters_, {.kind = FisherKind::sampled}) {
+        scores_(parameters_, {.kind = FisherKind::sampled}),
+        data_(parameters_) {
     parameters_.add(theta_, "mean");
     for (std::int64_t i = 0; i < size_; ++i) theta_.view().as<double>()[i] = 0;
   }
@@ -65,11 +66,12 @@ class MeanTask : public Task {
   }
   natgrad::Batch batch() override {
     scores_.begin(rows_);
-    return {.fisher = scores_, .gradient = scores_};
+    data_.begin(rows_);
+    return {.fisher = scores_, .gradient = data_};
   }
   void gradient(const View& gradient) override {
-    scores_.begin(rows_);
-    scores_.gradient(gradient);
+    data_.begin(rows_);
+    data_.gradient(gradient);
   }
 
   Figures evaluate() override { return {{"l2_error", error() > 1e6 ? NAN : error()}}; }
@@ -100,6 +102,7 @@ class MeanTask : public Task {
   Array rows_;
   Parameters parameters_;
   DenseScores scores_;
+  DenseScores data_;  // the same rows: the gradient of sampled ones needs coefficients
   std::int64_t turns_ = 0;
 };
 
