@@ -109,7 +109,8 @@ struct StepReport {
   /// 1/2 rate^2 d^T F d, the KL divergence that the step predicts; only for sampled and exact rows,
   /// because the empirical matrix is not the Fisher.
   std::optional<double> predicted_kl;
-  /// |b - (A + lambda I) x| / |b| of the system solved; of blocks the largest.
+  /// |b - (A + lambda I) x| / |b| of the system solved; of blocks the largest. Of a singular system
+  /// whose refinement leaves all numbers, that of the unrefined x; infinite where x is not finite.
   double residual = 0;
   /// Relative error of d: of an unrefined solve an estimate, refined a bound (docs/accuracy.md). At
   /// damping 0 inverse iteration tells it; infinite there for refined solves.

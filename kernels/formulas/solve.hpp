@@ -34,6 +34,7 @@ struct SolveScalars {
   double inverse_norm;      // estimate of |(A + shift I)^-1|, 0 where none was made
   double rhs_square;        // |b|^2
   double residual_square;   // |b - (A + shift I) x|^2
+  double unrefined_square;  // the same before any refinement, infinite where there is none
   double residual;          // |b - (A + shift I) x| / |b|
   double solution_square;   // |x|^2, where an error bound needs it
   double gradient_square;   // |g|^2 of a gradient that was given
@@ -56,6 +57,7 @@ struct SolveScalars {
                                           "inverse_norm",
                                           "rhs_square",
                                           "residual_square",
+                                          "unrefined_square",
                                           "residual",
                                           "solution_square",
                                           "gradient_square",
@@ -136,6 +138,7 @@ struct Damp {
     s.info = s.residual_square = s.residual = s.rhs_square = 0;
     s.pivot_ratio = s.pivot = 1;
     s.inverse_norm = 0;
+    s.unrefined_square = INFINITY;
     s.stored_square = 0;
     s.solution_square = s.gradient_square = s.direction_square = 0;
     s.error_bound = s.quadratic_form = s.quadratic_error = 0;
@@ -232,7 +235,8 @@ struct CenterFisher {
 ///
 /// The outcome: `info` alone is never trusted, because potrf may report success on NaN and on a
 /// singular matrix, whose last pivot is rounding of either sign. A pivot at the level of rounding
-/// counts where the shift is no larger, and so does a residual that is not small.
+/// counts where the shift is no larger, and so does a residual that is not small. Refinement by the
+/// factor of such a matrix may grow beyond all bounds: the residual of what was refined tells then.
 struct JudgeSolve {
   SolveScalars* solve;
   const CenteringScalars* centering;  // null: rows are not centred
@@ -292,6 +296,10 @@ struct JudgeSolve {
     return certified + amplified + of_mean;
   }
 
+  NATGRAD_FORMULA double relative_residual(double square) const {
+    return solve->rhs_square > 0 ? sqrt(square / solve->rhs_square) : sqrt(square);
+  }
+
   NATGRAD_FORMULA bool is_singular() const {
     const SolveScalars& s = *solve;
     // Pivots of a singular matrix are sums of up to n roundings, and of a few in small ones.
@@ -303,6 +311,7 @@ struct JudgeSolve {
     // A shift above the rounding of the diagonal carries the pivots itself.
     const bool carried = s.shift > 4 * scalar_epsilon * (s.trace + removed()) / size;
     if (s.pivot_ratio <= level && !carried) return true;
+    if (!is_finite(s.residual_square) && is_finite(s.unrefined_square)) return true;
     // A right-hand side S g that is rounding of g leaves nothing to compare with.
     const double rounding_of_rhs = level * level * matrix_norm() * s.gradient_square;
     constexpr double large_residual = 0.5;
@@ -311,8 +320,7 @@ struct JudgeSolve {
 
   NATGRAD_FORMULA void operator()() const {
     SolveScalars& s = *solve;
-    s.residual =
-        s.rhs_square > 0 ? sqrt(s.residual_square / s.rhs_square) : sqrt(s.residual_square);
+    s.residual = relative_residual(s.residual_square);
     // Rows that do not vary leave a rounding error of either sign when they are centred.
     if (s.quadratic_form < 0) s.quadratic_form = 0;
     s.error_bound = solve_bound() + rounding;
@@ -327,6 +335,9 @@ struct JudgeSolve {
       s.outcome = outcome_not_finite;
     } else if (is_singular()) {
       s.outcome = outcome_not_positive_definite;
+      // A solution that is not finite has left all of b.
+      if (!is_finite(s.residual)) s.residual = relative_residual(s.unrefined_square);
+      if (!is_finite(s.residual)) s.residual = INFINITY;
     } else if (!is_finite(s.residual_square) || !is_finite(s.quadratic_form)) {
       s.outcome = outcome_not_finite;
     } else {

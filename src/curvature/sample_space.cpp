@@ -170,8 +170,10 @@ void SampleSpace::refine() {
   for (int repeat = 0;; ++repeat) {
     adjoint(solution_, 0, direction_);
     multiply(direction_, product_);
+    const auto square = repeat == 0 && options_.refinement > 0 ? &SolveScalars::unrefined_square
+                                                               : &SolveScalars::residual_square;
     backend_.residual(rhs_, product_, field(&SolveScalars::shift), solution_, residual_,
-                      field(&SolveScalars::residual_square));
+                      field(square));
     if (repeat == options_.refinement) break;
     // The residual is minus the bracket, and so is the correction.
     backend_.copy(residual_, cholesky_.rhs());

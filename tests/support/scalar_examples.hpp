@@ -51,6 +51,7 @@ inline Scalars ordinary() {
                               .inverse_norm = 0,
                               .rhs_square = 4,
                               .residual_square = 0.25,
+                              .unrefined_square = std::numeric_limits<double>::infinity(),
                               .residual = 0.25,
                               .solution_square = 9,
                               .gradient_square = 9,
