@@ -99,6 +99,7 @@ struct Batch {
 struct StepReport {
   std::int64_t step = 0;  ///< counts attempts, from 1
   Outcome outcome = Outcome::accepted;
+  NotFinite not_finite = NotFinite::nothing;  ///< the operand, of that outcome
   Structure structure = Structure::full;
   /// The system that was solved; `automatic` where the blocks of a matrix differ.
   Form form = Form::dual;

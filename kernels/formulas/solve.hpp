@@ -365,6 +365,7 @@ struct AddBlock {
       return;
     }
     if (sum->outcome == outcome_accepted) sum->outcome = block->outcome;
+    if (block->matrix_finite == 0) sum->matrix_finite = 0;
     keep_larger(block->norm, sum->norm);
     keep_larger(block->damping, sum->damping);
     keep_larger(block->shift, sum->shift);

@@ -287,6 +287,8 @@ void add_blocks(OperationTable& table) {
                    {form, 6 + sum_of * 6},
                    {outcome, 0}}},
                  {[](Scalars& s) { s.solve.outcome = 2; }, {{outcome, 2}}},
+                 {[](Scalars& s) { s.solve.matrix_finite = 0; },
+                  {{[](const Scalars& s) { return s.sum.matrix_finite; }, 0}}},
                  {[](Scalars& s) { s.sum.outcome = 3; }, {{outcome, first ? 0.0 : 3.0}}},
                  {[](Scalars& s) { s.sum.outcome = 3, s.solve.outcome = 2; },
                   {{outcome, first ? 2.0 : 3.0}}},

@@ -260,6 +260,17 @@ TEST(columns, rows_of_weight_0_are_left_out_on_the_cpu_whatever_they_hold) {
   }
 }
 
+TEST(columns, a_row_that_is_left_out_is_not_named_as_the_reason) {
+  if (test_device().kind != DeviceKind::cpu) GTEST_SKIP() << "a promise of the CPU";
+  Padded<double> padded;
+  padded.leave_out({2, 3}, nan);
+  padded.score(7, 1) = inf;
+  Tensor<double> given(Numbers(static_cast<std::size_t>(padded.parameters.size()), 1.0));
+  EXPECT_EQ(padded.scores(Centering::none).check(given.view()).text,
+            "nothing to compare: " + padded.parameters.name(padded.segments[0]) +
+                ": .output_score is inf at row 7 (term 0, column 1)");
+}
+
 /// Zeros times what is finite are zeros on every device.
 TEST(columns, finite_rows_of_weight_0_add_nothing) {
   Padded<double> padded;

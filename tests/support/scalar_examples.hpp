@@ -79,7 +79,7 @@ inline Scalars ordinary() {
       .trust_region = {.radius = 0.25},
       .step =
           {.rate = 0.5, .shrink = 17, .step_square = 4, .finite = 1, .outcome = 1, .accept = 19},
-      .record = {nan, nan, nan, nan, nan, nan, nan, nan, nan, nan},
+      .record = {nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan},
       .factor = nan};
 }
 
