@@ -230,7 +230,9 @@ struct CenterFisher {
 /// times an estimate of the inverse's norm) the amplification of rounding: unrefined an estimate, a
 /// eps by push-through; a eps |g| / (shift |d|) for a gradient that was given, because the
 /// difference g - S^T t cancels; 4 a eps in parameter space; n eps of a diagonal, whose elements
-/// are sums of n rows. A refined solve knows its residual rho in double: |S^T (K + shift)^-1 rho|
+/// are sums of n rows. By push-through and for a gradient the lengths of the solution may tell less
+/// (`bound_by_lengths`): lambda need not be near the smallest eigenvalue. A refined solve knows its
+/// residual rho in double: |S^T (K + shift)^-1 rho|
 /// <= |rho| / (2 sqrt(shift)), a bound that no estimate enters but the rounding of rho.
 ///
 /// The outcome: `info` alone is never trusted, because potrf may report success on NaN and on a
@@ -247,6 +249,7 @@ struct JudgeSolve {
   double rounding;        // of storing d, where its type is shorter
   double storage;         // half the epsilon of d's type
   double scalar_epsilon;  // of the factorization as far as pivots go: strict arithmetic
+  bool starts = false;    // d is m + S^T y of a start m
 
   NATGRAD_FORMULA double removed() const {
     return mean == MeanRule::removed ? mean_part(centering) : 0;
@@ -261,6 +264,28 @@ struct JudgeSolve {
     const double of_rows = 2 * sqrt(centering->first_square * centering->weight * smaller);
     return smaller + removed() + of_rows;
   }
+
+  /// What the lengths of the solution tell. Rounding of K and of its factor is a change E of the
+  /// matrix, |E| = eps |K|, by which y moves by (K + shift)^-1 E y and d by S^T times that; and
+  /// |S^T (K + shift)^-1| <= 1 / (2 sqrt(shift)) whatever K is. Rounding of b moves d alike,
+  /// and so does that of S m where b = r - S m and d = m + S^T y, |m| <= |d| + |S^T y|. With
+  /// y of (K + shift) y = S g what d = (g - S^T y) / shift moves by is divided by the shift.
+  NATGRAD_FORMULA double bound_by_lengths() const {
+    const SolveScalars& s = *solve;
+    if (!(s.shift > 0 && s.solution_square > 0 && s.direction_square > 0)) return INFINITY;
+    const double norm = matrix_norm();
+    const double y = sqrt(s.solution_square);
+    const double d = sqrt(s.direction_square);
+    const bool any_gradient = bound == BoundRule::any_gradient;
+    const double g = any_gradient ? sqrt(s.gradient_square) : 0;
+    const double of_start = starts ? sqrt(norm) * (d + sqrt(norm) * y) : 0;
+    const double of_rhs = any_gradient ? sqrt(norm) * g : sqrt(s.rhs_square) + of_start;
+    const double of_sum = sqrt(norm) * y + g;
+    const double moved = (norm * y + of_rhs) / (2 * sqrt(s.shift)) + of_sum;
+    return epsilon * moved / (d * (any_gradient ? s.shift : 1));
+  }
+
+  NATGRAD_FORMULA static double smaller_of(double x, double y) { return x < y ? x : y; }
 
   NATGRAD_FORMULA double solve_bound() const {
     const SolveScalars& s = *solve;
@@ -278,11 +303,12 @@ struct JudgeSolve {
     const double cancelled = s.gradient_square > 0 ? amplified * relative : 0;
     switch (bound) {
       case BoundRule::push_through:
-        return amplified;
+        if (mean == MeanRule::kept) return amplified;  // d is scaled after the solve
+        return smaller_of(8 * epsilon + bound_by_lengths(), amplified);
       case BoundRule::diagonal:
         return epsilon * (size > 8 ? size : 8);
       case BoundRule::any_gradient:
-        return cancelled;
+        return smaller_of(bound_by_lengths(), cancelled);
       case BoundRule::parameter_space:
         return 4 * amplified;
       default:

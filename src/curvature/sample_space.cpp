@@ -229,7 +229,9 @@ void SampleSpace::push_through(const RightHandSide& rhs) {
   if (centred()) center_coefficients();
   solve_system();
   if (!refined()) {
+    backend_.dot(solution_, solution_, field(&SolveScalars::solution_square));
     adjoint(solution_, starts ? 1 : 0, direction_);
+    backend_.dot(direction_, direction_, field(&SolveScalars::direction_square));
   } else {
     backend_.dot(direction_, direction_, field(&SolveScalars::direction_square));
     if (starts) backend_.axpby(1.0, start_, 1.0, direction_);
@@ -252,6 +254,7 @@ void SampleSpace::solve_gradient(const RightHandSide& rhs) {
   // S d = t.
   backend_.copy(solution_, product_);
   backend_.dot(solution_, solution_, field(&SolveScalars::quadratic_form));
+  backend_.dot(solution_, solution_, field(&SolveScalars::solution_square));
 }
 
 /// Turns d of maximum likelihood, r = u, into that of the centred Fisher matrix.
@@ -351,7 +354,8 @@ void SampleSpace::judge() {
       .epsilon = in_double ? std::numeric_limits<double>::epsilon() : rounded,
       .rounding = in_double && options_.type == ElementType::float32 ? single / 2 : 0,
       .storage = half_epsilon(options_.type),
-      .scalar_epsilon = cholesky_.epsilon()});
+      .scalar_epsilon = cholesky_.epsilon(),
+      .starts = !start_product_.empty()});
 }
 
 }  // namespace natgrad::detail
