@@ -28,7 +28,9 @@ struct SolveReport {
   Structure structure = Structure::full;
   Form form = Form::dual;  ///< `automatic` where the blocks of a matrix differ
   double damping = 0;      ///< lambda as used
-  /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows.
+  /// |b - (A + lambda I) x| / |b| of the system solved; refined: from the rows. Of a singular
+  /// system that refinement moves away from its solution beyond all numbers, that of the unrefined
+  /// x; infinite where x is not finite.
   double residual = 0;
   /// Relative error of d: of an unrefined solve an estimate, eps times a condition number of A +
   /// lambda I (docs/accuracy.md); refined, a bound that follows from the residual. At damping 0

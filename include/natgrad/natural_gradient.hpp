@@ -99,6 +99,7 @@ struct Batch {
 struct StepReport {
   std::int64_t step = 0;  ///< counts attempts, from 1
   Outcome outcome = Outcome::accepted;
+  NotFinite not_finite = NotFinite::nothing;  ///< the operand, of that outcome
   Structure structure = Structure::full;
   /// The system that was solved; `automatic` where the blocks of a matrix differ.
   Form form = Form::dual;
@@ -109,7 +110,8 @@ struct StepReport {
   /// 1/2 rate^2 d^T F d, the KL divergence that the step predicts; only for sampled and exact rows,
   /// because the empirical matrix is not the Fisher.
   std::optional<double> predicted_kl;
-  /// |b - (A + lambda I) x| / |b| of the system solved; of blocks the largest.
+  /// |b - (A + lambda I) x| / |b| of the system solved; of blocks the largest. Of a singular system
+  /// whose refinement leaves all numbers, that of the unrefined x; infinite where x is not finite.
   double residual = 0;
   /// Relative error of d: of an unrefined solve an estimate, refined a bound (docs/accuracy.md). At
   /// damping 0 inverse iteration tells it; infinite there for refined solves.

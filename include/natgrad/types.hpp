@@ -71,6 +71,17 @@ enum class Outcome : std::uint8_t {
   not_positive_definite,
 };
 
+/// Where a step that ended as `not_finite` met NaN or Inf, as far as its own numbers tell;
+/// `StepFailed` names the element.
+enum class NotFinite : std::uint8_t {
+  nothing,       ///< the step ended otherwise
+  rows,          ///< in the matrix: rows or weights, or products of them that overflow
+  coefficients,  ///< in S^T r of finite rows: coefficients, or with `.l2` the parameters
+  gradient,      ///< in the gradient that was given, or with `.l2` the parameters
+  solution,      ///< in what became of finite numbers: the solution overflows
+  parameters,    ///< in the new parameters: the old ones, or a step that overflows their type
+};
+
 /// Functions between the layers of a net; gelu is x Phi(x), Phi the normal distribution function.
 enum class Activation : std::uint8_t { identity, tanh, relu, sigmoid, gelu };
 
@@ -80,6 +91,7 @@ NATGRAD_EXPORT const char* to_string(FisherKind kind);
 NATGRAD_EXPORT const char* to_string(Form form);
 NATGRAD_EXPORT const char* to_string(Structure structure);
 NATGRAD_EXPORT const char* to_string(Outcome outcome);
+NATGRAD_EXPORT const char* to_string(NotFinite operand);
 NATGRAD_EXPORT const char* to_string(Activation activation);
 
 /// Bytes of one element.

@@ -20,13 +20,20 @@ static_assert(every_number_has_a_name<DampingState> && every_number_has_a_name<S
 
 namespace formulas {
 
-constexpr bool is_value_of(double number, Outcome outcome) {
-  return number == static_cast<double>(outcome);
+template <class Enum>
+constexpr bool is_value_of(double number, Enum value) {
+  return number == static_cast<double>(value);
 }
 static_assert(is_value_of(outcome_accepted, Outcome::accepted) &&
               is_value_of(outcome_rejected, Outcome::rejected) &&
               is_value_of(outcome_not_finite, Outcome::not_finite) &&
               is_value_of(outcome_not_positive_definite, Outcome::not_positive_definite));
+static_assert(is_value_of(not_finite_nothing, NotFinite::nothing) &&
+              is_value_of(not_finite_rows, NotFinite::rows) &&
+              is_value_of(not_finite_coefficients, NotFinite::coefficients) &&
+              is_value_of(not_finite_gradient, NotFinite::gradient) &&
+              is_value_of(not_finite_solution, NotFinite::solution) &&
+              is_value_of(not_finite_parameters, NotFinite::parameters));
 
 }  // namespace formulas
 

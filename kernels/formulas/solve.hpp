@@ -34,6 +34,7 @@ struct SolveScalars {
   double inverse_norm;      // estimate of |(A + shift I)^-1|, 0 where none was made
   double rhs_square;        // |b|^2
   double residual_square;   // |b - (A + shift I) x|^2
+  double unrefined_square;  // the same before any refinement, infinite where there is none
   double residual;          // |b - (A + shift I) x| / |b|
   double solution_square;   // |x|^2, where an error bound needs it
   double gradient_square;   // |g|^2 of a gradient that was given
@@ -56,6 +57,7 @@ struct SolveScalars {
                                           "inverse_norm",
                                           "rhs_square",
                                           "residual_square",
+                                          "unrefined_square",
                                           "residual",
                                           "solution_square",
                                           "gradient_square",
@@ -136,6 +138,7 @@ struct Damp {
     s.info = s.residual_square = s.residual = s.rhs_square = 0;
     s.pivot_ratio = s.pivot = 1;
     s.inverse_norm = 0;
+    s.unrefined_square = INFINITY;
     s.stored_square = 0;
     s.solution_square = s.gradient_square = s.direction_square = 0;
     s.error_bound = s.quadratic_form = s.quadratic_error = 0;
@@ -227,12 +230,15 @@ struct CenterFisher {
 /// times an estimate of the inverse's norm) the amplification of rounding: unrefined an estimate, a
 /// eps by push-through; a eps |g| / (shift |d|) for a gradient that was given, because the
 /// difference g - S^T t cancels; 4 a eps in parameter space; n eps of a diagonal, whose elements
-/// are sums of n rows. A refined solve knows its residual rho in double: |S^T (K + shift)^-1 rho|
+/// are sums of n rows. By push-through and for a gradient the lengths of the solution may tell less
+/// (`bound_by_lengths`): lambda need not be near the smallest eigenvalue. A refined solve knows its
+/// residual rho in double: |S^T (K + shift)^-1 rho|
 /// <= |rho| / (2 sqrt(shift)), a bound that no estimate enters but the rounding of rho.
 ///
 /// The outcome: `info` alone is never trusted, because potrf may report success on NaN and on a
 /// singular matrix, whose last pivot is rounding of either sign. A pivot at the level of rounding
-/// counts where the shift is no larger, and so does a residual that is not small.
+/// counts where the shift is no larger, and so does a residual that is not small. Refinement by the
+/// factor of such a matrix may grow beyond all bounds: the residual of what was refined tells then.
 struct JudgeSolve {
   SolveScalars* solve;
   const CenteringScalars* centering;  // null: rows are not centred
@@ -243,6 +249,7 @@ struct JudgeSolve {
   double rounding;        // of storing d, where its type is shorter
   double storage;         // half the epsilon of d's type
   double scalar_epsilon;  // of the factorization as far as pivots go: strict arithmetic
+  bool starts = false;    // d is m + S^T y of a start m
 
   NATGRAD_FORMULA double removed() const {
     return mean == MeanRule::removed ? mean_part(centering) : 0;
@@ -257,6 +264,28 @@ struct JudgeSolve {
     const double of_rows = 2 * sqrt(centering->first_square * centering->weight * smaller);
     return smaller + removed() + of_rows;
   }
+
+  /// What the lengths of the solution tell. Rounding of K and of its factor is a change E of the
+  /// matrix, |E| = eps |K|, by which y moves by (K + shift)^-1 E y and d by S^T times that; and
+  /// |S^T (K + shift)^-1| <= 1 / (2 sqrt(shift)) whatever K is. Rounding of b moves d alike,
+  /// and so does that of S m where b = r - S m and d = m + S^T y, |m| <= |d| + |S^T y|. With
+  /// y of (K + shift) y = S g what d = (g - S^T y) / shift moves by is divided by the shift.
+  NATGRAD_FORMULA double bound_by_lengths() const {
+    const SolveScalars& s = *solve;
+    if (!(s.shift > 0 && s.solution_square > 0 && s.direction_square > 0)) return INFINITY;
+    const double norm = matrix_norm();
+    const double y = sqrt(s.solution_square);
+    const double d = sqrt(s.direction_square);
+    const bool any_gradient = bound == BoundRule::any_gradient;
+    const double g = any_gradient ? sqrt(s.gradient_square) : 0;
+    const double of_start = starts ? sqrt(norm) * (d + sqrt(norm) * y) : 0;
+    const double of_rhs = any_gradient ? sqrt(norm) * g : sqrt(s.rhs_square) + of_start;
+    const double of_sum = sqrt(norm) * y + g;
+    const double moved = (norm * y + of_rhs) / (2 * sqrt(s.shift)) + of_sum;
+    return epsilon * moved / (d * (any_gradient ? s.shift : 1));
+  }
+
+  NATGRAD_FORMULA static double smaller_of(double x, double y) { return x < y ? x : y; }
 
   NATGRAD_FORMULA double solve_bound() const {
     const SolveScalars& s = *solve;
@@ -274,11 +303,12 @@ struct JudgeSolve {
     const double cancelled = s.gradient_square > 0 ? amplified * relative : 0;
     switch (bound) {
       case BoundRule::push_through:
-        return amplified;
+        if (mean == MeanRule::kept) return amplified;  // d is scaled after the solve
+        return smaller_of(8 * epsilon + bound_by_lengths(), amplified);
       case BoundRule::diagonal:
         return epsilon * (size > 8 ? size : 8);
       case BoundRule::any_gradient:
-        return cancelled;
+        return smaller_of(bound_by_lengths(), cancelled);
       case BoundRule::parameter_space:
         return 4 * amplified;
       default:
@@ -292,6 +322,10 @@ struct JudgeSolve {
     return certified + amplified + of_mean;
   }
 
+  NATGRAD_FORMULA double relative_residual(double square) const {
+    return solve->rhs_square > 0 ? sqrt(square / solve->rhs_square) : sqrt(square);
+  }
+
   NATGRAD_FORMULA bool is_singular() const {
     const SolveScalars& s = *solve;
     // Pivots of a singular matrix are sums of up to n roundings, and of a few in small ones.
@@ -303,6 +337,7 @@ struct JudgeSolve {
     // A shift above the rounding of the diagonal carries the pivots itself.
     const bool carried = s.shift > 4 * scalar_epsilon * (s.trace + removed()) / size;
     if (s.pivot_ratio <= level && !carried) return true;
+    if (!is_finite(s.residual_square) && is_finite(s.unrefined_square)) return true;
     // A right-hand side S g that is rounding of g leaves nothing to compare with.
     const double rounding_of_rhs = level * level * matrix_norm() * s.gradient_square;
     constexpr double large_residual = 0.5;
@@ -311,8 +346,7 @@ struct JudgeSolve {
 
   NATGRAD_FORMULA void operator()() const {
     SolveScalars& s = *solve;
-    s.residual =
-        s.rhs_square > 0 ? sqrt(s.residual_square / s.rhs_square) : sqrt(s.residual_square);
+    s.residual = relative_residual(s.residual_square);
     // Rows that do not vary leave a rounding error of either sign when they are centred.
     if (s.quadratic_form < 0) s.quadratic_form = 0;
     s.error_bound = solve_bound() + rounding;
@@ -327,6 +361,9 @@ struct JudgeSolve {
       s.outcome = outcome_not_finite;
     } else if (is_singular()) {
       s.outcome = outcome_not_positive_definite;
+      // A solution that is not finite has left all of b.
+      if (!is_finite(s.residual)) s.residual = relative_residual(s.unrefined_square);
+      if (!is_finite(s.residual)) s.residual = INFINITY;
     } else if (!is_finite(s.residual_square) || !is_finite(s.quadratic_form)) {
       s.outcome = outcome_not_finite;
     } else {
@@ -354,6 +391,7 @@ struct AddBlock {
       return;
     }
     if (sum->outcome == outcome_accepted) sum->outcome = block->outcome;
+    if (block->matrix_finite == 0) sum->matrix_finite = 0;
     keep_larger(block->norm, sum->norm);
     keep_larger(block->damping, sum->damping);
     keep_larger(block->shift, sum->shift);

@@ -52,10 +52,11 @@ struct StepRecord {
   double residual;
   double error_bound;
   double failures;
+  double not_finite;  // a NotFinite
 
-  static constexpr const char* names[] = {"step",        "outcome", "form",           "predicts_kl",
-                                          "rate",        "damping", "quadratic_form", "residual",
-                                          "error_bound", "failures"};
+  static constexpr const char* names[] = {
+      "step",           "outcome",  "form",        "predicts_kl", "rate",      "damping",
+      "quadratic_form", "residual", "error_bound", "failures",    "not_finite"};
 };
 
 namespace formulas {
@@ -63,6 +64,14 @@ namespace formulas {
 // Numeric values of RateDecay, which device code cannot name; optimizer/settings.cpp ties them.
 inline constexpr double decay_linear = 1;
 inline constexpr double decay_cosine = 2;
+
+// Numeric values of NotFinite; scalar_formulas.hpp ties them.
+inline constexpr double not_finite_nothing = 0;
+inline constexpr double not_finite_rows = 1;
+inline constexpr double not_finite_coefficients = 2;
+inline constexpr double not_finite_gradient = 3;
+inline constexpr double not_finite_solution = 4;
+inline constexpr double not_finite_parameters = 5;
 
 /// What is left of the rate after the accepted steps.
 NATGRAD_FORMULA double scheduled(const RateSettings& settings, const Counters& counters) {
@@ -108,6 +117,16 @@ struct JudgeStep {
   StepRecord* record;
   double form;
   double predicts_kl;
+  double gradient_given;
+
+  /// The first operand that is not finite, in the order in which a solve reads them.
+  NATGRAD_FORMULA double not_finite() const {
+    if (step->outcome != outcome_not_finite) return not_finite_nothing;
+    if (solve->outcome == outcome_accepted) return not_finite_parameters;
+    if (solve->matrix_finite == 0) return not_finite_rows;
+    if (is_finite(solve->rhs_square)) return not_finite_solution;
+    return gradient_given != 0 ? not_finite_gradient : not_finite_coefficients;
+  }
 
   NATGRAD_FORMULA void operator()() const {
     step->outcome = solve->outcome;
@@ -118,7 +137,7 @@ struct JudgeStep {
     *record = {counters->attempts,    step->outcome,   form,
                predicts_kl,           step->rate,      solve->damping,
                solve->quadratic_form, solve->residual, solve->error_bound,
-               counters->failures};
+               counters->failures,    not_finite()};
   }
 };
 

@@ -44,7 +44,8 @@ inline bool share_bias(const LayerUse& a, const LayerUse& b) {
   return a.bias_offset >= 0 && a.bias_offset == b.bias_offset;
 }
 
-/// N rows of S as uses of layers; row n is multiplied by scale[n].
+/// N rows of S as uses of layers; row n is multiplied by scale[n]. Rows of scale 0 add nothing; on
+/// the CPU they may hold NaN, elsewhere they are finite.
 struct RowBatch {
   std::span<const LayerUse> blocks;
   ConstView scale;                   // (N) float64
@@ -72,7 +73,8 @@ class RowOperations {
 
   /// Weights of rows: scale_n = factor sqrt(w_n) and rhs_n = sqrt(w_n) (c_n - reference), both (N)
   /// float64. `weights` w and `coefficients` c (N), each float or double and each with a stride;
-  /// without `weights` w_n = uniform, without `coefficients` c_n = 1.
+  /// without `weights` w_n = uniform, without `coefficients` c_n = 1. On the CPU rhs_n = 0 where
+  /// w_n = 0, whatever c_n is.
   virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                            Scalar reference, double factor, const View& scale, const View& rhs) = 0;
 

@@ -79,6 +79,24 @@ const char* to_string(Outcome outcome) {
   return "unknown";
 }
 
+const char* to_string(NotFinite operand) {
+  switch (operand) {
+    case NotFinite::nothing:
+      return "nothing";
+    case NotFinite::rows:
+      return "rows";
+    case NotFinite::coefficients:
+      return "coefficients";
+    case NotFinite::gradient:
+      return "gradient";
+    case NotFinite::solution:
+      return "solution";
+    case NotFinite::parameters:
+      return "parameters";
+  }
+  return "unknown";
+}
+
 const char* to_string(Activation activation) {
   switch (activation) {
     case Activation::identity:

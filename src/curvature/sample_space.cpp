@@ -170,8 +170,10 @@ void SampleSpace::refine() {
   for (int repeat = 0;; ++repeat) {
     adjoint(solution_, 0, direction_);
     multiply(direction_, product_);
+    const auto square = repeat == 0 && options_.refinement > 0 ? &SolveScalars::unrefined_square
+                                                               : &SolveScalars::residual_square;
     backend_.residual(rhs_, product_, field(&SolveScalars::shift), solution_, residual_,
-                      field(&SolveScalars::residual_square));
+                      field(square));
     if (repeat == options_.refinement) break;
     // The residual is minus the bracket, and so is the correction.
     backend_.copy(residual_, cholesky_.rhs());
@@ -227,7 +229,9 @@ void SampleSpace::push_through(const RightHandSide& rhs) {
   if (centred()) center_coefficients();
   solve_system();
   if (!refined()) {
+    backend_.dot(solution_, solution_, field(&SolveScalars::solution_square));
     adjoint(solution_, starts ? 1 : 0, direction_);
+    backend_.dot(direction_, direction_, field(&SolveScalars::direction_square));
   } else {
     backend_.dot(direction_, direction_, field(&SolveScalars::direction_square));
     if (starts) backend_.axpby(1.0, start_, 1.0, direction_);
@@ -250,6 +254,7 @@ void SampleSpace::solve_gradient(const RightHandSide& rhs) {
   // S d = t.
   backend_.copy(solution_, product_);
   backend_.dot(solution_, solution_, field(&SolveScalars::quadratic_form));
+  backend_.dot(solution_, solution_, field(&SolveScalars::solution_square));
 }
 
 /// Turns d of maximum likelihood, r = u, into that of the centred Fisher matrix.
@@ -318,7 +323,8 @@ void SampleSpace::judge() {
       .epsilon = in_double ? std::numeric_limits<double>::epsilon() : rounded,
       .rounding = in_double && options_.type == ElementType::float32 ? single / 2 : 0,
       .storage = half_epsilon(options_.type),
-      .scalar_epsilon = cholesky_.epsilon()});
+      .scalar_epsilon = cholesky_.epsilon(),
+      .starts = !start_product_.empty()});
 }
 
 }  // namespace natgrad::detail

@@ -6,12 +6,40 @@
 #include "natgrad/error.hpp"
 #include "optimizer/natural_gradient_state.hpp"
 #include "optimizer/settings.hpp"
+#include "scores/not_finite.hpp"
 
+#include <exception>
+#include <string>
 #include <utility>
 
 namespace natgrad {
 
 using detail::with_memory_errors;
+
+namespace {
+
+std::string bad_rows(const char* role, const Scores& scores) {
+  std::string text = detail::describe_bad_columns(scores.rows());
+  if (text.empty()) text = detail::describe_bad_factors(scores.rows());
+  return text.empty() ? text : role + text;
+}
+
+/// The first number of a batch, or of the parameters, that is not finite; empty where there is
+/// none, or no memory to look.
+std::string operand_that_is_not_finite(const Parameters& parameters, const Batch* batch) {
+  try {
+    std::string text = detail::describe_bad_parameters(parameters);
+    if (batch == nullptr || !text.empty()) return text;
+    text = bad_rows("", batch->fisher);
+    if (!text.empty() || !batch->gradient.given()) return text;
+    if (batch->gradient.rows() != nullptr) return bad_rows(".gradient: ", *batch->gradient.rows());
+    return detail::describe_bad_numbers(".gradient", parameters, batch->gradient.numbers()->view);
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+}  // namespace
 
 NaturalGradient::NaturalGradient(Parameters parameters)
     : NaturalGradient(std::move(parameters), Options{}) {}
@@ -33,12 +61,14 @@ const Parameters& NaturalGradient::parameters() const { return state_->parameter
 
 void NaturalGradient::step(const Batch& batch) {
   with_memory_errors([&] { state_->step(batch); });
-  state_->ring.throw_after_failures();
+  state_->ring.throw_after_failures(
+      [&] { return operand_that_is_not_finite(parameters(), &batch); });
 }
 void NaturalGradient::step(const Scores& scores) { step(Batch{.fisher = scores}); }
 void NaturalGradient::step() {
   with_memory_errors([&] { state_->step_parts(); });
-  state_->ring.throw_after_failures();
+  state_->ring.throw_after_failures(
+      [&] { return operand_that_is_not_finite(parameters(), nullptr); });
 }
 
 void NaturalGradient::accumulate(const Batch& batch) {

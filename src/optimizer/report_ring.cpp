@@ -21,11 +21,14 @@ std::int64_t step_in(const StepRecord& slot) {
   return static_cast<std::int64_t>(step);
 }
 
-const char* advice(Outcome outcome) {
-  return outcome == Outcome::not_finite
-             ? "look for NaN or Inf in the rows, weights, coefficients, gradient and parameters "
-               "(Scores::check and check_scores name the operand), or lower the rate"
-             : "raise .damping, take .gram_type = float64, or another .form";
+std::string advice(Outcome outcome, const std::function<std::string()>& find_operand) {
+  if (outcome != Outcome::not_finite) {
+    return "raise .damping, take .gram_type = float64, or another .form";
+  }
+  const std::string operand = find_operand();
+  if (!operand.empty()) return operand;
+  return "the operands at hand are finite: products of them overflow, or an earlier batch was not; "
+         "Scores::check and check_scores name the operand; lower the rate";
 }
 
 }  // namespace
@@ -56,6 +59,7 @@ std::optional<StepReport> ReportRing::report(std::int64_t step) const {
   if (step_in(slot(step)) != step) return std::nullopt;
   StepReport report{.step = step,
                     .outcome = static_cast<Outcome>(static_cast<int>(record.outcome)),
+                    .not_finite = static_cast<NotFinite>(static_cast<int>(record.not_finite)),
                     .structure = structure_,
                     .form = static_cast<Form>(static_cast<int>(record.form)),
                     .rate = record.rate,
@@ -81,7 +85,7 @@ std::vector<StepReport> ReportRing::take() {
   return reports;
 }
 
-void ReportRing::throw_after_failures() {
+void ReportRing::throw_after_failures(const std::function<std::string()>& find_operand) {
   const std::int64_t last = newest();
   if (last == 0) return;
   const std::optional<StepReport> newest_report = report(last);
@@ -90,10 +94,10 @@ void ReportRing::throw_after_failures() {
   failures_thrown = std::min(failures_thrown, failures);
   if (failures - failures_thrown < most_failures) return;
   failures_thrown = failures;
-  throw StepFailed(
-      message("step ", last, ": ", failures, " attempts in a row have failed, the last ", "as ",
-              to_string(newest_report->outcome), " at damping ", newest_report->damping,
-              "; the parameters are those of before them: ", advice(newest_report->outcome)));
+  throw StepFailed(message(
+      "step ", last, ": ", failures, " attempts in a row have failed, the last ", "as ",
+      to_string(newest_report->outcome), " at damping ", newest_report->damping,
+      "; the parameters are those of before them: ", advice(newest_report->outcome, find_operand)));
 }
 
 }  // namespace natgrad::detail

@@ -5,7 +5,9 @@
 #include "natgrad/natural_gradient.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace natgrad::detail {
@@ -30,8 +32,9 @@ class ReportRing {
   /// Reports of the steps that ended since the last call, oldest first.
   std::vector<StepReport> take();
 
-  /// Throws `StepFailed` where ten more steps in a row have failed than when it last did.
-  void throw_after_failures();
+  /// Throws `StepFailed` where ten more steps in a row have failed than when it last did. Where the
+  /// last was not finite its text holds what `find_operand` names.
+  void throw_after_failures(const std::function<std::string()>& find_operand);
 
   // How far `take` and `throw_after_failures` have come, which a checkpoint keeps.
   std::int64_t reported = 0;

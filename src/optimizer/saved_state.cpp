@@ -15,6 +15,9 @@ namespace {
 bool is_outcome(double value) {
   return is_count(value) && value <= formulas::outcome_not_positive_definite;
 }
+bool is_operand(double value) {
+  return is_count(value) && value <= formulas::not_finite_parameters;
+}
 bool is_form(double value) { return is_count(value) && value <= static_cast<double>(Form::dual); }
 bool is_flag(double value) { return value == 0 || value == 1; }
 
@@ -38,7 +41,8 @@ constexpr std::array saved_reports = {
     RecordField<StepRecord>{"quadratic_form", &StepRecord::quadratic_form},
     RecordField<StepRecord>{"residual", &StepRecord::residual},
     RecordField<StepRecord>{"error_bound", &StepRecord::error_bound},
-    RecordField<StepRecord>{"failures_in_a_row", &StepRecord::failures, {}, is_count}};
+    RecordField<StepRecord>{"failures_in_a_row", &StepRecord::failures, {}, is_count},
+    RecordField<StepRecord>{"not_finite", &StepRecord::not_finite, 0, is_operand}};
 static_assert(names_every_field(saved_reports));
 
 /// What must be the same on both sides: momentum has no numbers of frozen tensors, and a direction

@@ -59,7 +59,8 @@ void NaturalGradient::State::take_step(detail::Curvature& curvature, const Gradi
   trial.begin();
   rule->choose_rate(backend, curvature.scalars(), scalars.step);
   trial.limit(v, std::isfinite(options.max_norm));
-  trial.judge(tensors, curvature.scalars(), curvature.form(), predicts_kl);
+  const bool gradient_given = gradient.given() || partial.gradient_given();
+  trial.judge(tensors, curvature.scalars(), curvature.form(), predicts_kl, gradient_given);
   trial.move(tensors);
   momentum->judged(backend, scalars.step, d);
   damping.judged(backend, scalars.step, d);

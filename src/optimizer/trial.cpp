@@ -15,7 +15,7 @@ void Trial::limit(const ConstView& step, bool has_limit) {
 }
 
 void Trial::judge(std::span<const UpdatedTensor> tensors, const View& solve, Form form,
-                  bool predicts_kl) {
+                  bool predicts_kl, bool gradient_given) {
   backend_.check_update(tensors, field(&StepScalars::rate), field(&StepScalars::shrink),
                         field(&StepScalars::finite));
   backend_.evaluate(formulas::JudgeStep{.solve = address<SolveScalars>(solve),
@@ -23,7 +23,8 @@ void Trial::judge(std::span<const UpdatedTensor> tensors, const View& solve, For
                                         .counters = address<Counters>(scalars_.counters),
                                         .record = address<StepRecord>(scalars_.record),
                                         .form = static_cast<double>(form),
-                                        .predicts_kl = predicts_kl ? 1.0 : 0.0});
+                                        .predicts_kl = predicts_kl ? 1.0 : 0.0,
+                                        .gradient_given = gradient_given ? 1.0 : 0.0});
 }
 
 void Trial::move(std::span<const UpdatedTensor> tensors) {

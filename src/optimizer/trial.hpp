@@ -22,8 +22,8 @@ class Trial {
   void limit(const ConstView& step, bool has_limit);
   /// Reads `solve`, a SolveScalars, whose verdict is the step's unless new parameters are not
   /// finite. P operations.
-  void judge(std::span<const UpdatedTensor> tensors, const View& solve, Form form,
-             bool predicts_kl);
+  void judge(std::span<const UpdatedTensor> tensors, const View& solve, Form form, bool predicts_kl,
+             bool gradient_given);
   /// P operations.
   void move(std::span<const UpdatedTensor> tensors);
 

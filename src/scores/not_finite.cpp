@@ -19,7 +19,7 @@ struct Element {
   double value;
 };
 
-/// The first element of an array for which bad(value) holds.
+/// The first element of an array for which bad(value, row) holds.
 template <class Bad>
 std::optional<Element> find(const Context& context, const ConstView& array, const Bad& bad) {
   if (array.empty() || array.size() == 0) return std::nullopt;
@@ -34,16 +34,37 @@ std::optional<Element> find(const Context& context, const ConstView& array, cons
     const View part = piece.view().row_range(0, count);
     backend.copy(array.row_range(first, count), part);
     backend.download(part, host.data());
-    const auto end = host.begin() + static_cast<std::ptrdiff_t>(part.size());
-    const auto found = std::find_if(host.begin(), end, bad);
-    if (found == end) continue;
-    const std::int64_t i = found - host.begin();
-    return Element{first + i / array.columns(), i % array.columns(), *found};
+    for (std::int64_t i = 0; i < part.size(); ++i) {
+      const double value = host[static_cast<std::size_t>(i)];
+      const std::int64_t row = first + i / array.columns();
+      if (bad(value, row)) return Element{row, i % array.columns(), value};
+    }
   }
   return std::nullopt;
 }
 
-bool is_not_finite(double value) { return !std::isfinite(value); }
+bool is_not_finite(double value, std::int64_t) { return !std::isfinite(value); }
+
+/// Rows that are left out whatever they hold: on the CPU those of weight 0.
+class LeftOut {
+ public:
+  explicit LeftOut(const ScoreSet& rows) {
+    const Context& context = rows.parameters().context();
+    if (rows.set().weights.empty() || context.device().kind != DeviceKind::cpu) return;
+    scale_.resize(static_cast<std::size_t>(rows.size()));
+    context.state().backend().download(rows.scale(), scale_.data());
+  }
+  /// Whether `count` rows from `first` on all are.
+  bool all(std::int64_t first, std::int64_t count = 1) const {
+    if (scale_.empty()) return false;
+    const auto begin = scale_.begin() + static_cast<std::ptrdiff_t>(first);
+    return std::all_of(begin, begin + static_cast<std::ptrdiff_t>(count),
+                       [](double scale) { return scale == 0; });
+  }
+
+ private:
+  std::vector<double> scale_;
+};
 
 /// Of the segment that holds number `i` of P.
 const std::string& segment_name(const Parameters& parameters, std::int64_t i) {
@@ -57,10 +78,12 @@ const std::string& layer_name(const Parameters& parameters, const LayerUse& use)
 }
 
 /// One factor of a layer, of which `rows_each` rows of the set share a row.
-std::string describe_factor(const ScoreSet& rows, const LayerUse& use, const char* name,
-                            const ConstView& factor, std::int64_t rows_each) {
+std::string describe_factor(const ScoreSet& rows, const LeftOut& left_out, const LayerUse& use,
+                            const char* name, const ConstView& factor, std::int64_t rows_each) {
   const Parameters& parameters = rows.parameters();
-  const auto found = find(parameters.context(), factor, is_not_finite);
+  const auto found = find(parameters.context(), factor, [&](double value, std::int64_t i) {
+    return !std::isfinite(value) && !left_out.all(use.first + i / use.terms * rows_each, rows_each);
+  });
   if (!found) return {};
   const std::int64_t row = use.first + found->row / use.terms * rows_each;
   if (rows.dense()) {
@@ -75,21 +98,28 @@ std::string describe_factor(const ScoreSet& rows, const LayerUse& use, const cha
 
 std::string describe_bad_columns(const ScoreSet& rows) {
   const Context& context = rows.parameters().context();
-  const auto weight = find(context, rows.set().weights,
-                           [](double value) { return !(std::isfinite(value) && value >= 0); });
+  const auto weight = find(context, rows.set().weights, [](double value, std::int64_t) {
+    return !(std::isfinite(value) && value >= 0);
+  });
   if (weight) {
     return message(".weights is ", weight->value, " at row ", weight->row,
                    weight->value < 0 ? ": negative, must be >= 0" : "");
   }
-  const auto coefficient = find(context, rows.set().coefficients, is_not_finite);
+  const LeftOut left_out(rows);
+  const auto coefficient = find(
+      context, rows.set().coefficients,
+      [&](double value, std::int64_t row) { return !std::isfinite(value) && !left_out.all(row); });
   if (!coefficient) return {};
   return message(".coefficients is ", coefficient->value, " at row ", coefficient->row);
 }
 
 std::string describe_bad_factors(const ScoreSet& rows) {
+  const LeftOut left_out(rows);
   for (const LayerUse& use : rows.blocks().blocks) {
-    std::string text = describe_factor(rows, use, ".output_score", use.output_score, 1);
-    if (text.empty()) text = describe_factor(rows, use, ".input", use.input, use.rows_per_input);
+    std::string text = describe_factor(rows, left_out, use, ".output_score", use.output_score, 1);
+    if (text.empty()) {
+      text = describe_factor(rows, left_out, use, ".input", use.input, use.rows_per_input);
+    }
     if (!text.empty()) return text;
   }
   return {};

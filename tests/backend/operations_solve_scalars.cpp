@@ -130,7 +130,8 @@ void add_centering(OperationTable& table) {
 
 /// n = 4, and a matrix is singular where the smallest scaled pivot is (4 + 32) * 2^-12 or less and
 /// the shift is at the rounding of the diagonal.
-std::function<ScalarFormula(Scalars*)> judge(BoundRule bound, MeanRule mean = MeanRule::none) {
+std::function<ScalarFormula(Scalars*)> judge(BoundRule bound, MeanRule mean = MeanRule::none,
+                                             bool starts = false) {
   return [=](Scalars* at) -> ScalarFormula {
     return formulas::JudgeSolve{.solve = &at->solve,
                                 .centering = &at->centering,
@@ -140,8 +141,20 @@ std::function<ScalarFormula(Scalars*)> judge(BoundRule bound, MeanRule mean = Me
                                 .epsilon = 0x1p-10,
                                 .rounding = 0x1p-20,
                                 .storage = 0x1p-21,
-                                .scalar_epsilon = 0x1p-12};
+                                .scalar_epsilon = 0x1p-12,
+                                .starts = starts};
   };
+}
+
+/// A solution y of |y| = 3 to |b| = 2, of a d with |d| = 64.
+void lengths(Scalars& s) {
+  s.solve.solution_square = 9;
+  s.solve.gradient_square = 0;
+  s.solve.direction_square = 64 * 64;
+}
+/// What they bound d by where the shift is 4.
+double by_lengths(double of_matrix, double of_rhs, double of_sum) {
+  return 0x1p-10 * (8 + ((of_matrix + of_rhs) / (2 * 2) + of_sum) / 64);
 }
 
 void add_bounds(OperationTable& table) {
@@ -171,10 +184,23 @@ void add_bounds(OperationTable& table) {
        {[](Scalars& s) { s.solve.shift = 256; }, {{error_bound, own + 8 * 0x1p-10}}},
        {[](Scalars& s) { s.solve.shift = 0; }, {{error_bound, infinity}}},
        {[](Scalars& s) { s.solve.shift = 0, s.solve.inverse_norm = 0.125; },
-        {{error_bound, own + 32 * 0x1p-10}}}});
+        {{error_bound, own + 32 * 0x1p-10}}},
+       // |K| |y| / (2 sqrt(shift)) and less of |b| and the sum, all by |d| = 64.
+       {[](Scalars& s) { lengths(s); }, {{error_bound, own + by_lengths(64 * 3, 2, 8 * 3)}}},
+       {[](Scalars& s) { lengths(s), s.solve.rhs_square = 0; },
+        {{error_bound, own + by_lengths(64 * 3, 0, 8 * 3)}}},
+       {[](Scalars& s) { lengths(s), s.solve.direction_square = 0; },
+        {{error_bound, own + amplified}}},
+       {[](Scalars& s) { lengths(s), s.solve.direction_square = nan; },
+        {{error_bound, own + amplified}}},
+       {[](Scalars& s) { lengths(s), s.solve.solution_square = 0; },
+        {{error_bound, own + amplified}}}});
   add("any_gradient", BoundRule::any_gradient,
       {{as_it_is, {{error_bound, own + cancelled}}},
-       {[](Scalars& s) { s.solve.gradient_square = 0; }, {{error_bound, own}}}});
+       {[](Scalars& s) { s.solve.gradient_square = 0; }, {{error_bound, own}}},
+       // As above with |g| = 50 and |S g| <= 8 |g|, over the shift, which is 4.
+       {[](Scalars& s) { lengths(s), s.solve.gradient_square = 2500; },
+        {{error_bound, own + (by_lengths(64 * 3, 8 * 50, 8 * 3 + 50) - 8 * 0x1p-10) / 4}}}});
   add("parameter_space", BoundRule::parameter_space,
       {{as_it_is, {{error_bound, own + 4 * amplified}}}});
   add("refined", BoundRule::refined,
@@ -193,8 +219,15 @@ void add_bounds(OperationTable& table) {
                // Pivots below 36 * 2^-12 of the mean's part, which is 4, are rounding.
                {[](Scalars& s) { s.solve.pivot = 36 * 0x1p-10; }, {{solve_outcome, 3}}},
                {[](Scalars& s) { s.solve.pivot = 37 * 0x1p-10; }, {{solve_outcome, 0}}}});
+  add_formula(table, "judge_solve_start", judge(BoundRule::push_through, MeanRule::none, true),
+              {{as_it_is, {{error_bound, own + amplified}}},
+               {[](Scalars& s) { lengths(s), s.solve.shift = 1; },
+                {{error_bound,
+                  own + 0x1p-10 * (8 + ((64 * 3 + 2 + 8 * (64 + 8 * 3)) / 2.0 + 8 * 3) / 64)}}}});
   add_formula(table, "judge_solve_mean_kept", judge(BoundRule::push_through, MeanRule::kept),
-              {{as_it_is, {{error_bound, own + amplified}}}});
+              {{as_it_is, {{error_bound, own + amplified}}},
+               // d is scaled after the solve, and lengths tell nothing of it.
+               {[](Scalars& s) { lengths(s); }, {{error_bound, own + amplified}}}});
 }
 
 void add_outcomes(OperationTable& table) {
@@ -221,7 +254,19 @@ void add_outcomes(OperationTable& table) {
        {[](Scalars& s) { s.solve.rhs_square = 0; }, {{residual, 0.5}, {solve_outcome, 0}}},
        {[](Scalars& s) { s.solve.residual_square = nan; }, {{residual, nan}, {solve_outcome, 2}}},
        {[](Scalars& s) { s.solve.residual_square = infinity; }, {{solve_outcome, 2}}},
-       {[](Scalars& s) { s.solve.info = 2, s.solve.residual_square = nan; }, {{solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.info = 2, s.solve.residual_square = nan; },
+        {{residual, infinity}, {solve_outcome, 3}}},
+       // Refinement that grew: the residual of what was refined.
+       {[](Scalars& s) { s.solve.residual_square = nan, s.solve.unrefined_square = 9; },
+        {{residual, 1.5}, {solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.residual_square = infinity, s.solve.unrefined_square = 1; },
+        {{residual, 0.5}, {solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.residual_square = 36, s.solve.unrefined_square = 9; },
+        {{residual, 3}, {solve_outcome, 3}}},
+       {[](Scalars& s) { s.solve.residual_square = 1, s.solve.unrefined_square = 9; },
+        {{residual, 0.5}, {solve_outcome, 0}}},
+       {[](Scalars& s) { s.solve.matrix_finite = 0, s.solve.residual_square = nan; },
+        {{residual, nan}, {solve_outcome, 2}}},
        {[](Scalars& s) { s.solve.quadratic_form = -1e-18; },
         {{quadratic_form, 0}, {solve_outcome, 0}}},
        {[](Scalars& s) { s.solve.quadratic_form = infinity; }, {{solve_outcome, 2}}},
@@ -275,6 +320,8 @@ void add_blocks(OperationTable& table) {
                    {form, 6 + sum_of * 6},
                    {outcome, 0}}},
                  {[](Scalars& s) { s.solve.outcome = 2; }, {{outcome, 2}}},
+                 {[](Scalars& s) { s.solve.matrix_finite = 0; },
+                  {{[](const Scalars& s) { return s.sum.matrix_finite; }, 0}}},
                  {[](Scalars& s) { s.sum.outcome = 3; }, {{outcome, first ? 0.0 : 3.0}}},
                  {[](Scalars& s) { s.sum.outcome = 3, s.solve.outcome = 2; },
                   {{outcome, first ? 2.0 : 3.0}}},

@@ -67,10 +67,34 @@ void add_verdicts(OperationTable& table) {
             {[](const Scalars& s) { return s.record.outcome; }, why},
             {[](const Scalars& s) { return s.record.failures; }, 4}};
   };
-  add_formula(table, "judge_step",
-              [](Scalars* at) -> ScalarFormula {
-                return formulas::JudgeStep{&at->solve, &at->step, &at->counters, &at->record, 2, 1};
-              },
+  constexpr Number not_finite = [](const Scalars& s) { return s.record.not_finite; };
+  const auto judge = [](double gradient_given) {
+    return [=](Scalars* at) -> ScalarFormula {
+      return formulas::JudgeStep{&at->solve, &at->step, &at->counters, &at->record,
+                                 2,          1,         gradient_given};
+    };
+  };
+  // An outcome of 2 by the first operand that is not finite.
+  for (const double given : {0.0, 1.0}) {
+    add_formula(
+        table, given != 0 ? "judge_step_with_gradient" : "judge_step_without_gradient",
+        judge(given),
+        {{as_it_is, {{not_finite, 0}}},
+         {[](Scalars& s) { s.solve.outcome = 3, s.solve.rhs_square = nan; }, {{not_finite, 0}}},
+         {[](Scalars& s) {
+            s.solve.outcome = 2, s.solve.matrix_finite = 0, s.solve.rhs_square = nan;
+            s.step.finite = 0;
+          },
+          {{not_finite, 1}}},
+         {[](Scalars& s) {
+            s.solve.outcome = 2, s.solve.rhs_square = nan;
+            s.step.finite = 0;
+          },
+          {{not_finite, given != 0 ? 3.0 : 2.0}}},
+         {[](Scalars& s) { s.solve.outcome = 2, s.step.finite = 0; }, {{not_finite, 4}}},
+         {[](Scalars& s) { s.step.finite = 0; }, {{not_finite, 5}}}});
+  }
+  add_formula(table, "judge_step", judge(0),
               {{as_it_is,
                 {{outcome, 0},
                  {accept, 1},

@@ -202,6 +202,72 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+/// Fewer rows than parameters, and a lambda far below the smallest eigenvalue of K, which the
+/// lengths of the solution tell and the shift does not.
+TEST(accuracy, bounds_of_well_conditioned_wide_models_are_within_1000_of_the_error) {
+  for (const auto& [n, p] :
+       std::vector<std::pair<std::size_t, std::size_t>>{{32, 1000}, {64, 2000}, {100, 800}}) {
+    for (double fraction : {1e-3, 1e-4, 1e-5, 3e-6}) {
+      for (Right right : rights) {
+        Problem problem(Family::random, n, p, 40 + n);
+        const double lambda = fraction * problem.largest;
+        const Solved solved =
+            problem.solve(right, {.form = Form::dual, .damping = {.absolute = lambda}});
+        const double error = relative_error(solved.direction, problem.exact(right, lambda));
+        const double bound = solved.report.error_bound;
+        SCOPED_TRACE(testing::Message() << n << " x " << p << ", lambda " << fraction);
+        EXPECT_EQ(solved.report.outcome, Outcome::accepted);
+        EXPECT_LE(error, bound);
+        EXPECT_LE(bound, 1e3 * error);
+        std::printf("%3zu x %4zu, lambda %.0e, %s: error %.1e, bound / error %.2g\n", n, p,
+                    fraction, right == Right::gradient ? "general g" : "push-through", error,
+                    bound / error);
+      }
+    }
+  }
+}
+
+/// The second step of SPRING starts from mu times the first, m: d = m + S^T y of r - S m.
+TEST(accuracy, bounds_hold_for_steps_that_start_from_another) {
+  constexpr std::size_t n = 64;
+  constexpr std::size_t p = 400;
+  for (Family family : families) {
+    for (double fraction : {1e-2, 1e-4, 1e-6}) {
+      SCOPED_TRACE(testing::Message() << name_of(family) << ", lambda " << fraction);
+      Problem problem(family, n, p, 50);
+      const double lambda = fraction * problem.largest;
+      constexpr double decay = 0.5;
+      NaturalGradient optimizer(problem.parameters, {.damping = {.absolute = lambda},
+                                                     .step = FixedRate{1},
+                                                     .momentum = Spring{decay},
+                                                     .form = Form::dual});
+      for (std::size_t i = 0; i < p; ++i) problem.theta(i) = 0;
+      optimizer.step(problem.scores());
+      const Numbers first = problem.theta.numbers();
+      Random random(51);
+      for (std::size_t i = 0; i < n; ++i) problem.coefficients(i) = static_cast<float>(random());
+      optimizer.step(problem.scores());
+      const StepReport report = optimizer.report();
+      EXPECT_EQ(report.outcome, Outcome::accepted);
+
+      Numbers start = first;
+      for (double& number : start) number *= decay;
+      Numbers r = right_hand_side(problem.weights(), problem.coefficients.numbers());
+      const Numbers of_start = multiply(problem.S, start);
+      for (std::size_t i = 0; i < n; ++i) r[i] -= of_start[i];
+      Numbers exact = ExactDirection(problem.S).solve_rows(r, lambda);
+      Numbers moved = problem.theta.numbers();
+      for (std::size_t i = 0; i < p; ++i) {
+        exact[i] += start[i];
+        moved[i] -= first[i];
+      }
+      // theta itself is rounded to float.
+      const double rounding = 1e-7 * std::sqrt(dot(first, first) / dot(exact, exact)) + 1e-7;
+      EXPECT_LE(relative_error(moved, exact), report.error_bound + rounding);
+    }
+  }
+}
+
 TEST(accuracy, error_bounds_hold_in_random_cases) {
   constexpr std::size_t cases = sanitized ? 24 : 200;
   Random random(7);

@@ -53,7 +53,8 @@ struct Training {
 /// one.
 template <class T>
 void expect_no_trace(const std::string& what, const NaturalGradient::Options& options,
-                     const Break<T>& change, Outcome outcome) {
+                     const Break<T>& change, Outcome outcome,
+                     NotFinite not_finite = NotFinite::nothing) {
   SCOPED_TRACE(testing::Message() << what << ", " << to_string(options.form) << ", momentum "
                                   << options.momentum.index());
   Training<T> run(options);
@@ -69,6 +70,9 @@ void expect_no_trace(const std::string& what, const NaturalGradient::Options& op
   const auto before = run.batch.theta_memory();
   const StepReport report = run.step();
   EXPECT_EQ(report.outcome, outcome) << to_string(report.outcome);
+  if (not_finite != NotFinite::nothing) {
+    EXPECT_EQ(report.not_finite, not_finite) << to_string(report.not_finite);
+  }
   EXPECT_EQ(report.step, 2);
   EXPECT_EQ(report.failures_in_a_row, 1);
   const auto after = run.batch.theta_memory();
@@ -95,11 +99,16 @@ void expect_no_trace(const std::string& what, const NaturalGradient::Options& op
 }
 
 template <class T>
-void expect_no_trace(const std::string& what, const Break<T>& change) {
+void expect_no_trace(const std::string& what, const Break<T>& change,
+                     NotFinite operand = NotFinite::nothing) {
   for (Form form : forms) {
     for (const Momentum& momentum : momenta) {
-      expect_no_trace<T>(what, {.momentum = momentum, .form = form}, change, Outcome::not_finite);
+      expect_no_trace<T>(what, {.momentum = momentum, .form = form}, change, Outcome::not_finite,
+                         operand);
     }
+  }
+  for (Structure structure : {Structure::block_diagonal, Structure::diagonal}) {
+    expect_no_trace<T>(what, {.structure = structure}, change, Outcome::not_finite, operand);
   }
 }
 
@@ -109,16 +118,23 @@ void check_not_finite() {
     const T value = static_cast<T>(bad);
     const std::string name = std::to_string(bad);
     // factors: input and output score of the first layer, then those of the second.
-    expect_no_trace<T>(name + " in an input",
-                       [=](auto& batch, auto&, auto&) { batch.factors[2](3, 1) = value; });
-    expect_no_trace<T>(name + " in an output score",
-                       [=](auto& batch, auto&, auto&) { batch.factors[1](7, 0) = value; });
-    expect_no_trace<T>(name + " in a weight", [=](auto&, auto& w, auto&) { w(2) = value; });
-    expect_no_trace<T>(name + " in a coefficient", [=](auto&, auto&, auto& c) { c(5) = value; });
-    expect_no_trace<T>(name + " in a parameter",
-                       [=](auto& batch, auto&, auto&) { batch.theta[3](1) = value; });
+    expect_no_trace<T>(
+        name + " in an input", [=](auto& batch, auto&, auto&) { batch.factors[2](3, 1) = value; },
+        NotFinite::rows);
+    expect_no_trace<T>(
+        name + " in an output score",
+        [=](auto& batch, auto&, auto&) { batch.factors[1](7, 0) = value; }, NotFinite::rows);
+    expect_no_trace<T>(
+        name + " in a weight", [=](auto&, auto& w, auto&) { w(2) = value; }, NotFinite::rows);
+    expect_no_trace<T>(
+        name + " in a coefficient", [=](auto&, auto&, auto& c) { c(5) = value; },
+        NotFinite::coefficients);
+    expect_no_trace<T>(
+        name + " in a parameter", [=](auto& batch, auto&, auto&) { batch.theta[3](1) = value; },
+        NotFinite::parameters);
   }
-  expect_no_trace<T>("a negative weight", [](auto&, auto& w, auto&) { w(0) = -0.125; });
+  expect_no_trace<T>(
+      "a negative weight", [](auto&, auto& w, auto&) { w(0) = -0.125; }, NotFinite::rows);
 }
 
 TEST(failed_steps, what_is_not_finite_leaves_no_trace_in_float) { check_not_finite<float>(); }
@@ -206,6 +222,60 @@ TEST(failed_steps, rows_of_zeros_are_a_step_of_zero) {
     EXPECT_EQ(report.quadratic_form, 0);
     EXPECT_EQ(run.batch.theta_numbers(), before);
   }
+}
+
+/// What ten steps of a batch with such a number say.
+std::string text_of(const std::function<void(Training<double>&, Tensor<double>& gradient)>& spoil,
+                    NotFinite operand, bool gradient_given = false) {
+  std::string text;
+  for (Form form : forms) {
+    Training<double> run({.form = form});
+    Tensor<double> gradient = zeros<double>(run.batch.parameters.size());
+    spoil(run, gradient);
+    run.batch.fill(run.scores,
+                   {.weights = run.weights.view(), .coefficients = run.coefficients.view()});
+    Batch batch{.fisher = run.scores};
+    if (gradient_given) batch.gradient = Gradient{.view = gradient.view()};
+    try {
+      for (int i = 0; i < 12; ++i) {
+        run.optimizer.step(batch);
+        EXPECT_EQ(run.optimizer.report().not_finite, operand)
+            << to_string(run.optimizer.report().not_finite);
+      }
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const StepFailed& error) {
+      text = error.what();
+    }
+  }
+  return text;
+}
+
+TEST(failed_steps, the_operand_that_is_not_finite_is_named) {
+  const auto expect = [](const std::string& part, const std::string& text) {
+    EXPECT_NE(text.find(": " + part), std::string::npos) << text;
+  };
+  using Run = Training<double>;
+  using Column = Tensor<double>;
+  Training<double> names({});
+  const Parameters& p = names.batch.parameters;
+  const std::string weight = p.name(names.batch.layers[1].weight);
+  const std::string bias = p.name(names.batch.layers[1].bias);
+  expect(weight + ": .input is nan at row 3 (term 0, column 1)",
+         text_of([](Run& run, Column&) { run.batch.factors[2](3, 1) = nan; }, NotFinite::rows));
+  expect(weight + ": .output_score is -inf at row 6 (term 0, column 0)",
+         text_of([](Run& run, Column&) { run.batch.factors[3](6, 0) = -inf; }, NotFinite::rows));
+  expect(".weights is -2 at row 4: negative, must be >= 0",
+         text_of([](Run& run, Column&) { run.weights(4) = -2; }, NotFinite::rows));
+  expect(".coefficients is nan at row 5",
+         text_of([](Run& run, Column&) { run.coefficients(5) = nan; }, NotFinite::coefficients));
+  expect("parameter " + bias + " is inf at number 1",
+         text_of([](Run& run, Column&) { run.batch.theta[3](1) = inf; }, NotFinite::parameters));
+  expect(".gradient is nan at number 2",
+         text_of([](Run&, Column& gradient) { gradient(2) = nan; }, NotFinite::gradient, true));
+  expect("the operands at hand are finite",
+         text_of([](Run& run,
+                    Column&) { enlarge<double>(1e200)(run.batch, run.weights, run.coefficients); },
+                 NotFinite::rows));
 }
 
 TEST(failed_steps, ten_in_a_row_throw_and_the_next_call_tries_again) {

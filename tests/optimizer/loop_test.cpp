@@ -13,6 +13,9 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -105,6 +108,137 @@ TEST(loop, parts_of_any_shape_are_the_whole_batch) {
       of_parts.step();
       expect_same_report(of_parts.report(), of_whole.report());
       EXPECT_TRUE(relative_error_within(parted.theta_numbers(), whole.theta_numbers(), same));
+    }
+  }
+}
+
+struct Bucket {
+  std::int64_t rows;
+  std::int64_t terms;
+};
+
+/// A layer of 48 parameters, and batches of 30 rows in buckets of one number of terms each; with
+/// `second` another such layer, of eight terms always.
+struct BucketedTraining {
+  static constexpr std::int64_t samples = 30;
+  std::array<Tensor<double>, 4> theta{
+      Tensor<double>(Random(40).table(8, 5)), Tensor<double>(Random(41).table(8, 1)),
+      Tensor<double>(Random(42).table(8, 5)), Tensor<double>(Random(43).table(8, 1))};
+  Parameters parameters{test_context()};
+  std::vector<LayerScores::Layer> layers;
+  LayerScores scores{parameters};
+  LayerScores data{parameters};  // whose sum is the gradient
+  Source source;
+  std::optional<NaturalGradient> optimizer;
+  std::vector<std::unique_ptr<Tensor<double>>> factors;  // of the calls so far
+
+  BucketedTraining(const Options& options, bool second, Source source) : source(source) {
+    for (std::size_t i = 0; i < (second ? 4 : 2); i += 2) {
+      const Segment weight = parameters.add(theta[i].view());
+      layers.push_back({.weight = weight, .bias = parameters.add(theta[i + 1].view())});
+    }
+    optimizer.emplace(parameters, options);
+  }
+
+  void add(LayerScores& to, const Bucket& bucket, std::int64_t first, Random& random) {
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      LayerScores::Layer use = layers[i];
+      use.terms = i == 0 ? bucket.terms : 8;
+      const auto terms = static_cast<std::size_t>(bucket.rows * use.terms);
+      factors.push_back(std::make_unique<Tensor<double>>(random.table(terms, 5)));
+      use.input = factors.back()->view();
+      factors.push_back(std::make_unique<Tensor<double>>(random.table(terms, 8)));
+      use.output_score = factors.back()->view();
+      use.rows = {first, bucket.rows};
+      to.add(use);
+    }
+  }
+  Batch batch() const {
+    if (source == Source::rows) return {.fisher = scores};
+    return {.fisher = scores, .gradient = data};
+  }
+  void step_at_once(const std::vector<Bucket>& buckets, std::uint64_t seed) {
+    Random random(seed);
+    scores.begin({.samples = samples});
+    data.begin({.samples = samples});
+    std::int64_t first = 0;
+    for (const Bucket& bucket : buckets) {
+      add(scores, bucket, first, random);
+      add(data, bucket, first, random);
+      first += bucket.rows;
+    }
+    optimizer->step(batch());
+  }
+  void accumulate(const std::vector<Bucket>& buckets, std::uint64_t seed) {
+    Random random(seed);
+    for (const Bucket& bucket : buckets) {
+      scores.begin({.samples = bucket.rows, .batch_samples = samples});
+      data.begin({.samples = bucket.rows, .batch_samples = samples});
+      add(scores, bucket, 0, random);
+      add(data, bucket, 0, random);
+      optimizer->accumulate(batch());
+    }
+  }
+  Numbers moved() const {
+    Numbers all;
+    for (const Tensor<double>& tensor : theta) {
+      const Numbers part = tensor.numbers();
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+};
+
+/// Rows of one term take sample space and rows of eight parameter space, by the first part of a
+/// batch: the same part needs other memory as a first one than behind others.
+TEST(loop, parts_may_change_their_shape_from_batch_to_batch) {
+  struct Call {
+    std::vector<Bucket> buckets;
+    enum { whole, parts, discarded } how;
+  };
+  const std::vector<Call> calls = {{{{10, 1}, {10, 8}}, Call::discarded},
+                                   {{{10, 8}, {10, 8}, {10, 1}}, Call::parts},
+                                   {{{30, 1}}, Call::whole},
+                                   {{{10, 1}, {10, 1}, {10, 1}}, Call::parts},
+                                   {{{20, 8}, {10, 1}}, Call::whole},
+                                   {{{10, 8}, {10, 1}}, Call::discarded},
+                                   {{{10, 1}, {2, 8}, {18, 1}}, Call::parts},
+                                   {{{2, 1}, {28, 8}}, Call::parts},
+                                   {{{30, 8}}, Call::parts},
+                                   {{{30, 8}}, Call::whole},
+                                   {{{30, 1}}, Call::parts},
+                                   {{{1, 1}, {28, 8}}, Call::discarded},
+                                   {{{28, 8}, {2, 1}}, Call::parts}};
+  for (const Source source : {Source::rows, Source::other_rows}) {
+    for (const Structure structure :
+         {Structure::full, Structure::block_diagonal, Structure::diagonal}) {
+      SCOPED_TRACE(testing::Message() << to_string(structure) << ", gradient "
+                                      << (source == Source::rows ? "of the rows" : "of others"));
+      const Options options{.damping = damping, .momentum = NoMomentum{}, .structure = structure};
+      const bool second = structure != Structure::full;
+      BucketedTraining whole(options, second, source);
+      BucketedTraining parted(options, second, source);
+      std::uint64_t seed = 50;
+      std::set<Form> taken;
+      for (const Call& call : calls) {
+        SCOPED_TRACE(++seed);
+        if (call.how == Call::discarded) {
+          parted.accumulate(call.buckets, seed);
+          parted.optimizer->discard();
+          continue;
+        }
+        whole.step_at_once(call.buckets, seed);
+        if (call.how == Call::whole) {
+          parted.step_at_once(call.buckets, seed);
+        } else {
+          parted.accumulate(call.buckets, seed);
+          parted.optimizer->step();
+        }
+        EXPECT_EQ(parted.optimizer->report().outcome, Outcome::accepted);
+        taken.insert(parted.optimizer->report().form);
+        EXPECT_TRUE(relative_error_within(parted.moved(), whole.moved(), same));
+      }
+      EXPECT_TRUE(structure == Structure::diagonal || taken.size() > 1) << "one form alone";
     }
   }
 }

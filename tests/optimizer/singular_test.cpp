@@ -80,6 +80,39 @@ TEST(singular, exactly_singular_designs_are_no_step) {
   }
 }
 
+/// More float rows than parameters, and a lambda that their rounding hides: K has no factor, and
+/// corrections by what stands in its place grow without end.
+TEST(singular, a_refused_refined_solve_says_what_residual_it_left) {
+  constexpr std::size_t n = 40;
+  constexpr std::size_t p = 12;
+  for (const bool general : {false, true}) {
+    for (int refinement : {1, 3, 6, 20}) {
+      for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        SCOPED_TRACE(testing::Message() << refinement << " refinements, seed " << seed);
+        Random random(seed);
+        Tensor<float> theta(Numbers(p, 0.0));
+        Tensor<float> rows(random.table(n, p));
+        Tensor<float> coefficients(random.numbers(n));
+        Tensor<float> gradient(random.numbers(p));
+        Parameters parameters(test_context());
+        parameters.add(theta.view());
+        DenseScores scores(parameters);
+        scores.begin(rows.view(), {.coefficients = coefficients.view()});
+        NaturalGradient optimizer(parameters, {.damping = {.absolute = 1e-9},
+                                               .momentum = NoMomentum{},
+                                               .form = Form::dual,
+                                               .refinement = refinement});
+        Batch batch{.fisher = scores};
+        if (general) batch.gradient = Gradient{.view = gradient.view()};
+        optimizer.step(batch);
+        const StepReport report = optimizer.report();
+        EXPECT_EQ(report.outcome, Outcome::not_positive_definite) << to_string(report.outcome);
+        EXPECT_GT(report.residual, 0.0) << "or not a number";
+      }
+    }
+  }
+}
+
 TEST(singular, regular_designs_without_damping_are_steps_with_a_bound) {
   Random random(2);
   for (double smallest : {1.0, 1e-2, 1e-4}) {

@@ -14,10 +14,11 @@ using namespace naive;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-/// Row n of S: P numbers, zero where no block writes.
+/// Row n of S: P numbers, zero where no block writes, and all of them where the scale is 0.
 Vector row_of(const RowBatch& rows, std::int64_t n, std::int64_t parameters) {
   Vector row(parameters);
   const Real scale = load(rows.scale, n);
+  if (scale == 0) return row;
   for (const LayerUse& block : rows.blocks) {
     if (n < block.first || n >= block.first + block.rows) continue;
     const std::int64_t own = n - block.first;
@@ -67,7 +68,7 @@ void ReferenceBackend::row_scaling(const ConstView& weights, double uniform,
     const Real root = std::sqrt(weights.empty() ? Real{uniform} : load(weights, n));
     store(factor * root, scale, n);
     const Real coefficient = coefficients.empty() ? 1 : load(coefficients, n);
-    store(root * (coefficient - value_of(reference)), rhs, n);
+    store(root == 0 ? 0 : root * (coefficient - value_of(reference)), rhs, n);
   }
 }
 

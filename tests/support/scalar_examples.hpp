@@ -51,6 +51,7 @@ inline Scalars ordinary() {
                               .inverse_norm = 0,
                               .rhs_square = 4,
                               .residual_square = 0.25,
+                              .unrefined_square = std::numeric_limits<double>::infinity(),
                               .residual = 0.25,
                               .solution_square = 9,
                               .gradient_square = 9,
@@ -78,7 +79,7 @@ inline Scalars ordinary() {
       .trust_region = {.radius = 0.25},
       .step =
           {.rate = 0.5, .shrink = 17, .step_square = 4, .finite = 1, .outcome = 1, .accept = 19},
-      .record = {nan, nan, nan, nan, nan, nan, nan, nan, nan, nan},
+      .record = {nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan},
       .factor = nan};
 }
 

@@ -22,11 +22,13 @@ NATGRAD_MULTIVERSION void multiply_add(const T* a, T bias, const T* d, T* sum, s
   for (std::int64_t i = 0; i < count; ++i) sum[i] += (a[i] + bias) * d[i];
 }
 
+/// Numbers of scale 0 become 0, whatever they are.
 template <class T>
 NATGRAD_MULTIVERSION void scale_run(double row_scale, const double* scale, const T* from, T* to,
                                     std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
-    to[i] = static_cast<T>(static_cast<double>(from[i]) * (row_scale * scale[i]));
+    const double number = static_cast<double>(from[i]) * (row_scale * scale[i]);
+    to[i] = static_cast<T>(row_scale == 0 || scale[i] == 0 ? 0 : number);
   }
 }
 

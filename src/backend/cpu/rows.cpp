@@ -51,14 +51,54 @@ struct Piece {
   }
 };
 
+/// Pieces of the rows `range` of a use, counted from its first.
 template <class Row, class Result, class Body>
-void for_each_piece(const LayerUse& use, void* memory, std::int64_t n, const Body& body) {
+void for_each_piece(const LayerUse& use, Range range, void* memory, std::int64_t n,
+                    const Body& body) {
   const cpu::ProductPieces pieces(use, !std::is_same_v<Row, Result>);
   const cpu::ProductScratch<Result> scratch(memory, n, pieces);
-  for (std::int64_t first = 0; first < use.rows; first += pieces.rows) {
-    const std::int64_t count = std::min(pieces.rows, use.rows - first);
-    body(Piece<Row, Result>(use, first, count, scratch), scratch);
+  natgrad::for_each_piece(range, pieces.rows, [&](Range piece) {
+    body(Piece<Row, Result>(use, piece.begin, piece.size(), scratch), scratch);
+  });
+}
+
+template <class Row>
+bool all_finite(const ConstView& factor, Range rows) {
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    const Row* row = at<Row>(factor, i, 0);
+    if (!std::all_of(row, row + factor.columns(), [](Row x) { return std::isfinite(x); })) {
+      return false;
+    }
   }
+  return true;
+}
+
+/// Whether a sum over rows must leave these out, because all of them have the scale 0 and one holds
+/// NaN or Inf, which times 0 is NaN. Rows count from the use's first, and so does `scale`. Reads
+/// rows of scale 0 alone.
+template <class Row>
+bool must_skip(const LayerUse& use, Range own, const double* scale) {
+  const auto is_zero = [](double number) { return number == 0; };
+  if (!std::all_of(scale + own.begin, scale + own.end, is_zero)) return false;
+  return !all_finite<Row>(use.output_score, output_terms(use, own)) ||
+         (use.weight_offset >= 0 && !all_finite<Row>(use.input, input_terms(use, own)));
+}
+
+/// Calls body(run) for the longest runs of a use's rows that a sum may read, in whole groups of
+/// rows that share an input. No run is empty.
+template <class Row, class Body>
+void for_each_run(const LayerUse& use, const double* scale, const Body& body) {
+  Range run{0, 0};
+  for (std::int64_t first = 0; first < use.rows; first += use.rows_per_input) {
+    const Range group{first, first + use.rows_per_input};
+    if (!must_skip<Row>(use, group, scale)) {
+      run.end = group.end;
+      continue;
+    }
+    if (!run.empty()) body(run);
+    run = {group.end, group.end};
+  }
+  if (!run.empty()) body(run);
 }
 
 /// z_n += sum_t D_nt . v_b over the terms that carry the bias.
@@ -101,12 +141,33 @@ void apply_piece(const Piece<Row, Result>& piece, const Result* v, Result* z, Re
   });
 }
 
+/// Whether rows of scale 0 that are not finite share an input with other rows.
+template <class Row, class Result>
+bool holds_rows_to_skip(const Piece<Row, Result>& piece, const double* scale) {
+  const LayerUse& use = piece.use;
+  for (std::int64_t n = 0; use.rows_per_input > 1 && n < piece.count; ++n) {
+    const Range row{piece.first + n, piece.first + n + 1};
+    if (scale[n] == 0 && !all_finite<Row>(use.output_score, output_terms(use, row))) return true;
+  }
+  return false;
+}
+
 /// g_b = sum_nt u_n D_nt + beta g_b over the terms that carry the bias.
 template <class Row, class Result>
-void adjoint_bias(const Piece<Row, Result>& piece, const Result* u, Result beta, Result* g,
-                  Result* product) {
+void adjoint_bias(const Piece<Row, Result>& piece, const double* scale, const Result* u,
+                  Result beta, Result* g, Result* product) {
   const LayerUse& use = piece.use;
   const cpu::Factor<Result>& d = piece.outputs;
+  if (holds_rows_to_skip(piece, scale)) {
+    const std::int64_t carrying = use.bias_first_term ? 1 : use.terms;
+    for (std::int64_t o = 0; o < use.outputs; ++o) g[o] = beta == 0 ? Result{0} : beta * g[o];
+    for (std::int64_t n = 0; n < piece.count; ++n) {
+      for (std::int64_t t = 0; scale[n] != 0 && t < carrying; ++t) {
+        cpu::add_scaled(u[n], piece.output(n, t), g, use.outputs);
+      }
+    }
+    return;
+  }
   if (use.terms == 1 || use.bias_first_term) {
     return blas::gemv<Result>(Transpose::yes, piece.count, use.outputs, 1, d.data,
                               d.leading_dimension * use.terms, u, beta, g);
@@ -118,9 +179,11 @@ void adjoint_bias(const Piece<Row, Result>& piece, const Result* u, Result beta,
                      d.leading_dimension, product, beta, g);
 }
 
-/// E (count / R T, d_out) in `product`: the sum of u_n D_nt over the rows n of each input.
+/// E (count / R T, d_out) in `product`: the sum of u_n D_nt over the rows n of each input. Rows of
+/// scale 0 may hold NaN.
 template <class Row, class Result>
-void weigh_outputs(const Piece<Row, Result>& piece, const Result* u, Result* product) {
+void weigh_outputs(const Piece<Row, Result>& piece, const double* scale, const Result* u,
+                   Result* product) {
   const LayerUse& use = piece.use;
   const std::int64_t per_input = use.rows_per_input;
   const std::int64_t grain = cpu::row_grain(use.outputs * per_input);
@@ -129,8 +192,13 @@ void weigh_outputs(const Piece<Row, Result>& piece, const Result* u, Result* pro
       const std::int64_t n = i / use.terms * per_input;
       const std::int64_t t = i % use.terms;
       Result* to = product + i * use.outputs;
-      scaled_copy(u[n], piece.output(n, t), to, use.outputs);
+      if (scale[n] == 0) {
+        std::fill_n(to, use.outputs, Result{0});
+      } else {
+        scaled_copy(u[n], piece.output(n, t), to, use.outputs);
+      }
       for (std::int64_t r = 1; r < per_input; ++r) {
+        if (scale[n + r] == 0) continue;
         cpu::add_scaled(u[n + r], piece.output(n + r, t), to, use.outputs);
       }
     }
@@ -139,15 +207,26 @@ void weigh_outputs(const Piece<Row, Result>& piece, const Result* u, Result* pro
 
 /// g = sum_nt u_n D_nt (x) A_nt + beta g.
 template <class Row, class Result>
-void adjoint_piece(const Piece<Row, Result>& piece, const Result* u, Result beta, Result* g,
-                   Result* product) {
+void adjoint_piece(const Piece<Row, Result>& piece, const double* scale, const Result* u,
+                   Result beta, Result* g, Result* product) {
   const LayerUse& use = piece.use;
-  if (use.bias_offset >= 0) adjoint_bias(piece, u, beta, g + use.bias_offset, product);
+  if (use.bias_offset >= 0) adjoint_bias(piece, scale, u, beta, g + use.bias_offset, product);
   if (use.weight_offset < 0) return;
-  weigh_outputs(piece, u, product);
+  weigh_outputs(piece, scale, u, product);
   blas::gemm<Result>(Transpose::yes, Transpose::no, use.outputs, use.inputs, piece.input_terms(), 1,
                      product, use.outputs, piece.inputs.data, piece.inputs.leading_dimension, beta,
                      g + use.weight_offset, use.inputs);
+}
+
+/// g = beta g of the parameters of a use.
+template <class Result>
+void scale_parameters(const LayerUse& use, Result beta, Result* g) {
+  const auto scale = [beta](Result* numbers, std::int64_t count) {
+    std::transform(numbers, numbers + count, numbers,
+                   [beta](Result x) { return beta == 0 ? Result{0} : beta * x; });
+  };
+  if (use.bias_offset >= 0) scale(g + use.bias_offset, use.outputs);
+  if (use.weight_offset >= 0) scale(g + use.weight_offset, use.outputs * use.inputs);
 }
 
 /// row += scale times the use's part of row n, n counted from the use's first.
@@ -182,7 +261,7 @@ void CpuBackend::row_scaling(const ConstView& weights, double uniform,
   for (std::int64_t n = 0; n < scale.rows(); ++n) {
     const double root = std::sqrt(element(weights, n, uniform));
     scale.as<double>()[n] = factor * root;
-    rhs.as<double>()[n] = root * (element(coefficients, n, 1) - origin);
+    rhs.as<double>()[n] = root == 0 ? 0 : root * (element(coefficients, n, 1) - origin);
   }
 }
 
@@ -195,11 +274,14 @@ void CpuBackend::apply(const RowBatch& rows, const ConstView& v, const View& z, 
     Result* out = z.as<Result>();
     std::fill_n(out, n, Result{0});
     for (const LayerUse& use : rows.blocks) {
-      for_each_piece<Row, Result>(use, scratch.data, n, [&](const auto& piece, const auto& own) {
+      const Range all{0, use.rows};
+      for_each_piece<Row, Result>(use, all, scratch.data, n, [&](const auto& piece, auto& own) {
         apply_piece(piece, v.as<Result>(), out + use.first + piece.first, own.product);
       });
     }
-    for (std::int64_t i = 0; i < n; ++i) out[i] *= static_cast<Result>(scale[i]);
+    for (std::int64_t i = 0; i < n; ++i) {
+      out[i] = scale[i] == 0 ? Result{0} : out[i] * static_cast<Result>(scale[i]);
+    }
   });
 }
 
@@ -216,10 +298,18 @@ void CpuBackend::adjoint(const RowBatch& rows, const ConstView& y, double b, con
       u[i] = static_cast<Result>(scale[i] * static_cast<double>(y.as<Result>()[i]));
     }
     for (const LayerUse& use : rows.blocks) {
-      for_each_piece<Row, Result>(use, scratch.data, n, [&](const auto& piece, const auto& own) {
-        const Result beta = piece.first == 0 ? static_cast<Result>(b) : Result{1};
-        adjoint_piece(piece, own.rhs + use.first + piece.first, beta, g.as<Result>(), own.product);
+      auto beta = static_cast<Result>(b);
+      bool added = false;
+      for_each_run<Row>(use, scale + use.first, [&](Range run) {
+        const auto add = [&](const auto& piece, const auto& own) {
+          const std::int64_t first = use.first + piece.first;
+          adjoint_piece(piece, scale + first, own.rhs + first, beta, g.as<Result>(), own.product);
+          beta = 1;
+          added = true;
+        };
+        for_each_piece<Row, Result>(use, run, scratch.data, n, add);
       });
+      if (!added && beta != 1) scale_parameters(use, beta, g.as<Result>());
     }
   });
 }
@@ -234,6 +324,7 @@ void CpuBackend::materialize(const RowBatch& rows, std::int64_t first, const Vie
                              Result* row = at<Result>(out, i, 0);
                              std::fill_n(row, out.columns(), Result{0});
                              const std::int64_t n = first + i;
+                             if (scale[n] == 0) continue;
                              for (const LayerUse& use : rows.blocks) {
                                if (n < use.first || n >= use.first + use.rows) continue;
                                materialize_use<Row, Result>(use, n - use.first, scale[n], row);
