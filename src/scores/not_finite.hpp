@@ -9,7 +9,8 @@
 #include <string>
 
 // Which operand makes a result NaN or Inf, in words, for those who ask after it happened. Rows that
-// are left out whatever they hold are passed over. All of these copy their operand to the host, some rows at a time, and wait.
+// are left out whatever they hold are passed over. All of these copy their operand to the host,
+// some rows at a time, and wait.
 
 namespace natgrad::detail {
 
