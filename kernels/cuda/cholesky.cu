@@ -8,10 +8,11 @@ using namespace cholesky_step;
 
 namespace {
 
-/// One block of rows, p. In the rows p themselves a block has 64 columns of the diagonal block,
-/// which every block eliminates anew, and 64 columns of its own: of A, or of the identity, which
-/// the same operations make U_pp^-T. In the rows below it only subtracts the products of the rows
-/// before p.
+/// Step p of a right-looking factorization that is delayed by one: it subtracts U_q^T U_q, q the 64
+/// rows before, from all rows from p on, and eliminates the 64 rows p. A block that works on rows p
+/// has 64 columns of the diagonal block, whose elimination every such block repeats, since that is
+/// cheaper than waiting for one; and 64 columns of its own, of A, or of the identity, which the
+/// same operations turn into U_pp^-T. Blocks of the rows below subtract only.
 struct CholeskyStep {
   static constexpr bool synchronizes = true;
   static constexpr unsigned most_threads = step_threads;
@@ -129,7 +130,7 @@ struct CholeskyStep {
     }
     Float4 sums[held][2];
     load_part(first + place.row, first + place.column, sums, 0);
-    // The identity begins as zeros.
+    // Columns from A.columns on load as zeros; the ones of the identity are set below.
     load_part(first + place.row, (identity ? A.columns : own) + place.column, sums, 1);
     NATGRAD_UNROLL
     for (int i = 0; i < held; ++i) {

@@ -90,20 +90,28 @@ NATGRAD_DEVICE void group_barrier(const Thread& thread, unsigned width) {
 /// type, size or `slot`.
 template <class T, int N, int slot = 0>
 NATGRAD_DEVICE T* shared_array() {
-  __shared__ T storage[N];
+  alignas(16) __shared__ T storage[N];  // kernels read it 16 bytes at a time
   return storage;
 }
 
 /// Begins to copy four floats to shared memory, of which `count` are there and the others become
 /// zero; both addresses are multiples of 16 bytes. `finish_copies` and a barrier end it.
 NATGRAD_DEVICE void begin_copy(const float* from, int count, float* to) {
+#if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                :
                : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from),
                  "r"(static_cast<int>(sizeof(float)) * count)
                : "memory");
+#else
+  for (int e = 0; e < 4; ++e) to[e] = e < count ? from[e] : 0.0f;
+#endif
 }
-NATGRAD_DEVICE void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+NATGRAD_DEVICE void finish_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
 
 /// Everything written before is seen by the host before what is written after.
 NATGRAD_DEVICE void fence_system() { __threadfence_system(); }
@@ -121,7 +129,9 @@ NATGRAD_DEVICE float to_float(Half x) { return __half2float(__ushort_as_half(x.b
 /// The number that `counter` held, which is one more now.
 NATGRAD_DEVICE int take_ticket(int* counter) { return atomicAdd(counter, 1); }
 
-/// What stands where no block has published a number yet: a NaN that no operation gives.
+/// What stands where no block has published a number yet: a NaN that no operation gives. A
+/// published number is its own flag: no other memory is read because of it, so that no fence is
+/// needed, and a load of several may find some of them published and others not.
 inline constexpr unsigned unpublished = 0xFFFFFFFFU;
 
 /// Gives a number to blocks that wait for it.
@@ -159,8 +169,9 @@ NATGRAD_DEVICE float await(const float* address) {
   return __uint_as_float(bits);
 }
 
-/// Lets the next kernel of the stream start, and waits for the one before, which has ended then and
-/// written all that it writes. Every kernel begins with it, so that the start of one, a
+/// Programmatic dependent launch: lets the next kernel of the stream start, and waits until the one
+/// before has ended and its writes are visible. That one waited for its predecessor, so that all
+/// earlier kernels have ended then. Every kernel begins with it, so that the start of one, a
 /// microsecond, lies within the work of another.
 NATGRAD_DEVICE void overlap_starts() {
 #if __CUDA_ARCH__ >= 900
@@ -187,11 +198,15 @@ bool starts_overlap() {
   constexpr int compute_capability = 90;
   static std::atomic<int> known[devices];
   int device = 0;
-  if (cudaGetDevice(&device) != cudaSuccess || device >= devices) return false;
+  if (cudaGetDevice(&device) != cudaSuccess || device >= devices) {
+    cudaGetLastError();  // the launch itself says what is wrong
+    return false;
+  }
   int answer = known[device].load(std::memory_order_relaxed);
   if (answer == unknown) {
     cudaFuncAttributes code;
     if (cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(&run<Kernel>)) != cudaSuccess) {
+      cudaGetLastError();
       return false;
     }
     answer = code.ptxVersion >= compute_capability ? yes : no;
@@ -248,7 +263,7 @@ inline void group_barrier(const Thread& thread, unsigned width) {
 template <class T, int N, int slot = 0>
 inline T* shared_array() {
   static const char key = 0;
-  return static_cast<T*>(emulated::shared(&key, N * sizeof(T), alignof(T)));
+  return static_cast<T*>(emulated::shared(&key, N * sizeof(T), alignof(T) < 16 ? 16 : alignof(T)));
 }
 
 inline void begin_copy(const float* from, int count, float* to) {

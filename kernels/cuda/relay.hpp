@@ -5,7 +5,10 @@
 namespace natgrad::kernels {
 
 /// How blocks of a solve hand on what they find: block q takes the q-th ticket and publishes 64
-/// numbers, for which later blocks wait. They are cleared before the next solve of the same kind.
+/// numbers, for which later blocks wait. Tickets, not block indices, order the blocks, because only
+/// a block that runs can take one, so that a block waits for running blocks alone. The kernel that
+/// runs between two solves of a kind resets that kind's numbers to `unpublished` and its ticket to
+/// 0: the factorization's first step, and the solve of the other kind.
 struct Relay {
   float* numbers;  // (blocks, 64)
   int* ticket;

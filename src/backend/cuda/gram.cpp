@@ -77,7 +77,9 @@ constexpr bool is_single = std::is_same_v<Row, float>&& std::is_same_v<Result, f
 
 template <class Result>
 bool takes(const cuda::GramRule& rule, const TermProduct<Result>& product) {
-  return rule.takes(product.left_rows.size(), product.right_rows.size(), product.left.columns());
+  const std::int64_t columns = product.left.columns();
+  return columns <= rule.most_factor_columns &&
+         rule.takes(product.left_rows.size(), product.right_rows.size(), columns);
 }
 
 template <class Row, class Result>

@@ -19,19 +19,23 @@ struct GramRule {
   std::int64_t block = 512;
   std::int64_t least_blocks = 10;
   /// Columns of split numbers that tensor cores sum. They cut the sum that they add to, so that an
-  /// error grows with the length of a sum: with 256 columns it is float's, with 1024 four times as
-  /// large on an H200. Such pieces are added with rounding.
+  /// error grows with the length of a sum: on an H200 a sum of positive numbers is 1e-6 of itself
+  /// too small with 256 columns, 4e-6 with 1024.
   std::int64_t summed_columns = 256;
   /// Pieces that are split at a time, by one launch.
   std::int64_t split_pieces = 4;
-  /// Columns of dense rows whose products are added to K at a time, and of one product in TF32.
+  /// Columns of dense rows whose products a kernel adds to K at a time, and of one product in TF32.
   std::int64_t most_columns = 4096;
-  /// Smaller products are as fast without tensor cores: 20 us in strict float on an H200.
+  /// Columns of a layer's factor. cuBLAS adds the products of its pieces, which loses about 1.2e-8
+  /// of the sum a piece; beyond this many the products are strict.
+  std::int64_t most_factor_columns = 32768;
+  /// Narrower factors are not worth the splitting.
   std::int64_t least_columns = 64;
+  /// Smaller products, by their multiplications, are as fast in strict float: 20 us on an H200.
   std::int64_t least_products = std::int64_t{1} << 29;
 
-  /// Whether the product of two floats' factors, (m, k) and (n, k), goes through tensor cores. True
-  /// for all larger ones.
+  /// Whether the product of two floats' factors, (m, k) and (n, k), is large enough for tensor
+  /// cores. Monotone in m, n and k, on which the plan of scratch relies.
   bool takes(std::int64_t m, std::int64_t n, std::int64_t k) const {
     return tensor_cores && std::min(m, n) >= block && k >= least_columns &&
            static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) >=

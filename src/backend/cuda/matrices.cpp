@@ -27,6 +27,13 @@ bool by_kernels(Triangle triangle, const ConstView& A) {
          reinterpret_cast<std::uintptr_t>(A.data()) % bytes == 0;
 }
 
+void require_scratch(std::int64_t n, Scratch scratch) {
+  const std::int64_t bytes = kernels::CholeskyScratch::bytes(n);
+  if (scratch.bytes >= bytes) return;
+  throw DeviceError(detail::message("CUDA: the factorization of ", n, " rows needs ", bytes,
+                                    " bytes, was given ", scratch.bytes));
+}
+
 }  // namespace
 
 void CudaBackend::gemm(Transpose transpose_a, Transpose transpose_b, double a, const ConstView& A,
@@ -64,14 +71,16 @@ std::int64_t CudaBackend::potrf_scratch(Triangle triangle, std::int64_t n,
   if (type == ElementType::float64) {
     return blas_.potrf_scratch<double>(triangle, n, leading_dimension);
   }
-  // Which of them factorizes, the address decides too.
-  return std::max(kernels::CholeskyScratch::bytes(n),
+  // The address decides, too, which of them factorizes.
+  const bool may = triangle == Triangle::upper && n <= most_rows_of_kernels;
+  return std::max(may ? kernels::CholeskyScratch::bytes(n) : 0,
                   blas_.potrf_scratch<float>(triangle, n, leading_dimension));
 }
 
 void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scratch scratch) {
   const auto current = guard();
   if (by_kernels(triangle, A)) {
+    require_scratch(A.rows(), scratch);
     return kernels::cholesky(stream_->get(), kernels::matrix<float>(A), info.as<double>(),
                              {scratch.data, A.rows()});
   }
@@ -85,6 +94,7 @@ void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& 
                         Scratch scratch) {
   const auto current = guard();
   if (by_kernels(triangle, factor)) {
+    require_scratch(factor.rows(), scratch);
     return kernels::cholesky_solve(stream_->get(), kernels::matrix<float>(factor), b.as<float>(),
                                    {scratch.data, factor.rows()});
   }
