@@ -240,16 +240,16 @@ struct CenterFisher {
 /// counts where the shift is no larger, and so does a residual that is not small. Refinement by the
 /// factor of such a matrix may grow beyond all bounds: the residual of what was refined tells then.
 struct JudgeSolve {
-  SolveScalars* solve;
-  const CenteringScalars* centering;  // null: rows are not centred
-  BoundRule bound;
-  MeanRule mean;
-  double size;            // n unknowns
-  double epsilon;         // of the factorization
-  double rounding;        // of storing d, where its type is shorter
-  double storage;         // half the epsilon of d's type
-  double scalar_epsilon;  // of the factorization as far as pivots go: strict arithmetic
-  bool starts = false;    // d is m + S^T y of a start m
+  SolveScalars* solve = nullptr;
+  const CenteringScalars* centering = nullptr;  // null: rows are not centred
+  BoundRule bound{};
+  MeanRule mean{};
+  double size = 0;            // n unknowns
+  double epsilon = 0;         // of the factorization
+  double rounding = 0;        // of storing d, where its type is shorter
+  double storage = 0;         // half the epsilon of d's type
+  double scalar_epsilon = 0;  // of the factorization as far as pivots go: strict arithmetic
+  bool starts = false;        // d is m + S^T y of a start m
 
   NATGRAD_FORMULA double removed() const {
     return mean == MeanRule::removed ? mean_part(centering) : 0;

@@ -23,6 +23,7 @@ namespace natgrad::detail {
 class BlockDiagonalCurvature final : public Curvature {
  public:
   BlockDiagonalCurvature(const Context& context, const CurvatureOptions& options);
+  ~BlockDiagonalCurvature() override = default;
   // Its operator views it.
   BlockDiagonalCurvature(const BlockDiagonalCurvature&) = delete;
   BlockDiagonalCurvature& operator=(const BlockDiagonalCurvature&) = delete;

@@ -25,7 +25,7 @@ std::string advice(Outcome outcome, const std::function<std::string()>& find_ope
   if (outcome != Outcome::not_finite) {
     return "raise .damping, take .gram_type = float64, or another .form";
   }
-  const std::string operand = find_operand();
+  std::string operand = find_operand();
   if (!operand.empty()) return operand;
   return "the operands at hand are finite: products of them overflow, or an earlier batch was not; "
          "Scores::check and check_scores name the operand; lower the rate";
