@@ -1,4 +1,5 @@
 #include "support/operation_table.hpp"
+#include "support/sanitized.hpp"
 #include "support/tolerance.hpp"
 
 #include <gtest/gtest.h>
@@ -144,7 +145,7 @@ void factors_positive_definite(TestDevice& device, Triangle triangle, ElementTyp
 /// Sizes for which a library may choose another algorithm, and too large for the reference
 /// implementation. The other triangle is a fence: the damped system keeps its matrix there.
 void factors_large(TestDevice& device, Triangle triangle, ElementType type) {
-  for (std::int64_t n : {1028, 3000}) {
+  for (std::int64_t n : {sanitized ? 260 : 1028, sanitized ? 516 : 3000}) {
     SCOPED_TRACE("n " + std::to_string(n));
     Backend& backend = *device.backend;
     FencedArray A(

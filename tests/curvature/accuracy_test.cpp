@@ -4,6 +4,7 @@
 #include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 #include "support/row_families.hpp"
+#include "support/sanitized.hpp"
 #include "support/tolerance.hpp"
 
 #include <gtest/gtest.h>
@@ -25,13 +26,6 @@ namespace natgrad::tests {
 namespace {
 
 constexpr std::array families{Family::random, Family::decaying, Family::common_mean};
-
-// A sanitizer looks at the code and not at the numbers: fewer cases suffice for it.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
 
 enum class Right { coefficients, gradient };  // r known, or a general g
 constexpr std::array rights{Right::coefficients, Right::gradient};
@@ -269,7 +263,7 @@ TEST(accuracy, bounds_hold_for_steps_that_start_from_another) {
 }
 
 TEST(accuracy, error_bounds_hold_in_random_cases) {
-  constexpr std::size_t cases = sanitized ? 24 : 200;
+  constexpr std::size_t cases = sanitized ? 12 : 200;
   Random random(7);
   const auto between = [&](double least, double most) {
     return least * std::pow(most / least, 0.5 + 0.5 * random());
