@@ -103,10 +103,6 @@ struct SplitColumns {
   }
 };
 
-}  // namespace
-
-namespace {
-
 template <bool aligned>
 void launch_split(Stream stream, std::span<const FactorToSplit> factors, std::int64_t first) {
   SplitColumns<aligned> kernel{.first = first, .factors = {}};
