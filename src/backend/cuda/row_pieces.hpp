@@ -4,6 +4,7 @@
 #include "backend/cuda/gram_rule.hpp"
 #include "backend/row_uses.hpp"
 #include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/row_products.hpp"
 #include "kernels/cuda/rows.hpp"
 #include "kernels/cuda/split.hpp"
 

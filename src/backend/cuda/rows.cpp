@@ -5,6 +5,7 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/row_pieces.hpp"
+#include "kernels/cuda/row_products.hpp"
 
 #include <algorithm>
 
