@@ -27,7 +27,7 @@ struct AddProducts {
       if (n >= count || thread.index.x != 0) continue;
       Result z = static_cast<Result>(sum);
       if (products.adds) z += products.z[n];
-      if (products.scale != nullptr) z *= static_cast<Result>(products.scale[n]);
+      if (products.scale != nullptr) z = scaled(products.scale[n], z);
       products.z[n] = z;
     }
   }
@@ -87,7 +87,7 @@ struct ScaleVector {
   const double* scale;
   Result* z;
   NATGRAD_DEVICE void operator()(std::int64_t, std::int64_t n) const {
-    z[n] *= static_cast<Result>(scale[n]);
+    z[n] = scaled(scale[n], z[n]);
   }
 };
 
@@ -180,7 +180,7 @@ struct WeighOutputs {
             return Product{u.scale[n], u.y[n], factors.outputs(n * terms, output)};
           },
           [&](std::int64_t n, const Product& own) {
-            store(n, u.product(own.scale, own.y) * static_cast<Result>(own.d), true);
+            store(n, u.product(own.scale, own.y, static_cast<Result>(own.d)), true);
           });
     } else {
       read_then_write(
@@ -190,7 +190,8 @@ struct WeighOutputs {
             const std::int64_t term = i - input * walked;
             Result weighed = 0;
             for (std::int64_t n = input * per_input; n < (input + 1) * per_input; ++n) {
-              weighed += u(n) * static_cast<Result>(factors.outputs(n * terms + term, output));
+              const auto d = static_cast<Result>(factors.outputs(n * terms + term, output));
+              weighed += u.product(u.scale[n], u.y[n], d);
             }
             return weighed;
           },
@@ -221,7 +222,51 @@ struct AddStripes {
   }
 };
 
+/// What a sum over rows takes of A. A factor of 0 does not remove what is not finite.
+template <class Row, class Result>
+struct CopyInputs {
+  static constexpr int widest = pack_width<Row, Result>;
+  Matrix<const Row> from;
+  TermLayout layout;
+  std::int64_t first;
+  const double* scale;
+  Matrix<Result> to;
+
+  bool packs(const Elements& elements) const {
+    return begins_with_packs<widest>(from, elements) && begins_with_packs<widest>(to, elements);
+  }
+  template <int width>
+  NATGRAD_DEVICE Pack<Row, width> read(std::int64_t i, std::int64_t j) const {
+    return read_pack<width>(from, first + i, j);
+  }
+  template <int width>
+  NATGRAD_DEVICE void write(std::int64_t i, std::int64_t j, const Pack<Row, width>& own) const {
+    const bool used = is_used((first + i) / layout.terms);
+    Pack<Result, width> result;
+    for (int k = 0; k < width; ++k) {
+      result.elements[k] = used ? static_cast<Result>(own.elements[k]) : Result{0};
+    }
+    write_pack<width>(to, i, j, result);
+  }
+
+ private:
+  NATGRAD_DEVICE bool is_used(std::int64_t input) const {
+    const std::int64_t end = (input + 1) * layout.rows_per_input;
+    for (std::int64_t n = input * layout.rows_per_input; n < end; ++n) {
+      if (scale[n] != 0) return true;
+    }
+    return false;
+  }
+};
+
 }  // namespace
+
+template <class Row, class Result>
+void copy_inputs(Stream stream, const KhatriRaoFactors<Row>& factors, std::int64_t first,
+                 const double* scale, const Matrix<Result>& to) {
+  map(stream, {to.rows, to.columns},
+      CopyInputs<Row, Result>{factors.inputs, factors.layout, first, scale, to});
+}
 
 std::int64_t bias_partials(std::int64_t rows, std::int64_t outputs) {
   const std::int64_t stripes = Stripes(rows, outputs).stripes;
@@ -247,11 +292,13 @@ void weigh_outputs(Stream stream, const KhatriRaoFactors<Row>& factors,
 
 template void scale_vector<float>(Stream, const double*, std::int64_t, float*);
 template void scale_vector<double>(Stream, const double*, std::int64_t, double*);
-#define NATGRAD_INSTANTIATE(Row, Result)                                         \
-  template void add_products<Row, Result>(Stream, const KhatriRaoFactors<Row>&,  \
-                                          const ApplyOperands<Result>&);         \
-  template void weigh_outputs<Row, Result>(Stream, const KhatriRaoFactors<Row>&, \
-                                           const ScaledVector<Result>&,          \
+#define NATGRAD_INSTANTIATE(Row, Result)                                                     \
+  template void copy_inputs<Row, Result>(Stream, const KhatriRaoFactors<Row>&, std::int64_t, \
+                                         const double*, const Matrix<Result>&);              \
+  template void add_products<Row, Result>(Stream, const KhatriRaoFactors<Row>&,              \
+                                          const ApplyOperands<Result>&);                     \
+  template void weigh_outputs<Row, Result>(Stream, const KhatriRaoFactors<Row>&,             \
+                                           const ScaledVector<Result>&,                      \
                                            const WeighedOutputs<Result>&);
 NATGRAD_INSTANTIATE(float, float)
 NATGRAD_INSTANTIATE(float, double)

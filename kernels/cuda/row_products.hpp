@@ -17,11 +17,11 @@ struct ApplyOperands {
   bool adds;
   Result* z;  // (rows)
 };
-/// z_n = scale_n (z_n + sum_t (A_nt V^T + v_b) . D_nt).
+/// z_n = scale_n (z_n + sum_t (A_nt V^T + v_b) . D_nt), and 0 where scale_n is 0.
 template <class Row, class Result>
 void add_products(Stream stream, const KhatriRaoFactors<Row>& factors,
                   const ApplyOperands<Result>& products);
-/// z_n = scale_n z_n.
+/// z_n = scale_n z_n, and 0 where scale_n is 0.
 template <class Result>
 void scale_vector(Stream stream, const double* scale, std::int64_t size, Result* z);
 
@@ -30,9 +30,10 @@ template <class Result>
 struct ScaledVector {
   const double* scale;
   const Result* y;
-  NATGRAD_DEVICE Result operator()(std::int64_t n) const { return product(scale[n], y[n]); }
-  NATGRAD_DEVICE static Result product(double scale_n, Result y_n) {
-    return static_cast<Result>(scale_n * static_cast<double>(y_n));
+  /// u_n d; 0 where scale_n is 0, whatever d is.
+  NATGRAD_DEVICE static Result product(double scale_n, Result y_n, Result d) {
+    if (scale_n == 0) return 0;
+    return static_cast<Result>(scale_n * static_cast<double>(y_n)) * d;
   }
 };
 /// What S^T y takes from the outputs of some rows, beside the product with their inputs.
@@ -49,6 +50,12 @@ struct WeighedOutputs {
 template <class Row, class Result>
 void weigh_outputs(Stream stream, const KhatriRaoFactors<Row>& factors,
                    const ScaledVector<Result>& u, const WeighedOutputs<Result>& to);
+/// Copies rows of A from `first` on, counted from the first row's input, for a sum over the rows
+/// that they belong to: zeros where these rows all have scale 0. The first row is its input's
+/// first, and the last one its input's last.
+template <class Row, class Result>
+void copy_inputs(Stream stream, const KhatriRaoFactors<Row>& factors, std::int64_t first,
+                 const double* scale, const Matrix<Result>& to);
 /// Scratch of the sum over so many rows of D: no less than that of fewer.
 std::int64_t bias_partials(std::int64_t rows, std::int64_t outputs);
 

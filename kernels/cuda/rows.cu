@@ -40,7 +40,7 @@ struct ScaleAndRhs {
   NATGRAD_DEVICE void operator()(std::int64_t, std::int64_t n) const {
     const double root = std::sqrt(weights(n));
     scale[n] = factor * root;
-    rhs[n] = root * (coefficients(n) - reference);
+    rhs[n] = root == 0 ? 0 : root * (coefficients(n) - reference);
   }
 };
 
@@ -102,10 +102,11 @@ struct MaterializeWeight {
     const std::int64_t terms = factors.layout.terms;
     const Row* d = &factors.outputs(n * terms, output);
     const Row* a = &factors.inputs(factors.layout.input(n) * terms, input);
-    const Result factor = part.scale == nullptr ? Result{1} : static_cast<Result>(part.scale[n]);
+    const double scale = part.scale == nullptr ? 1 : part.scale[n];
+    const auto factor = static_cast<Result>(scale);
     ResultPack sum = {};
     if (part.adds) sum = *reinterpret_cast<const ResultPack*>(to);
-    for (std::int64_t t = 0; t < terms; ++t) {
+    for (std::int64_t t = 0; scale != 0 && t < terms; ++t) {
       const Result score = factor * static_cast<Result>(*d);
       const RowPack pack = *reinterpret_cast<const RowPack*>(a);
       for (int i = 0; i < width; ++i) {
@@ -158,7 +159,7 @@ struct MaterializeBias {
     for (std::int64_t t = 0; t < factors.layout.carrying(); ++t) {
       sum += static_cast<Result>(factors.outputs(n * factors.layout.terms + t, output));
     }
-    if (part.scale != nullptr) sum *= static_cast<Result>(part.scale[n]);
+    if (part.scale != nullptr) sum = scaled(part.scale[n], sum);
     Result& to = part.to[n * part.leading_dimension + output];
     to = part.adds ? to + sum : sum;
   }

@@ -45,7 +45,14 @@ void row_scaling(Stream stream, const ConstView& weights, double uniform,
                  const ConstView& coefficients, DeviceScalar reference, double factor,
                  const View& scale, const View& rhs);
 
-/// Where a part of the rows is written out: row n at to + n leading_dimension.
+/// scale_n times what row n has; 0 where scale_n is 0, whatever that is.
+template <class Result>
+NATGRAD_DEVICE Result scaled(double scale_n, Result number) {
+  return scale_n == 0 ? Result{0} : static_cast<Result>(scale_n) * number;
+}
+
+/// Where a part of the rows is written out: row n at to + n leading_dimension, zeros where its
+/// scale is 0.
 template <class Result>
 struct MaterializedPart {
   const double* scale;  // of the rows; null: 1

@@ -49,7 +49,7 @@ class DiagonalCurvature final : public Curvature {
   void lay_out_rows(Carver& scratch, const BatchShape& shape);
   void lay_out_solve(Carver& scratch);
   void load_first_row(const ScoreSet& set);
-  void add_squares(const Block& block, const ConstView& scale);
+  void add_squares(const Block& block, const RowBatch& rows);
   void add_materialized_rows(const Block& block, const ConstView& scale);
   void add_tile(const Block& block, const View& tile, std::int64_t first);
   const View& centred_diagonal();

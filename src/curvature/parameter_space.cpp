@@ -89,7 +89,7 @@ void ParameterSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
     backend_.syrk(Triangle::lower, Transpose::no, 1, cholesky_.residual(), 1, cholesky_.matrix());
     mean_removed_ = false;
   }
-  const RowBatch batch{rows.uses, rows.set.scale()};
+  const RowBatch batch = rows.set.with_uses(rows.uses);
   const double beta = rows_ == 0 ? 0 : 1;
   if (shape_.centering != Centering::rows) {
     backend_.adjoint(batch, rows.set.rhs(), beta, gradient_sum_, work_);

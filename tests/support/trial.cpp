@@ -67,7 +67,8 @@ RowBatch Side::operator()(const TrialRows& rows) const {
     blocks.back().input = (*this)(block.input);
     blocks.back().output_score = (*this)(block.output_score);
   }
-  return {.blocks = blocks, .scale = (*this)(rows.scale), .mode = rows.mode};
+  return {
+      .blocks = blocks, .scale = (*this)(rows.scale), .mode = rows.mode, .weighted = rows.weighted};
 }
 
 Scratch Side::scratch(const TrialRows& rows, ElementType type) const {

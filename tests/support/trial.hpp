@@ -47,6 +47,7 @@ struct TrialRows {
   Operand scale;
   ElementType type = ElementType::float32;  // of the factors
   MathMode mode = MathMode::strict;
+  bool weighted = true;
 };
 
 class Trial;

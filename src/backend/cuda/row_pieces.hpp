@@ -34,6 +34,8 @@ inline constexpr std::int64_t least_materialized_columns = 64;
 inline constexpr std::int64_t materialized_numbers = std::int64_t{1} << 23;
 /// Numbers of a factor that apply and adjoint take at a time: 64 MiB in float.
 inline constexpr std::int64_t product_numbers = std::int64_t{1} << 24;
+/// Numbers of A that adjoint copies at a time where no type differs: they stay in cache.
+inline constexpr std::int64_t copied_numbers = std::int64_t{1} << 20;
 
 /// `own` counts from the first row of the use.
 inline kernels::TermLayout layout_of(const LayerUse& use, Range own) {
@@ -228,7 +230,8 @@ inline std::int64_t room_for_columns(std::int64_t n, std::int64_t columns) {
 struct ProductPieces {
   std::int64_t rows;
   std::int64_t product;   // numbers of A V^T or E
-  std::int64_t inputs;    // of converted A
+  std::int64_t copied;    // rows of A that adjoint copies at a time, where it must
+  std::int64_t inputs;    // numbers of A that are converted or copied at a time
   std::int64_t partials;  // of the bias in adjoint
 
   ProductPieces(const LayerUse& use, bool converts) {
@@ -238,7 +241,10 @@ struct ProductPieces {
     rows = std::min(use.rows, groups * use.rows_per_input);
     const std::int64_t terms = rows / use.rows_per_input * use.terms;
     product = use.inputs > 0 ? aligned_numbers(terms * use.outputs) : 0;
-    inputs = converts ? terms * use.inputs : 0;
+    copied = converts || use.inputs == 0
+                 ? terms
+                 : std::min(terms, std::max<std::int64_t>(1, copied_numbers / use.inputs));
+    inputs = copied * use.inputs;
     partials = kernels::bias_partials(use.rows * use.terms, use.outputs);
   }
   std::int64_t numbers() const { return product + inputs + partials; }
