@@ -17,7 +17,8 @@ namespace natgrad {
 class CudaBackend final : public Backend {
  public:
   /// `memory` holds the fixed workspace, some MiB, that the handles and reductions share. Throws
-  /// `MemoryError` where there is no room, `DeviceError` where a library refuses.
+  /// `MemoryError` where there is no room, `DeviceError` where a library refuses, `OptionError` for
+  /// a rule whose blocks are too small for its tiles.
   CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
               const std::shared_ptr<const Allocator>& memory, cuda::GramRule rule = {});
   ~CudaBackend() override;
