@@ -68,12 +68,6 @@ void row_scaling(Stream stream, const ConstView& weights, double uniform,
 
 namespace {
 
-template <class T, int width>
-bool packs(const T* data, std::int64_t leading_dimension, std::int64_t columns) {
-  return reinterpret_cast<std::uintptr_t>(data) % sizeof(Pack<T, width>) == 0 &&
-         leading_dimension % width == 0 && columns % width == 0;
-}
-
 /// A thread writes the same columns of several rows, so that it divides once.
 template <class Row, class Result, int width>
 struct MaterializeWeight {
@@ -138,10 +132,14 @@ void launch_materialize_weight(Stream stream, const KhatriRaoFactors<Row>& facto
 template <class Row, class Result>
 void materialize_weight(Stream stream, const KhatriRaoFactors<Row>& factors,
                         const MaterializedPart<Result>& part) {
-  constexpr int width = 16 / sizeof(Result);
+  constexpr int width = pack_width<Result>;
   const std::int64_t inputs = factors.inputs.columns;
-  if (packs<Row, width>(factors.inputs.data, factors.inputs.leading_dimension, inputs) &&
-      packs<Result, width>(part.to, part.leading_dimension, inputs)) {
+  const std::int64_t rows = factors.layout.rows;
+  const std::int64_t numbers = factors.outputs.columns * inputs;
+  const Matrix<Result> to{part.to, rows, numbers, part.leading_dimension};
+  if (inputs % width == 0 &&
+      begins_with_packs<width>(factors.inputs, {factors.inputs.rows, inputs}) &&
+      begins_with_packs<width>(to, {rows, numbers})) {
     launch_materialize_weight<width>(stream, factors, part);
   } else {
     launch_materialize_weight<1>(stream, factors, part);

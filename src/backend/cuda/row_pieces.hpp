@@ -54,23 +54,23 @@ inline bool has_one_term(const kernels::TermLayout& layout) {
 
 /// Some rows and columns of a factor.
 template <class Row>
-kernels::Matrix<const Row> part_of(const ConstView& factor, Range rows, Range columns) {
+kernels::Matrix<const Row> factor_part(const ConstView& factor, Range rows, Range columns) {
   return {factor.as<Row>() + rows.begin * factor.leading_dimension() + columns.begin, rows.size(),
           columns.size(), factor.leading_dimension()};
 }
 template <class Row>
-kernels::Matrix<const Row> part_of(const ConstView& factor, Range rows) {
-  return part_of<Row>(factor, rows, {0, factor.columns()});
+kernels::Matrix<const Row> factor_part(const ConstView& factor, Range rows) {
+  return factor_part<Row>(factor, rows, {0, factor.columns()});
 }
 
 template <class Row>
 kernels::KhatriRaoFactors<Row> factors_of(const LayerUse& use, Range own) {
   kernels::KhatriRaoFactors<Row> factors{
       .layout = layout_of(use, own),
-      .outputs = part_of<Row>(use.output_score, output_terms(use, own)),
+      .outputs = factor_part<Row>(use.output_score, output_terms(use, own)),
       .inputs = {}};
   if (use.weight_offset >= 0) {
-    factors.inputs = part_of<Row>(use.input, input_terms(use, own));
+    factors.inputs = factor_part<Row>(use.input, input_terms(use, own));
   }
   return factors;
 }
@@ -79,7 +79,7 @@ kernels::KhatriRaoFactors<Row> factors_of(const LayerUse& use, Range own) {
 template <class Row, class Result>
 kernels::Matrix<const Result> converted(kernels::Stream stream, const ConstView& factor, Range rows,
                                         Range columns, Result* buffer) {
-  const kernels::Matrix<const Row> part = part_of<Row>(factor, rows, columns);
+  const kernels::Matrix<const Row> part = factor_part<Row>(factor, rows, columns);
   if constexpr (std::is_same_v<Row, Result>) {
     return part;
   } else {

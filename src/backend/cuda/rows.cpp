@@ -189,7 +189,11 @@ std::int64_t CudaBackend::rows_scratch(std::span<const LayerUse> uses, std::int6
 /// second, and 4.3 TB/s of memory or some 8 TB/s of cache, so that to read or write a float costs
 /// as much as 24 multiply-adds in memory and 12 in cache. A pair of terms stores and reads two
 /// products in cache and K in memory; a materialized number is stored in memory and read again; an
-/// entry of K is read and written once for at most 4096 columns.
+/// entry of K is read and written once for at most 4096 columns. Products on tensor cores
+/// (`GramRule`) take less time than these multiply-adds, so that beside them an overhead weighs
+/// more than it says here. Which products go there depends on the choice that these numbers are
+/// for, and both ways gain there; near the boundary, where they differ little, the slower one may
+/// be taken.
 RowCosts CudaBackend::row_costs() const {
   return {.pair_overhead = 4 * 12 + 2 * 24, .materializing_overhead = 2 * 24, .passes = 2 * 24};
 }
