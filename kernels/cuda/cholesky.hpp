@@ -22,15 +22,8 @@ struct CholeskyScratch {
 
   static std::int64_t blocks(std::int64_t n) { return (n + cholesky_rows - 1) / cholesky_rows; }
   static std::int64_t bytes(std::int64_t n) { return 4 * Offsets(n).end; }
-  CholeskyScratch(void* memory, std::int64_t n) {
-    const Offsets offsets(n);
-    auto* const numbers = static_cast<float*>(memory);
-    diagonal = numbers;
-    inverse = numbers + offsets.inverse;
-    forward = numbers + offsets.forward;
-    backward = numbers + offsets.backward;
-    tickets = static_cast<int*>(memory) + offsets.tickets;
-  }
+  CholeskyScratch(void* memory, std::int64_t n)
+      : CholeskyScratch(static_cast<float*>(memory), Offsets(n)) {}
 
  private:
   /// In numbers of four bytes.
@@ -48,6 +41,13 @@ struct CholeskyScratch {
           tickets(backward + blocks(n) * cholesky_rows),
           end(tickets + 4) {}  // a multiple of 16 bytes
   };
+
+  CholeskyScratch(float* numbers, const Offsets& offsets)
+      : diagonal(numbers),
+        inverse(numbers + offsets.inverse),
+        forward(numbers + offsets.forward),
+        backward(numbers + offsets.backward),
+        tickets(reinterpret_cast<int*>(numbers + offsets.tickets)) {}
 };
 
 /// A = U^T U of a symmetric A in its upper triangle, where U takes its place. `info`, on the
