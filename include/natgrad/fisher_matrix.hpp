@@ -163,10 +163,10 @@ class NATGRAD_EXPORT FisherMatrix {
   /// The eigenvalues of F, without damping, in double whatever the rows' type; with their rank,
   /// condition and log determinant. Primal from F; dual from K = S S^T in double, whose non-zero
   /// eigenvalues are those of F; of a block-diagonal matrix those of its blocks. About 9 n^3
-  /// operations, n = P or N, dual also those of K; errors are at most n eps |F| (docs/accuracy.md).
-  /// The n^2 numbers of the eigenvectors are kept until rows are added, 2 n^2 more are taken while
-  /// it runs. Waits. Throws `ShapeError` too: on the CPU n is at most 32766, what LAPACK's 32-bit
-  /// workspace holds.
+  /// operations, n = P or N, dual also those of K; errors are at most (n + 4 sqrt(N)) eps |F|
+  /// (docs/accuracy.md). The n^2 numbers of the eigenvectors are kept until rows are added, 2 n^2
+  /// more are taken while it runs. Waits. Throws `ShapeError` too: on the CPU n is at most 32766,
+  /// what LAPACK's 32-bit workspace holds.
   Spectrum spectrum() const;
 
   /// Writes the P diagonal elements of (F + lambda I)^-1: the variances of maximum-likelihood
@@ -175,10 +175,10 @@ class NATGRAD_EXPORT FisherMatrix {
   /// Cholesky factor: 7/3 P^3 operations, with an error that does not depend on the parameters'
   /// units. Dual, from the eigenvectors of K, 9 N^3 + 2 N^2 P operations: of F of full rank, lambda
   /// perhaps 0, sum_k (S^T v_k)^2 / (mu_k (mu_k + lambda)); of a singular one (1 - sum_k (S^T
-  /// v_k)^2 / (mu_k + lambda)) / lambda, which cancels: its absolute error is about N eps |F| /
-  /// lambda^2, and no element is below 1 / (F_ii + lambda). Returns `not_positive_definite` where
-  /// F + lambda I is numerically singular and `not_finite` where it is not finite: `diagonal` is
-  /// left as it was then. The report of the last solve stays. Waits.
+  /// v_k)^2 / (mu_k + lambda)) / lambda, which cancels: its absolute error is up to (N + 4
+  /// sqrt(N)) eps |F| / lambda^2, and no element is below 1 / (F_ii + lambda). Returns
+  /// `not_positive_definite` where F + lambda I is numerically singular and `not_finite` where it
+  /// is not finite: `diagonal` is left as it was then. The report of the last solve stays. Waits.
   [[nodiscard]] Outcome inverse_diagonal(const View& diagonal);
 
   /// Writes d = F^+ g, of all d that minimize |F d - g| the one of least norm, without damping: g

@@ -241,17 +241,19 @@ std::int64_t FisherMatrix::State::require_right_hand_sides(const ConstView& grad
     require_numbers("solve: gradient", gradient);
     return 0;
   }
+  const ConstView& several = is_one(gradient) ? direction : gradient;
+  const std::int64_t count = std::max<std::int64_t>(1, several.rows());
   for (const auto& [name, view] :
        {std::pair<const char*, const ConstView&>{"solve: gradient", gradient},
         {"solve: direction", direction}}) {
     detail::require_given(name, view, memory());
     detail::require_type(name, view, parameters.type());
-    detail::require_shape(name, view, {std::max<std::int64_t>(1, gradient.rows()), size});
+    detail::require_shape(name, view, {count, size});
   }
   const bool in_place = gradient.data() == direction.data() &&
                         gradient.leading_dimension() == direction.leading_dimension();
   if (!in_place) detail::require_disjoint("solve: direction", direction, "gradient", gradient);
-  return gradient.rows();
+  return count;
 }
 
 void FisherMatrix::State::require_scale(const char* caller, const Gradient& gradient) const {

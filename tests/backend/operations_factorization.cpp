@@ -326,7 +326,7 @@ struct Eigenvalues {
     const std::vector<double>& V = trial.actual(A);
     const std::vector<double>& values = trial.actual(w);
     for (std::int64_t k = 0; k < n; ++k) {
-      if (k > 0) EXPECT_LE(values[k - 1], values[k]);
+      EXPECT_LE(values[std::max<std::int64_t>(k - 1, 0)], values[k]);
       for (std::int64_t i = 0; i < n; ++i) {
         double product = 0;
         double overlap = 0;
