@@ -17,9 +17,9 @@ int main() {
   natgrad::Parameters parameters(natgrad::Context::cpu());
   const natgrad::Segment weight = parameters.add({w.data(), {1}}, "w");
   const natgrad::Segment bias = parameters.add({b.data(), {1}}, "b");
-  natgrad::NaturalGradient optimizer(parameters, {.step = natgrad::FixedRate{1},
-                                                  .momentum = natgrad::NoMomentum{},
-                                                  .damping = {.absolute = 0}});
+  natgrad::NaturalGradient optimizer(parameters, {.damping = {.absolute = 0},
+                                                  .step = natgrad::FixedRate{1},
+                                                  .momentum = natgrad::NoMomentum{}});
   for (int step = 0; step < 12; ++step) {
     for (int n = 0; n < N; ++n) {
       const double p = 1 / (1 + std::exp(-(w[0] * x[n] + b[0])));
