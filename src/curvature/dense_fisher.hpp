@@ -14,7 +14,7 @@ class DenseFisher final : public FisherOperator {
   /// scratch.
   struct Operands {
     View F;
-    std::int64_t rows;
+    std::int64_t rows = 0;
     View vector;
     View product;
   };
