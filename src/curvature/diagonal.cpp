@@ -265,6 +265,17 @@ void DiagonalCurvature::count_unusable() {
                   field(&SolveScalars::info));
 }
 
+/// The solution for ones.
+Outcome DiagonalCurvature::inverse_diagonal(const DampingState* damping, Eigensystem&,
+                                            const View& diagonal) {
+  factorize(damping);
+  backend_.fill(1, rhs_);
+  solve({});
+  judge();
+  backend_.copy(solution_, diagonal);
+  return judged_outcome(backend_, *this);
+}
+
 void DiagonalCurvature::measure(const ConstView& v) {
   fisher().quadratic_form(v, field(&SolveScalars::quadratic_form));
 }

@@ -34,6 +34,8 @@ class DiagonalCurvature final : public Curvature {
   View scalars() const override { return scalars_; }
   Form form() const override { return Form::primal; }
   const FisherOperator& fisher() override;
+  Outcome inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                           const View& diagonal) override;
   void forget() override;
 
  private:

@@ -70,6 +70,21 @@ TEST_F(device_contracts, a_factorization_that_fails_is_an_outcome) {
   EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
 }
 
+TEST_F(device_contracts, eigenvalues_that_are_not_found_are_an_outcome) {
+  const LayeredBatch<float> batch(net);
+  for (const Form form : {Form::primal, Form::dual}) {
+    FisherMatrix fisher(batch.parameters, {.form = form});
+    fisher.accumulate(batch.scores());
+    emulated_cuda::fail_factorization(2);
+    const Spectrum none = fisher.spectrum();
+    EXPECT_EQ(none.outcome, Outcome::not_finite);
+    EXPECT_TRUE(none.eigenvalues.empty());
+    fisher.reset();
+    fisher.accumulate(batch.scores());
+    EXPECT_EQ(fisher.spectrum().outcome, Outcome::accepted);
+  }
+}
+
 /// By what a direction differs with TF32 allowed, relatively.
 double change_by_tf32(const Scores& scores, NaturalGradient::Options options) {
   options.damping = {.absolute = 0.1};

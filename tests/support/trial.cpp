@@ -83,6 +83,11 @@ Scratch Side::factor_scratch(Triangle triangle, Operand matrix) const {
       trial_.backend(place_).potrf_scratch(triangle, A.rows(), A.leading_dimension(), A.type()));
 }
 
+Scratch Side::eigenvalue_scratch(Operand matrix) const {
+  const View A = (*this)(matrix);
+  return fenced_scratch(trial_.backend(place_).syevd_scratch(A.rows(), A.leading_dimension()));
+}
+
 Scratch Side::fenced_scratch(std::int64_t bytes) const {
   EXPECT_EQ(bytes % 4, 0) << "scratch is a whole number of elements";
   FencedArray& array = trial_.scratches_.emplace_back(

@@ -66,6 +66,8 @@ class Side {
   Scratch scratch(const TrialRows& rows, ElementType type) const;
   /// Exactly the scratch that the factorization of a matrix asks for.
   Scratch factor_scratch(Triangle triangle, Operand matrix) const;
+  /// Exactly the scratch that the eigenvalues of a matrix ask for.
+  Scratch eigenvalue_scratch(Operand matrix) const;
   Place place() const { return place_; }
 
  private:
