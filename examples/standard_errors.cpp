@@ -1,7 +1,7 @@
 // The Fisher matrix on its own: standard errors of a maximum-likelihood fit are the roots of the
 // diagonal of F^-1. The model is the logistic regression of the first example at its fit, where
 // four samples each have p = 1/4 and p = 3/4. The program ends well when the errors are the known
-// ones: sqrt(4/3) of b, sqrt(8/3) of w.
+// ones: sqrt(4/3) of b, sqrt(8/3) of w, and so is det F = 9/16.
 #include <natgrad/natgrad.hpp>
 
 #include <cmath>
@@ -28,16 +28,16 @@ int main() {
   scores.begin({rows.data(), {N, P}}, {.weights = {ones.data(), {N}}});
   fisher.accumulate(scores);  // any number of times, in memory that does not grow
 
-  std::vector<double> variance(P);
-  for (int i = 0; i < P; ++i) {
-    std::vector<double> unit(P), column(P);
-    unit[i] = 1;
-    fisher.solve(natgrad::Gradient{{unit.data(), {P}}}, {column.data(), {P}});  // F^-1 e_i
-    variance[i] = column[i];
-  }
+  std::vector<double> variance(P);  // the diagonal of F^-1
+  const natgrad::Outcome outcome = fisher.inverse_diagonal({variance.data(), {P}});
+  const natgrad::Spectrum spectrum = fisher.spectrum();
   // [end]
   std::printf("w = %.4f +- %.4f, b = %.4f +- %.4f\n", theta[0], std::sqrt(variance[0]), theta[1],
               std::sqrt(variance[1]));
-  const bool right = std::abs(variance[0] - 8.0 / 3) + std::abs(variance[1] - 4.0 / 3) < 1e-12;
-  return right && fisher.report().outcome == natgrad::Outcome::accepted ? 0 : 1;
+  std::printf("rank %d, condition %.3f, log det F = %.6f\n", static_cast<int>(spectrum.rank()),
+              spectrum.condition(), spectrum.log_determinant());
+  const bool right = std::abs(variance[0] - 8.0 / 3) + std::abs(variance[1] - 4.0 / 3) < 1e-12 &&
+                     spectrum.rank() == P &&
+                     std::abs(spectrum.log_determinant() - std::log(9.0 / 16)) < 1e-12;
+  return right && outcome == natgrad::Outcome::accepted ? 0 : 1;
 }

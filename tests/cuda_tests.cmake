@@ -6,7 +6,8 @@ get_property(device_test_folders GLOBAL PROPERTY natgrad_device_test_folders)
 if(NATGRAD_HAS_CUDA_HEADERS AND (NATGRAD_HAS_CUDA OR NATGRAD_TEST_EMULATED_CUDA))
   # Against either the real libraries or the stand-ins.
   add_library(cuda_test_objects OBJECT EXCLUDE_FROM_ALL support/device_cuda.cpp)
-  add_library(operations_cuda_test_objects OBJECT EXCLUDE_FROM_ALL backend/operations_cuda_test.cpp)
+  add_library(operations_cuda_test_objects OBJECT EXCLUDE_FROM_ALL
+    backend/operations_cuda_test.cpp backend/gram_cuda_test.cpp backend/split_cuda_test.cpp)
   foreach(objects cuda_test_objects operations_cuda_test_objects)
     target_link_libraries(${objects} PRIVATE natgrad_test_support)
     target_include_directories(${objects} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
@@ -60,8 +61,8 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
 
   # The device itself. Its suites have the names that ctest is to show.
   file(GLOB device_tests CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} cuda/*_test.cpp)
-  list(REMOVE_ITEM device_tests cuda/emulated_contracts_test.cpp cuda/graph_test.cpp
-    cuda/outgrown_memory_test.cpp)
+  list(REMOVE_ITEM device_tests cuda/emulated_contracts_test.cpp cuda/emulated_refusals_test.cpp
+    cuda/graph_test.cpp cuda/outgrown_memory_test.cpp)
   add_executable(emulated_device_tests ${device_tests})
   target_link_libraries(emulated_device_tests PRIVATE natgrad_emulated)
   natgrad_entries(emulated_device_tests PROPERTIES LABELS emulated)
@@ -80,9 +81,10 @@ if(NATGRAD_HAS_CUDA_HEADERS AND NATGRAD_TEST_EMULATED_CUDA)
     emulated_test(emulated_backend_tests $<TARGET_OBJECTS:operations_cuda_test_objects>
       $<TARGET_OBJECTS:operation_cases>)
     # g++ 12 crashes at the end of these files where it reads precompiled headers.
-    set_source_files_properties(cuda/emulated_contracts_test.cpp cuda/graph_test.cpp
-      cuda/outgrown_memory_test.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-    emulated_test(emulated_contracts_tests EAGER cuda/emulated_contracts_test.cpp)
+    set_source_files_properties(cuda/emulated_contracts_test.cpp cuda/emulated_refusals_test.cpp
+      cuda/graph_test.cpp cuda/outgrown_memory_test.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+    emulated_test(emulated_contracts_tests EAGER
+      cuda/emulated_contracts_test.cpp cuda/emulated_refusals_test.cpp)
     emulated_test(emulated_graph_tests cuda/graph_test.cpp cuda/outgrown_memory_test.cpp)
   endif()
 endif()

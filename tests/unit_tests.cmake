@@ -122,15 +122,16 @@ natgrad_test_sources(operation_cases)
 # Every folder of tests. Those of `api` that count memory have processes of their own below.
 natgrad_tests(api
   HOST contracts* enumerators includes readme
-  WITHOUT allocations refused_allocations memory)
+  WITHOUT allocations refused_allocations memory memory_plan)
 natgrad_tests(backend
   HOST *
-  WITHOUT operations_cuda
+  WITHOUT operations_cuda gram_cuda split_cuda
   OBJECTS operation_cases)
 natgrad_tests(core)
 natgrad_tests(curvature)
 natgrad_tests(io
-  HOST bad_checkpoint checkpoint_entries first_order_checkpoint)
+  HOST bad_checkpoint checkpoint_entries checkpoint_versions first_order_checkpoint
+    unwritable_checkpoint)
 if(TARGET io_tests)
   target_include_directories(io_tests SYSTEM PRIVATE ${NLOHMANN_JSON_INCLUDE_DIR})
 endif()
@@ -154,7 +155,7 @@ natgrad_keep_files_with_threads(allocations api/allocations_test.cpp api/refused
 if(allocations)
   natgrad_test(allocations_tests api/counted_new.cpp ${allocations})
 endif()
-natgrad_keep_files_with_threads(memory api/memory_test.cpp)
+natgrad_keep_files_with_threads(memory api/memory_test.cpp api/memory_plan_test.cpp)
 if(memory)
   natgrad_test(memory_tests ${memory})
 endif()

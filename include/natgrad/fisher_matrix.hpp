@@ -5,6 +5,7 @@
 #include "natgrad/export.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/scores.hpp"
+#include "natgrad/spectrum.hpp"
 #include "natgrad/structure.hpp"
 #include "natgrad/types.hpp"
 
@@ -122,13 +123,16 @@ class NATGRAD_EXPORT FisherMatrix {
   /// for an operand that does not fit, `MemoryError` without room.
   void solve(const Coefficients& coefficients, const View& direction);
 
-  /// Writes d = (F + lambda I)^-1 g for any gradient of P numbers, scale finite (`OptionError`). In
-  /// the dual form that is (g - S^T t) / lambda with (K + lambda I) t = S g, which cancels: see
+  /// Writes d = (F + lambda I)^-1 g for any gradient g of P contiguous numbers, or for several:
+  /// `gradient.view` and `direction` are then (R, P), a right-hand side in each row, rows perhaps
+  /// apart, and row by row the same numbers as R calls. `.scale` is finite (`OptionError`). In the
+  /// dual form d is (g - S^T t) / lambda with (K + lambda I) t = S g, which cancels: see
   /// `error_bound`; it needs lambda > 0 (`ArgumentError` where every part of it is 0). The
   /// factorization is kept until rows are added or the damping changes: P^3 / 3 (primal) or N^3 / 3
-  /// (dual) operations once, then 2 P^2, or 2 N^2 and two passes over the rows. On an outcome other
-  /// than `accepted`, `direction` is left as it was. Does not wait. Throws `ArgumentError` also
-  /// without rows and with `Centering::fisher_only`, which goes with the rows' own coefficients;
+  /// (dual) operations once, then for every g 2 P^2, or 2 N^2 and two passes over the rows. On an
+  /// outcome other than `accepted`, that row of `direction` is left as it was. Does not wait.
+  /// Throws `ArgumentError` also without rows, with `Centering::fisher_only`, which goes with the
+  /// rows' own coefficients, and for a `direction` that overlaps several gradients but is not them;
   /// `ShapeError`, `TypeError` or `DeviceError` for an operand that does not fit, `MemoryError`
   /// without room.
   void solve(const Gradient& gradient, const View& direction);
@@ -156,9 +160,41 @@ class NATGRAD_EXPORT FisherMatrix {
   /// the structure. P^2 operations, dual N P^2. Does not wait.
   void to_dense(const View& matrix) const;
 
-  /// How the last solve went; of a block-diagonal matrix the largest lambda, residual and error
-  /// bound of its blocks, and the sum of their d^T F d. Waits. Throws `ArgumentError` before the
-  /// first solve.
+  /// The eigenvalues of F, without damping, in double whatever the rows' type; with their rank,
+  /// condition and log determinant. Primal from F; dual from K = S S^T in double, whose non-zero
+  /// eigenvalues are those of F; of a block-diagonal matrix those of its blocks. About 9 n^3
+  /// operations, n = P or N, dual also those of K; errors are at most (n + 4 sqrt(N)) eps |F|
+  /// (docs/accuracy.md). The n^2 numbers of the eigenvectors are kept until rows are added, 2 n^2
+  /// more are taken while it runs. Waits. Throws `ShapeError` too: on the CPU n is at most 32766,
+  /// what LAPACK's 32-bit workspace holds.
+  Spectrum spectrum() const;
+
+  /// Writes the P diagonal elements of (F + lambda I)^-1: the variances of maximum-likelihood
+  /// estimates where F is the Fisher matrix of the sum over the samples (weights of 1) and lambda =
+  /// 0. `diagonal`: P contiguous numbers of the parameters' type or double. Primal, from the
+  /// Cholesky factor: 7/3 P^3 operations, with an error that does not depend on the parameters'
+  /// units. Dual, from the eigenvectors of K, 9 N^3 + 2 N^2 P operations: of F of full rank, lambda
+  /// perhaps 0, sum_k (S^T v_k)^2 / (mu_k (mu_k + lambda)); of a singular one (1 - sum_k (S^T
+  /// v_k)^2 / (mu_k + lambda)) / lambda, which cancels: its absolute error is up to (N + 4
+  /// sqrt(N)) eps |F| / lambda^2, and no element is below 1 / (F_ii + lambda). Returns
+  /// `not_positive_definite` where F + lambda I is numerically singular and `not_finite` where it
+  /// is not finite: `diagonal` is left as it was then. The report of the last solve stays. Waits.
+  [[nodiscard]] Outcome inverse_diagonal(const View& diagonal);
+
+  /// Writes d = F^+ g, of all d that minimize |F d - g| the one of least norm, without damping: g
+  /// is `gradient.scale` times P contiguous numbers of the parameters' type, and F^+ takes the
+  /// eigenvalues above `tolerance` (>= 0, `OptionError`) times the largest one of F, those that
+  /// `Spectrum::rank(tolerance)` counts. Primal sum_k v_k (v_k^T g) / mu_k; dual S^T sum_k v_k
+  /// (v_k^T S g) / mu_k^2. What `spectrum` costs, where the eigenvectors are not known yet, then
+  /// 4 n^2 operations, dual and two passes over the rows. Returns `not_finite` where F or g is not
+  /// finite, or d overflows: `direction` is left as it was then. The report of the last solve
+  /// stays. Waits.
+  [[nodiscard]] Outcome least_norm(const Gradient& gradient, double tolerance,
+                                   const View& direction) const;
+
+  /// How the last solve went; of a block-diagonal matrix, and of several right-hand sides, the
+  /// largest lambda, residual and error bound, the sum of their d^T F d, and the first outcome that
+  /// is not `accepted`. Waits. Throws `ArgumentError` before the first solve.
   SolveReport report() const;
 
  private:

@@ -15,5 +15,6 @@
 #include "natgrad/parameters.hpp"
 #include "natgrad/process.hpp"
 #include "natgrad/scores.hpp"
+#include "natgrad/spectrum.hpp"
 #include "natgrad/types.hpp"
 #include "natgrad/version.hpp"

@@ -40,10 +40,9 @@ struct RowSet {
   std::int64_t batch_samples = 0;
   /// w_n >= 0, (N, 1) of any leading dimension, float64 or of the parameters' type; they need not
   /// sum to 1. Not given: 1/M. A negative one makes its row, and the outcome, not finite
-  /// (`Scores::check` names it). The row of a weight of 0 adds nothing. On a GPU it must be finite,
-  /// for 0 times NaN is NaN: pad with zeros. On the CPU it is left out whatever it holds, but for
-  /// the first row of centred rows in parameter space or of a diagonal, which the others are taken
-  /// relative to.
+  /// (`Scores::check` names it). The row of a weight of 0 is left out whatever it holds, NaN too,
+  /// but for the first row of centred rows in parameter space or of a diagonal, which the others
+  /// are taken relative to.
   ConstView weights = {};
   /// c_n, (N, 1) of any leading dimension, float64 or of the parameters' type. Not given: 1, which
   /// is maximum likelihood for empirical rows, and for rows of another kind the gradient of

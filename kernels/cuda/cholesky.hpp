@@ -21,16 +21,33 @@ struct CholeskyScratch {
   int* tickets;     // of the two solves
 
   static std::int64_t blocks(std::int64_t n) { return (n + cholesky_rows - 1) / cholesky_rows; }
-  static std::int64_t bytes(std::int64_t n) {
-    const std::int64_t numbers = 2 * blocks(n) * cholesky_rows * (cholesky_rows + 1) + 4;
-    return 4 * numbers;
-  }
+  static std::int64_t bytes(std::int64_t n) { return 4 * Offsets(n).end; }
   CholeskyScratch(void* memory, std::int64_t n)
-      : diagonal(static_cast<float*>(memory)),
-        inverse(diagonal + blocks(n) * cholesky_rows * cholesky_rows),
-        forward(inverse + blocks(n) * cholesky_rows * cholesky_rows),
-        backward(forward + blocks(n) * cholesky_rows),
-        tickets(reinterpret_cast<int*>(backward + blocks(n) * cholesky_rows)) {}
+      : CholeskyScratch(static_cast<float*>(memory), Offsets(n)) {}
+
+ private:
+  /// In numbers of four bytes.
+  struct Offsets {
+    std::int64_t inverse;
+    std::int64_t forward;
+    std::int64_t backward;
+    std::int64_t tickets;
+    std::int64_t end;
+
+    explicit Offsets(std::int64_t n)
+        : inverse(blocks(n) * cholesky_rows * cholesky_rows),
+          forward(2 * inverse),
+          backward(forward + blocks(n) * cholesky_rows),
+          tickets(backward + blocks(n) * cholesky_rows),
+          end(tickets + 4) {}  // a multiple of 16 bytes
+  };
+
+  CholeskyScratch(float* numbers, const Offsets& offsets)
+      : diagonal(numbers),
+        inverse(numbers + offsets.inverse),
+        forward(numbers + offsets.forward),
+        backward(numbers + offsets.backward),
+        tickets(reinterpret_cast<int*>(numbers + offsets.tickets)) {}
 };
 
 /// A = U^T U of a symmetric A in its upper triangle, where U takes its place. `info`, on the

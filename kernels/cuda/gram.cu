@@ -35,11 +35,18 @@ NATGRAD_DEVICE T element(const FactorProduct<T>& product, std::int64_t i, std::i
   return scaled(product, product.numbers(i, j), i, j);
 }
 
+/// A number of rows with these scales; 0 where one of them is 0, whatever the number is.
+template <class T>
+NATGRAD_DEVICE T scaled_product(T number, double row_scale, double column_scale) {
+  if (row_scale == 0 || column_scale == 0) return 0;
+  return static_cast<T>(static_cast<double>(number) * (row_scale * column_scale));
+}
+
 /// An entry of K from the sum of its terms.
 template <class T>
 NATGRAD_DEVICE T scaled_entry(const GramTile<T>& tile, std::int64_t i, std::int64_t j, T sum) {
   if (tile.row_scale == nullptr) return sum;
-  return static_cast<T>(static_cast<double>(sum) * (tile.row_scale[i] * tile.column_scale[j]));
+  return scaled_product(sum, tile.row_scale[i], tile.column_scale[j]);
 }
 
 template <class T>
@@ -212,7 +219,7 @@ struct ScaleLower {
   const double* scale;
   Matrix<T> K;
   NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
-    if (j <= i) K(i, j) = static_cast<T>(static_cast<double>(K(i, j)) * (scale[i] * scale[j]));
+    if (j <= i) K(i, j) = scaled_product(K(i, j), scale[i], scale[j]);
   }
 };
 

@@ -34,11 +34,12 @@ struct GramTile {
   const double* column_scale = nullptr;
 };
 /// Adds, and scales where there is a scale: K_nm = scale_n scale_m (K_nm + sum_ts (A_nt . A_ms +
-/// bias) (D_nt . D_ms)). At most `most_blocks_down` rows, and `block_threads` terms a row.
+/// bias) (D_nt . D_ms)), and 0 where a scale is 0, whatever the products are. At most
+/// `most_blocks_down` rows, and `block_threads` terms a row.
 template <class T>
 void add_term_products(Stream stream, const GramTile<T>& tile);
 
-/// Scales: K_nm = scale_n scale_m K_nm in the lower triangle.
+/// Scales: K_nm = scale_n scale_m K_nm in the lower triangle, and 0 where a scale is 0.
 template <class T>
 void scale_lower(Stream stream, const double* scale, const Matrix<T>& K);
 

@@ -189,6 +189,11 @@ __global__ void __launch_bounds__(most_threads<Kernel>) run(const __grid_constan
                 {gridDim.x, gridDim.y}});
 }
 
+template <class Kernel>
+cudaError_t attributes_of(cudaFuncAttributes& attributes) {
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&run<Kernel>));
+}
+
 /// Whether the code of this kernel for the current device has `overlap_starts`: one that does not
 /// wait must not start early.
 template <class Kernel>
@@ -205,7 +210,7 @@ bool starts_overlap() {
   int answer = known[device].load(std::memory_order_relaxed);
   if (answer == unknown) {
     cudaFuncAttributes code;
-    if (cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(&run<Kernel>)) != cudaSuccess) {
+    if (attributes_of<Kernel>(code) != cudaSuccess) {
       cudaGetLastError();
       return false;
     }
@@ -235,7 +240,7 @@ cudaError_t enqueue(Stream stream, Extent blocks, Extent threads, const Kernel& 
 template <class Kernel>
 cudaError_t find() {
   cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&run<Kernel>));
+  return attributes_of<Kernel>(attributes);
 }
 
 #else

@@ -1,8 +1,6 @@
 #include "kernels/cuda/elementwise.hpp"
-#include "kernels/cuda/reduce.hpp"
 #include "kernels/cuda/rows.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -42,7 +40,7 @@ struct ScaleAndRhs {
   NATGRAD_DEVICE void operator()(std::int64_t, std::int64_t n) const {
     const double root = std::sqrt(weights(n));
     scale[n] = factor * root;
-    rhs[n] = root * (coefficients(n) - reference);
+    rhs[n] = root == 0 ? 0 : root * (coefficients(n) - reference);
   }
 };
 
@@ -69,12 +67,6 @@ void row_scaling(Stream stream, const ConstView& weights, double uniform,
 }
 
 namespace {
-
-template <class T, int width>
-bool packs(const T* data, std::int64_t leading_dimension, std::int64_t columns) {
-  return reinterpret_cast<std::uintptr_t>(data) % sizeof(Pack<T, width>) == 0 &&
-         leading_dimension % width == 0 && columns % width == 0;
-}
 
 /// A thread writes the same columns of several rows, so that it divides once.
 template <class Row, class Result, int width>
@@ -104,10 +96,11 @@ struct MaterializeWeight {
     const std::int64_t terms = factors.layout.terms;
     const Row* d = &factors.outputs(n * terms, output);
     const Row* a = &factors.inputs(factors.layout.input(n) * terms, input);
-    const Result factor = part.scale == nullptr ? Result{1} : static_cast<Result>(part.scale[n]);
+    const double scale = part.scale == nullptr ? 1 : part.scale[n];
+    const auto factor = static_cast<Result>(scale);
     ResultPack sum = {};
     if (part.adds) sum = *reinterpret_cast<const ResultPack*>(to);
-    for (std::int64_t t = 0; t < terms; ++t) {
+    for (std::int64_t t = 0; scale != 0 && t < terms; ++t) {
       const Result score = factor * static_cast<Result>(*d);
       const RowPack pack = *reinterpret_cast<const RowPack*>(a);
       for (int i = 0; i < width; ++i) {
@@ -139,10 +132,14 @@ void launch_materialize_weight(Stream stream, const KhatriRaoFactors<Row>& facto
 template <class Row, class Result>
 void materialize_weight(Stream stream, const KhatriRaoFactors<Row>& factors,
                         const MaterializedPart<Result>& part) {
-  constexpr int width = 16 / sizeof(Result);
+  constexpr int width = pack_width<Result>;
   const std::int64_t inputs = factors.inputs.columns;
-  if (packs<Row, width>(factors.inputs.data, factors.inputs.leading_dimension, inputs) &&
-      packs<Result, width>(part.to, part.leading_dimension, inputs)) {
+  const std::int64_t rows = factors.layout.rows;
+  const std::int64_t numbers = factors.outputs.columns * inputs;
+  const Matrix<Result> to{part.to, rows, numbers, part.leading_dimension};
+  if (inputs % width == 0 &&
+      begins_with_packs<width>(factors.inputs, {factors.inputs.rows, inputs}) &&
+      begins_with_packs<width>(to, {rows, numbers})) {
     launch_materialize_weight<width>(stream, factors, part);
   } else {
     launch_materialize_weight<1>(stream, factors, part);
@@ -160,7 +157,7 @@ struct MaterializeBias {
     for (std::int64_t t = 0; t < factors.layout.carrying(); ++t) {
       sum += static_cast<Result>(factors.outputs(n * factors.layout.terms + t, output));
     }
-    if (part.scale != nullptr) sum *= static_cast<Result>(part.scale[n]);
+    if (part.scale != nullptr) sum = scaled(part.scale[n], sum);
     Result& to = part.to[n * part.leading_dimension + output];
     to = part.adds ? to + sum : sum;
   }
@@ -175,256 +172,11 @@ void materialize_bias(Stream stream, const KhatriRaoFactors<Row>& factors,
       MaterializeBias<Row, Result>{factors, part});
 }
 
-namespace {
-
-/// `width` adjacent threads share a row.
-template <class Row, class Result, unsigned width>
-struct AddProducts {
-  static constexpr bool synchronizes = true;
-  KhatriRaoFactors<Row> factors;
-  ApplyOperands<Result> products;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const std::int64_t count = factors.layout.rows;
-    // All threads of a block go round equally often, for they meet in the sum.
-    for (std::int64_t base = std::int64_t{thread.block.y} * thread.threads.y; base < count;
-         base += thread.rows()) {
-      const std::int64_t n = base + thread.index.y;
-      const Result own = n < count ? share(n, thread.index.x) : Result{0};
-      const double sum = combine_threads<width>(thread, static_cast<double>(own), Plus{});
-      if (n >= count || thread.index.x != 0) continue;
-      Result z = static_cast<Result>(sum);
-      if (products.adds) z += products.z[n];
-      if (products.scale != nullptr) z *= static_cast<Result>(products.scale[n]);
-      products.z[n] = z;
-    }
-  }
-
- private:
-  /// Where there are fewer outputs than threads, these take several terms at a time.
-  NATGRAD_DEVICE Result share(std::int64_t n, unsigned index) const {
-    const std::int64_t outputs = factors.outputs.columns;
-    const unsigned across = outputs < width ? static_cast<unsigned>(outputs) : width;
-    const unsigned down = width / across;
-    const std::int64_t terms =
-        products.inputs.data != nullptr ? factors.layout.terms : factors.layout.carrying();
-    Result sum = 0;
-    if (index >= across * down) return sum;
-    for (std::int64_t t = index / across; t < terms; t += down) {
-      const Row* d = &factors.outputs(n * factors.layout.terms + t, 0);
-      const Result* product = nullptr;
-      if (products.inputs.data != nullptr) {
-        product = &products.inputs(factors.layout.input(n) * factors.layout.terms + t, 0);
-      }
-      const Result* bias = factors.layout.carries_bias(t) ? products.bias : nullptr;
-      sum += sum_of_terms<Result>(index % across, outputs, across, [&](std::int64_t o) {
-        Result factor = product != nullptr ? product[o] : Result{0};
-        if (bias != nullptr) factor += bias[o];
-        return factor * static_cast<Result>(d[o]);
-      });
-    }
-    return sum;
-  }
-};
-
-template <unsigned width, class Row, class Result>
-void launch_add_products(Stream stream, const KhatriRaoFactors<Row>& factors,
-                         const ApplyOperands<Result>& products) {
-  constexpr unsigned rows_a_block = block_threads / width;
-  launch(stream, {1, blocks_for(factors.layout.rows, rows_a_block)}, {width, rows_a_block},
-         AddProducts<Row, Result, width>{factors, products});
-}
-
-}  // namespace
-
-template <class Row, class Result>
-void add_products(Stream stream, const KhatriRaoFactors<Row>& factors,
-                  const ApplyOperands<Result>& products) {
-  constexpr std::int64_t most_for_a_warp = 512;
-  if (factors.outputs.columns * factors.layout.terms <= most_for_a_warp) {
-    launch_add_products<32>(stream, factors, products);
-  } else {
-    launch_add_products<128>(stream, factors, products);
-  }
-}
-
-namespace {
-
-template <class Result>
-struct ScaleVector {
-  const double* scale;
-  Result* z;
-  NATGRAD_DEVICE void operator()(std::int64_t, std::int64_t n) const {
-    z[n] *= static_cast<Result>(scale[n]);
-  }
-};
-
-}  // namespace
-
-template <class Result>
-void scale_vector(Stream stream, const double* scale, std::int64_t size, Result* z) {
-  map(stream, {1, size}, ScaleVector<Result>{scale, z});
-}
-
-namespace {
-
-/// How rows of D are dealt out: the threads of a block stand side by side along a row, as many as
-/// outputs ask for, and every block has a stripe of the rows: those of its threads, and every
-/// `stripes` times as many further on.
-struct Stripes {
-  Extent threads;
-  std::int64_t across;  // blocks
-  std::int64_t stripes;
-
-  Stripes(std::int64_t rows, std::int64_t outputs) {
-    constexpr unsigned most_across = 32;
-    constexpr std::int64_t fill_a_device = 2048;
-    constexpr std::int64_t most_stripes = 256;
-    threads.x = 1;
-    while (threads.x < most_across && threads.x < outputs) threads.x *= 2;
-    threads.y = block_threads / threads.x;
-    across = (outputs + threads.x - 1) / threads.x;
-    const std::int64_t at_once = std::int64_t{threads.y} * reads_together;
-    const std::int64_t all = std::max<std::int64_t>(1, (rows + at_once - 1) / at_once);
-    const std::int64_t enough =
-        std::max<std::int64_t>(1, fill_a_device / std::max<std::int64_t>(1, across));
-    stripes = std::min({all, enough, most_stripes});
-  }
-  Extent blocks() const { return {static_cast<unsigned>(across), static_cast<unsigned>(stripes)}; }
-};
-
-template <class Result>
-NATGRAD_DEVICE void store_bias(const WeighedOutputs<Result>& to, std::int64_t output, Result sum) {
-  Result& g = to.bias[output];
-  g = to.beta == Result{0} ? sum : sum + to.beta * g;
-}
-
-template <class Row, class Result>
-struct WeighOutputs {
-  static constexpr bool synchronizes = true;
-  KhatriRaoFactors<Row> factors;
-  ScaledVector<Result> u;
-  WeighedOutputs<Result> to;
-  std::int64_t walked;  // terms of an input that it goes over: all, or those that carry the bias
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const std::int64_t outputs = factors.outputs.columns;
-    const std::int64_t output = thread.column();
-    const bool inside = output < outputs;
-    const Result own = inside ? weigh(thread, output) : Result{0};
-    if (to.bias == nullptr) return;
-    const Result sum = sum_of_column<Result, block_threads>(thread, own);
-    if (!inside || thread.index.y != 0) return;
-    if (thread.blocks.y == 1)
-      store_bias(to, output, sum);
-    else
-      to.partials[thread.block.y * outputs + output] = sum;
-  }
-
- private:
-  /// Read apart, for an arithmetic operation would wait for its operands.
-  struct Product {
-    double scale;
-    Result y;
-    Row d;
-  };
-
-  /// Returns this thread's part of the bias.
-  NATGRAD_DEVICE Result weigh(const Thread& thread, std::int64_t output) const {
-    const std::int64_t outputs = factors.outputs.columns;
-    const std::int64_t terms = factors.layout.terms;
-    const std::int64_t per_input = factors.layout.rows_per_input;
-    const std::int64_t count = factors.layout.rows / per_input * walked;
-    const bool all_carry = walked == factors.layout.carrying();
-    Result sum = 0;
-    const auto store = [&](std::int64_t i, Result weighed, bool carries_bias) {
-      if (to.weighed != nullptr) to.weighed[i * outputs + output] = weighed;
-      if (carries_bias) sum += weighed;
-    };
-    if (walked == 1 && per_input == 1) {
-      read_then_write(
-          thread.row(), count, thread.rows(),
-          [&](std::int64_t n) {
-            return Product{u.scale[n], u.y[n], factors.outputs(n * terms, output)};
-          },
-          [&](std::int64_t n, const Product& own) {
-            store(n, u.product(own.scale, own.y) * static_cast<Result>(own.d), true);
-          });
-    } else {
-      read_then_write(
-          thread.row(), count, thread.rows(),
-          [&](std::int64_t i) {
-            const std::int64_t input = i / walked;
-            const std::int64_t term = i - input * walked;
-            Result weighed = 0;
-            for (std::int64_t n = input * per_input; n < (input + 1) * per_input; ++n) {
-              weighed += u(n) * static_cast<Result>(factors.outputs(n * terms + term, output));
-            }
-            return weighed;
-          },
-          [&](std::int64_t i, Result weighed) { store(i, weighed, all_carry || i % terms == 0); });
-    }
-    return sum;
-  }
-};
-
-/// Adds what the stripes left.
-template <class Result>
-struct AddStripes {
-  static constexpr bool synchronizes = true;
-  WeighedOutputs<Result> to;
-  std::int64_t outputs;
-  std::int64_t stripes;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    const std::int64_t output = thread.column();
-    const bool inside = output < outputs;
-    Result own = 0;
-    if (inside) {
-      own = sum_of_terms<Result>(thread.index.y, stripes, thread.threads.y,
-                                 [&](std::int64_t i) { return to.partials[i * outputs + output]; });
-    }
-    const Result sum = sum_of_column<Result, block_threads>(thread, own);
-    if (inside && thread.index.y == 0) store_bias(to, output, sum);
-  }
-};
-
-}  // namespace
-
-std::int64_t bias_partials(std::int64_t rows, std::int64_t outputs) {
-  const std::int64_t stripes = Stripes(rows, outputs).stripes;
-  return stripes == 1 ? 0 : stripes * outputs;
-}
-
-template <class Row, class Result>
-void weigh_outputs(Stream stream, const KhatriRaoFactors<Row>& factors,
-                   const ScaledVector<Result>& u, const WeighedOutputs<Result>& to) {
-  WeighOutputs<Row, Result> kernel{factors, u, to, factors.layout.terms};
-  TermLayout& layout = kernel.factors.layout;
-  if (to.weighed == nullptr) {  // no row has another's input, then
-    layout.rows_per_input = 1;
-    kernel.walked = layout.carrying();
-  }
-  const std::int64_t outputs = factors.outputs.columns;
-  const Stripes stripes(layout.rows / layout.rows_per_input * kernel.walked, outputs);
-  launch(stream, stripes.blocks(), stripes.threads, kernel);
-  if (to.bias == nullptr || stripes.stripes == 1) return;
-  launch(stream, {static_cast<unsigned>(stripes.across)}, stripes.threads,
-         AddStripes<Result>{to, outputs, stripes.stripes});
-}
-
-template void scale_vector<float>(Stream, const double*, std::int64_t, float*);
-template void scale_vector<double>(Stream, const double*, std::int64_t, double*);
 #define NATGRAD_INSTANTIATE(Row, Result)                                              \
   template void materialize_weight<Row, Result>(Stream, const KhatriRaoFactors<Row>&, \
                                                 const MaterializedPart<Result>&);     \
   template void materialize_bias<Row, Result>(Stream, const KhatriRaoFactors<Row>&,   \
-                                              const MaterializedPart<Result>&);       \
-  template void add_products<Row, Result>(Stream, const KhatriRaoFactors<Row>&,       \
-                                          const ApplyOperands<Result>&);              \
-  template void weigh_outputs<Row, Result>(Stream, const KhatriRaoFactors<Row>&,      \
-                                           const ScaledVector<Result>&,               \
-                                           const WeighedOutputs<Result>&);
+                                              const MaterializedPart<Result>&);
 NATGRAD_INSTANTIATE(float, float)
 NATGRAD_INSTANTIATE(float, double)
 NATGRAD_INSTANTIATE(double, double)

@@ -45,7 +45,14 @@ void row_scaling(Stream stream, const ConstView& weights, double uniform,
                  const ConstView& coefficients, DeviceScalar reference, double factor,
                  const View& scale, const View& rhs);
 
-/// Where a part of the rows is written out: row n at to + n leading_dimension.
+/// scale_n times what row n has; 0 where scale_n is 0, whatever that is.
+template <class Result>
+NATGRAD_DEVICE Result scaled(double scale_n, Result number) {
+  return scale_n == 0 ? Result{0} : static_cast<Result>(scale_n) * number;
+}
+
+/// Where a part of the rows is written out: row n at to + n leading_dimension, zeros where its
+/// scale is 0.
 template <class Result>
 struct MaterializedPart {
   const double* scale;  // of the rows; null: 1
@@ -61,49 +68,5 @@ void materialize_weight(Stream stream, const KhatriRaoFactors<Row>& factors,
 template <class Row, class Result>
 void materialize_bias(Stream stream, const KhatriRaoFactors<Row>& factors,
                       const MaterializedPart<Result>& part);
-
-/// Operands and result of z = S v beside the factors.
-template <class Result>
-struct ApplyOperands {
-  Matrix<const Result> inputs;  // A V^T (rows / R T, d_out), or null
-  const Result* bias;           // v_b (d_out), or null
-  const double* scale;          // of the rows, where this use is the last that adds; or null
-  bool adds;
-  Result* z;  // (rows)
-};
-/// z_n = scale_n (z_n + sum_t (A_nt V^T + v_b) . D_nt).
-template <class Row, class Result>
-void add_products(Stream stream, const KhatriRaoFactors<Row>& factors,
-                  const ApplyOperands<Result>& products);
-/// z_n = scale_n z_n.
-template <class Result>
-void scale_vector(Stream stream, const double* scale, std::int64_t size, Result* z);
-
-/// u_n = scale_n y_n.
-template <class Result>
-struct ScaledVector {
-  const double* scale;
-  const Result* y;
-  NATGRAD_DEVICE Result operator()(std::int64_t n) const { return product(scale[n], y[n]); }
-  NATGRAD_DEVICE static Result product(double scale_n, Result y_n) {
-    return static_cast<Result>(scale_n * static_cast<double>(y_n));
-  }
-};
-/// What S^T y takes from the outputs of some rows, beside the product with their inputs.
-template <class Result>
-struct WeighedOutputs {
-  Result* weighed = nullptr;   // E (rows / R T, d_out), or null
-  Result* bias = nullptr;      // g_b (d_out), or null
-  Result beta = 0;             // of g_b; 0 ignores what it held
-  Result* partials = nullptr;  // `bias_partials` numbers of scratch
-};
-/// Writes E, the sum of u_n D_nt over the rows n of each input, and g_b = sum_nt u_n D_nt + beta
-/// g_b over the terms that carry the bias. The first row is its input's first. D is read once; of
-/// few outputs, several blocks sum the bias, and a second launch adds their sums in order.
-template <class Row, class Result>
-void weigh_outputs(Stream stream, const KhatriRaoFactors<Row>& factors,
-                   const ScaledVector<Result>& u, const WeighedOutputs<Result>& to);
-/// Scratch of the sum over so many rows of D: no less than that of fewer.
-std::int64_t bias_partials(std::int64_t rows, std::int64_t outputs);
 
 }  // namespace natgrad::kernels

@@ -26,7 +26,7 @@ NATGRAD_DEVICE std::int32_t power_of_row(std::uint32_t largest) {
 /// The lanes of a row find its power, and split eight adjacent numbers at a time each. The blocks
 /// along x take one factor each.
 template <bool aligned>
-struct SplitColumns {
+struct SplitRows {
   static constexpr bool synchronizes = true;
   static constexpr unsigned most_threads = RowLanes::block;
   static constexpr int together = 8;
@@ -105,7 +105,7 @@ struct SplitColumns {
 
 template <bool aligned>
 void launch_split(Stream stream, std::span<const FactorToSplit> factors, std::int64_t first) {
-  SplitColumns<aligned> kernel{.first = first, .factors = {}};
+  SplitRows<aligned> kernel{.first = first, .factors = {}};
   unsigned count = 0;
   std::int64_t rows = 0;
   std::int64_t columns = 0;

@@ -10,10 +10,10 @@
 
 namespace natgrad::kernels {
 
-/// Rows of split numbers, some pieces of columns at a time: a row holds a string of each piece,
-/// lo | hi | hi | lo | hi, each `width` wide. `width` numbers of three from the first on, times
-/// three from 2 `width` on, are then lo hi + hi lo + hi hi.
-struct SplitRows {
+/// Rows of split numbers as strings of halves, some pieces of columns at a time: a row holds a
+/// string of each piece, lo | hi | hi | lo | hi, each `width` wide. `width` numbers of three from
+/// the first on, times three from 2 `width` on, are then lo hi + hi lo + hi hi.
+struct HalfStrings {
   Half* data;           // (rows, pieces 5 width), contiguous and aligned to 16 bytes
   std::int64_t width;   // columns of a piece, a multiple of 16
   std::int64_t pieces;  // at a time
@@ -25,7 +25,7 @@ struct SplitRows {
 /// A factor to split, and where its strings go.
 struct FactorToSplit {
   Matrix<const float> from;
-  SplitRows to;
+  HalfStrings to;
   std::int32_t* powers;  // of the rows
 };
 /// Factors that one launch splits.
@@ -40,7 +40,7 @@ inline constexpr int most_factors_to_split = 4;
 /// over the rows then. At most `most_factors_to_split` factors.
 void split_rows(Stream stream, std::span<const FactorToSplit> factors, std::int64_t first);
 
-/// Square blocks of a product: of each row of blocks the first few.
+/// Square blocks of a product: of each row of blocks the first few. At most `most_rows` rows.
 struct BlockStairs {
   static constexpr int most_rows = 64;
   std::int64_t size = 0;              // rows and columns of a block

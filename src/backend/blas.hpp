@@ -8,9 +8,9 @@
 
 namespace natgrad {
 
-/// Dense matrices: products, the Cholesky factorization, triangles and sums of columns. All
-/// operands of a call are of one type, float or double, unless said. Of a symmetric matrix one
-/// triangle is read and written where one is named; the other may hold anything.
+/// Dense matrices: products, the Cholesky factorization, eigenvalues, triangles and sums of
+/// columns. All operands of a call are of one type, float or double, unless said. Of a symmetric
+/// matrix one triangle is read and written where one is named; the other may hold anything.
 class BlasOperations {
  public:
   virtual ~BlasOperations() = default;
@@ -39,10 +39,21 @@ class BlasOperations {
   virtual std::int64_t potrf_scratch(Triangle triangle, std::int64_t n,
                                      std::int64_t leading_dimension, ElementType type) const = 0;
 
-  /// b = A^-1 b with the factor that `potrf` left in that triangle, and in `scratch`; b (n). 2 n^2
-  /// operations.
+  /// x = A^-1 x with the factor that `potrf` left in that triangle, and in `scratch`, for every row
+  /// x of b (R, n), rows perhaps apart; or for b (n). 2 R n^2 operations.
   virtual void potrs(Triangle triangle, const ConstView& factor, const View& b,
                      Scratch scratch) = 0;
+
+  /// Eigenvalues and eigenvectors of symmetric A (n, n), of which the lower triangle is read: A =
+  /// sum_k w_k v_k v_k^T, w (n) ascending. Row k of A becomes v_k, of either sign, so that A holds
+  /// V^T. All float64. info (1) = 0, or another number where the iteration did not converge, and
+  /// then A and w hold nothing. What NaN in A gives is unspecified: check before. About 9 n^3
+  /// operations. It may wait.
+  virtual void syevd(const View& A, const View& w, const View& info, Scratch scratch) = 0;
+
+  /// Bytes of scratch that `syevd` takes for a matrix of this size. Throws `ShapeError` for one
+  /// that is beyond the library's sizes.
+  virtual std::int64_t syevd_scratch(std::int64_t n, std::int64_t leading_dimension) const = 0;
 
   /// From a factor that `potrf` left in the upper triangle of `factor`, U^T U = A + shift I, and
   /// the diagonal of A: result[0] = min_i U_ii^2 / (A_ii + shift), the smallest pivot as a share of

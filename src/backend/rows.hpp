@@ -44,12 +44,15 @@ inline bool share_bias(const LayerUse& a, const LayerUse& b) {
   return a.bias_offset >= 0 && a.bias_offset == b.bias_offset;
 }
 
-/// N rows of S as uses of layers; row n is multiplied by scale[n]. Rows of scale 0 add nothing; on
-/// the CPU they may hold NaN, elsewhere they are finite.
+/// N rows of S as uses of layers; row n is multiplied by scale[n]. A row of scale 0 is zeros,
+/// whatever its factors hold: row n of D, and of A what only rows of scale 0 read.
 struct RowBatch {
   std::span<const LayerUse> blocks;
   ConstView scale;                   // (N) float64
   MathMode mode = MathMode::strict;  // of gram, apply and adjoint
+  /// Whether a scale may be 0, so that adjoint must leave rows out. On a GPU it then takes a copy
+  /// of A, some rows at a time.
+  bool weighted = true;
   std::int64_t rows() const { return scale.rows(); }
 };
 
@@ -73,8 +76,8 @@ class RowOperations {
 
   /// Weights of rows: scale_n = factor sqrt(w_n) and rhs_n = sqrt(w_n) (c_n - reference), both (N)
   /// float64. `weights` w and `coefficients` c (N), each float or double and each with a stride;
-  /// without `weights` w_n = uniform, without `coefficients` c_n = 1. On the CPU rhs_n = 0 where
-  /// w_n = 0, whatever c_n is.
+  /// without `weights` w_n = uniform, without `coefficients` c_n = 1. Where w_n = 0, rhs_n = 0
+  /// whatever c_n is.
   virtual void row_scaling(const ConstView& weights, double uniform, const ConstView& coefficients,
                            Scalar reference, double factor, const View& scale, const View& rhs) = 0;
 

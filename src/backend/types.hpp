@@ -42,6 +42,16 @@ struct Scratch {
   std::int64_t bytes = 0;
 };
 
+/// Vectors of n numbers as operations take them: the rows of (R, n), or one as (n, 1).
+struct SeveralRows {
+  std::int64_t count;
+  std::int64_t next;  // numbers from one to the next
+
+  SeveralRows(const ConstView& b, std::int64_t n)
+      : count(b.columns() == n ? b.rows() : 1),
+        next(b.columns() == n ? b.leading_dimension() : n) {}
+};
+
 /// The diagonal of a square matrix as a strided (n, 1) view of the same memory.
 inline View diagonal_of(const View& A) {
   return {A.data(),

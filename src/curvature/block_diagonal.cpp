@@ -183,6 +183,21 @@ void BlockDiagonalCurvature::judge() {
   });
 }
 
+Outcome BlockDiagonalCurvature::inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                                                 const View& diagonal) {
+  known.blocks.resize(parts_.size());
+  auto next = known.blocks.begin();
+  Outcome outcome = Outcome::accepted;
+  for_each([&](const Block& block, Curvature& curvature) {
+    Eigensystem& of_block = *next++;
+    if (outcome != Outcome::accepted) return;
+    const Array numbers = context_.array({block.size, 1}, real);
+    outcome = curvature.inverse_diagonal(damping, of_block, numbers);
+    put_part(backend_, block, numbers, diagonal);
+  });
+  return outcome;
+}
+
 Form BlockDiagonalCurvature::form() const {
   Form common = Form::automatic;
   for (const Part& part : parts_) {

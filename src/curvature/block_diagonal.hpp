@@ -42,6 +42,8 @@ class BlockDiagonalCurvature final : public Curvature {
   View scalars() const override { return scalars_; }
   Form form() const override;
   const FisherOperator& fisher() override { return fisher_; }
+  Outcome inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                           const View& diagonal) override;
   void forget() override;
 
  private:
@@ -55,6 +57,9 @@ class BlockDiagonalCurvature final : public Curvature {
     void quadratic_form(const ConstView& v, const View& result) const override;
     void diagonal(const View& diagonal) const override;
     void to_dense(const View& matrix) const override;
+    void decompose(const Context& context, Eigensystem& to) const override;
+    void pseudo_inverse(const Context& context, const Eigensystem& of, double cutoff,
+                        const ConstView& v, const View& product) const override;
 
    private:
     const BlockDiagonalCurvature& of_;

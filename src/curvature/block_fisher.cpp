@@ -61,4 +61,24 @@ void BlockDiagonalCurvature::Fisher::to_dense(const View& matrix) const {
   });
 }
 
+void BlockDiagonalCurvature::Fisher::decompose(const Context& context, Eigensystem& to) const {
+  to.blocks.resize(of_.parts_.size());
+  auto next = to.blocks.begin();
+  of_.for_each(
+      [&](const Block&, Curvature& curvature) { curvature.fisher().decompose(context, *next++); });
+}
+
+void BlockDiagonalCurvature::Fisher::pseudo_inverse(const Context& context, const Eigensystem& of,
+                                                    double cutoff, const ConstView& v,
+                                                    const View& product) const {
+  auto next = of.blocks.begin();
+  of_.for_each([&](const Block& block, Curvature& curvature) {
+    const Array part = context.array({block.size, 1}, ElementType::float64);
+    const Array part_product = context.array({block.size, 1}, ElementType::float64);
+    take_part(of_.backend_, block, v, part);
+    curvature.fisher().pseudo_inverse(context, *next++, cutoff, part, part_product);
+    put_part(of_.backend_, block, part_product, product);
+  });
+}
+
 }  // namespace natgrad::detail

@@ -77,6 +77,10 @@ void DampedCholesky::substitute() {
   backend_.potrs(Triangle::upper, factor_, solution_, work_);
 }
 
+void DampedCholesky::substitute_rows(const View& b) {
+  backend_.potrs(Triangle::upper, factor_, b, work_);
+}
+
 void DampedCholesky::solve() {
   backend_.dot(rhs_, rhs_, field(&SolveScalars::rhs_square));
   substitute();

@@ -37,6 +37,9 @@ class DampedCholesky {
   /// From `rhs` to `solution`. 2 n^2 operations.
   void substitute();
 
+  /// x = (A + shift I)^-1 x for every row x of b (R, n). 2 R n^2 operations.
+  void substitute_rows(const View& b);
+
   /// From `rhs`: `solution`, `product`, and |b|^2 and |b - (A + shift I) x|^2 in the scalars. 4 n^2
   /// operations.
   void solve();

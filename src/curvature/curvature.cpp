@@ -38,4 +38,10 @@ void judge_direction(Backend& backend, Curvature& curvature, const View& step, c
                                             .step = address<StepScalars>(step)});
 }
 
+Outcome judged_outcome(Backend& backend, const Curvature& curvature) {
+  SolveScalars scalars{};
+  backend.download(curvature.scalars(), &scalars);
+  return static_cast<Outcome>(static_cast<int>(scalars.outcome));
+}
+
 }  // namespace natgrad::detail

@@ -45,6 +45,7 @@ struct BatchShape {
   bool coefficients_given = false;  // a solve brings other coefficients than the rows'
   bool has_previous = false;        // the solve starts from a previous direction (SPRING)
   bool measures = false;            // `measure` will be asked for another vector than d
+  bool inverts = false;             // `inverse_diagonal` will be asked for, of a finished batch
   bool bounds_form = false;         // d^T F d decides a rate, so that its rounding counts
   bool damped = true;               // lambda + eta > 0
   double l2 = 0;                    // eta
@@ -135,6 +136,12 @@ class Curvature {
   /// F of the accumulated rows, to look at after a `layout` with `measures`. Valid until the next
   /// call.
   virtual const FisherOperator& fisher() = 0;
+  /// diagonal = that of (F + shift I)^-1, (P) float64, after a `layout` that `inverts` and in which
+  /// a gradient is given; undefined on an outcome other than `accepted`. `known`: eigenvalues and
+  /// eigenvectors, which it adds where it needs them. Takes the place of `factorize` and `solve`,
+  /// takes memory of its own, and waits.
+  virtual Outcome inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                                   const View& diagonal) = 0;
   /// Drops the rows that were accumulated; keeps their memory.
   virtual void forget() = 0;
 };
@@ -168,6 +175,9 @@ void add_start(Backend& backend, const BatchShape& shape, const RightHandSide& r
 /// SolveScalars), and writes to `step` (a StepScalars) whether it is accepted: a direction that
 /// overflows its type is none.
 void judge_direction(Backend& backend, Curvature& curvature, const View& step, const View& solve);
+
+/// The outcome that `judge` left. Waits.
+Outcome judged_outcome(Backend& backend, const Curvature& curvature);
 
 /// Half the spacing of numbers at 1: what storing a number in a type loses at most, relative to it.
 inline double half_epsilon(ElementType type) {

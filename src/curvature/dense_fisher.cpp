@@ -1,5 +1,7 @@
 #include "curvature/dense_fisher.hpp"
 
+#include <utility>
+
 namespace natgrad::detail {
 
 void DenseFisher::apply(const ConstView& v, const View& product) const {
@@ -25,6 +27,20 @@ void DenseFisher::diagonal(const View& diagonal) const {
 void DenseFisher::to_dense(const View& matrix) const {
   backend_.copy(operands_.F, matrix);
   backend_.mirror(matrix, matrix);
+}
+
+void DenseFisher::decompose(const Context& context, Eigensystem& to) const {
+  if (to.known) return;
+  const View& F = operands_.F;
+  Array matrix = context.array(F.shape(), ElementType::float64);
+  backend_.copy(F, matrix);
+  to.decompose(context, std::move(matrix), operands_.rows, F.rows());
+}
+
+void DenseFisher::pseudo_inverse(const Context& context, const Eigensystem& of, double cutoff,
+                                 const ConstView& v, const View& product) const {
+  backend_.copy(v, product);
+  of.apply(context, inverse_above(cutoff, 1), product);
 }
 
 }  // namespace natgrad::detail

@@ -106,7 +106,7 @@ void DiagonalCurvature::forget() {
 
 void DiagonalCurvature::accumulate(const RowInput& rows, Lifetime) {
   const bool first = rows_ == 0;
-  const RowBatch batch{rows.uses, rows.set.scale()};
+  const RowBatch batch = rows.set.with_uses(rows.uses);
   if (first) backend_.fill(0, squares_);
   if (shape_.centering != Centering::rows) {
     backend_.adjoint(batch, rows.set.rhs(), first ? 0 : 1, gradient_sum_, work_);
@@ -119,7 +119,7 @@ void DiagonalCurvature::accumulate(const RowInput& rows, Lifetime) {
   }
   for (const Block& block : blocks_.blocks()) {
     if (never_materialized(block)) {
-      add_squares(block, batch.scale);
+      add_squares(block, batch);
     } else if (centred() || !block.uses.empty()) {
       add_materialized_rows(block, batch.scale);
     }
@@ -141,7 +141,7 @@ void DiagonalCurvature::load_first_row(const ScoreSet& set) {
 }
 
 /// squares += sum_n (scale_n D_n)^2 (x) A_n^2: S^T y of squared factors.
-void DiagonalCurvature::add_squares(const Block& block, const ConstView& scale) {
+void DiagonalCurvature::add_squares(const Block& block, const RowBatch& rows) {
   const LayerUse& use = block.uses.front();
   LayerUse squared = use;
   squared.first = 0;
@@ -162,8 +162,9 @@ void DiagonalCurvature::add_squares(const Block& block, const ConstView& scale) 
       squared.input = square(use.input.row_range(first / use.rows_per_input, inputs),
                              matrix_in(buffer_, squared.rows * use.outputs, {inputs, use.inputs}));
     }
-    const ConstView scales = scale.row_range(use.first + first, squared.rows);
-    backend_.adjoint({{&squared, 1}, scales}, scales, 1, squares_, work_);
+    const ConstView scale = rows.scale.row_range(use.first + first, squared.rows);
+    backend_.adjoint({.blocks = {&squared, 1}, .scale = scale, .weighted = rows.weighted}, scale, 1,
+                     squares_, work_);
   }
 }
 
@@ -262,6 +263,17 @@ void DiagonalCurvature::count_unusable() {
   backend_.axpby(1.0, fisher_, -relative * relative, scratch_);
   backend_.divide(scratch_, field(&SolveScalars::shift), rhs_, product_,
                   field(&SolveScalars::info));
+}
+
+/// The solution for ones.
+Outcome DiagonalCurvature::inverse_diagonal(const DampingState* damping, Eigensystem&,
+                                            const View& diagonal) {
+  factorize(damping);
+  backend_.fill(1, rhs_);
+  solve({});
+  judge();
+  backend_.copy(solution_, diagonal);
+  return judged_outcome(backend_, *this);
 }
 
 void DiagonalCurvature::measure(const ConstView& v) {

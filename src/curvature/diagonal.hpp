@@ -34,6 +34,8 @@ class DiagonalCurvature final : public Curvature {
   View scalars() const override { return scalars_; }
   Form form() const override { return Form::primal; }
   const FisherOperator& fisher() override;
+  Outcome inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                           const View& diagonal) override;
   void forget() override;
 
  private:
@@ -49,7 +51,7 @@ class DiagonalCurvature final : public Curvature {
   void lay_out_rows(Carver& scratch, const BatchShape& shape);
   void lay_out_solve(Carver& scratch);
   void load_first_row(const ScoreSet& set);
-  void add_squares(const Block& block, const ConstView& scale);
+  void add_squares(const Block& block, const RowBatch& rows);
   void add_materialized_rows(const Block& block, const ConstView& scale);
   void add_tile(const Block& block, const View& tile, std::int64_t first);
   const View& centred_diagonal();

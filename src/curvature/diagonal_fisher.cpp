@@ -26,4 +26,14 @@ void DiagonalFisher::to_dense(const View& matrix) const {
                                           .device = matrix.device()}));
 }
 
+void DiagonalFisher::decompose(const Context& context, Eigensystem& to) const {
+  if (!to.known) to.read_diagonal(context, operands_.diagonal);
+}
+
+void DiagonalFisher::pseudo_inverse(const Context& context, const Eigensystem& of, double cutoff,
+                                    const ConstView& v, const View& product) const {
+  backend_.copy(v, product);
+  of.apply(context, inverse_above(cutoff, 1), product);
+}
+
 }  // namespace natgrad::detail

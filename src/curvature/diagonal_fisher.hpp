@@ -22,6 +22,9 @@ class DiagonalFisher final : public FisherOperator {
   void quadratic_form(const ConstView& v, const View& result) const override;
   void diagonal(const View& diagonal) const override;
   void to_dense(const View& matrix) const override;
+  void decompose(const Context& context, Eigensystem& to) const override;
+  void pseudo_inverse(const Context& context, const Eigensystem& of, double cutoff,
+                      const ConstView& v, const View& product) const override;
 
  private:
   Backend& backend_;

@@ -29,6 +29,10 @@ class ExactCurvature final : public Curvature {
   void judge() override { chosen().judge(); }
   View scalars() const override { return chosen().scalars(); }
   Form form() const override { return form_; }
+  Outcome inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                           const View& diagonal) override {
+    return chosen().inverse_diagonal(damping, known, diagonal);
+  }
   void forget() override;
   const FisherOperator& fisher() override { return chosen().fisher(); }
 

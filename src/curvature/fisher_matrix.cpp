@@ -10,7 +10,7 @@
 #include "curvature/solve_report.hpp"
 #include "natgrad/error.hpp"
 
-#include <cmath>
+#include <algorithm>
 #include <utility>
 
 namespace natgrad {
@@ -33,6 +33,13 @@ void check(const FisherMatrix::Options& options, const Parameters& parameters) {
   if (parameters.size() == 0) throw ArgumentError("Fisher matrix: the parameters are empty");
   detail::check_gram_type("Fisher matrix", options.gram_type, parameters.type());
   detail::check_form("Fisher matrix", options.structure, options.form);
+}
+
+/// Row i of a matrix as (n, 1).
+template <class AnyView>
+AnyView row_as_column(const AnyView& matrix, std::int64_t i) {
+  const AnyView row = matrix.row_range(i, 1);
+  return {row.data(), row.type(), {row.columns(), 1}, {.device = row.device()}};
 }
 
 }  // namespace
@@ -81,11 +88,8 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
   with_memory_errors([&] {
     State& s = *state_;
     s.require_rows("solve");
-    s.require_numbers("solve: direction", direction);
-    s.require_numbers("solve: gradient", gradient.view);
-    if (!std::isfinite(gradient.scale)) {
-      throw OptionError(message("solve: gradient .scale = ", gradient.scale, ", must be finite"));
-    }
+    const std::int64_t several = s.require_right_hand_sides(gradient.view, direction);
+    s.require_scale("solve", gradient);
     if (s.centering == Centering::fisher_only) {
       throw ArgumentError(
           "solve: .centering = Centering::fisher_only goes with maximum likelihood; solve for the "
@@ -98,9 +102,13 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
     }
     s.lay_out({.gradient_given = true});
     s.factorize();
-    s.backend.axpby(gradient.scale, gradient.view, 0.0, s.curvature->gradient());
-    s.curvature->solve({});
-    s.finish(direction);
+    for (std::int64_t i = 0; i < std::max<std::int64_t>(1, several); ++i) {
+      const ConstView g = several == 0 ? gradient.view : row_as_column(gradient.view, i);
+      s.backend.axpby(gradient.scale, g, 0.0, s.curvature->gradient());
+      s.curvature->solve({});
+      if (several == 0) return s.finish(direction);
+      s.finish(row_as_column(direction, i), i == 0);
+    }
   });
 }
 

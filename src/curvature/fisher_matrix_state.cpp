@@ -2,10 +2,13 @@
 
 #include "core/context_state.hpp"
 #include "core/message.hpp"
+#include "core/overlap.hpp"
 #include "curvature/groups.hpp"
 #include "natgrad/error.hpp"
 #include "scores/score_checks.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace natgrad {
@@ -33,6 +36,7 @@ FisherMatrix::State::Scalars::Scalars(detail::Carver& carver)
     : damping(detail::take_scalars<DampingState>(carver)),
       step(detail::take_scalars<StepScalars>(carver)),
       solve(detail::take_scalars<SolveScalars>(carver)),
+      row(detail::take_scalars<SolveScalars>(carver)),
       result(carver.take({1, 1}, ElementType::float64)) {}
 
 FisherMatrix::State::State(Parameters given, const Options& wanted)
@@ -64,6 +68,9 @@ void FisherMatrix::State::make_curvature() {
 
 const detail::DeviceMemory& FisherMatrix::State::memory() const {
   return parameters.context().state().memory();
+}
+const DampingState* FisherMatrix::State::damping() const {
+  return detail::address<DampingState>(scalars_.damping);
 }
 View FisherMatrix::State::result() const { return scalars_.result; }
 View FisherMatrix::State::solve_scalars() const { return scalars_.solve; }
@@ -101,6 +108,7 @@ void FisherMatrix::State::lay_out(const Call& call) {
   detail::BatchShape wanted = shape(Phase::finish, samples);
   wanted.gradient_given = call.gradient_given;
   wanted.coefficients_given = call.coefficients_given;
+  wanted.inverts = call.inverts;
   wanted.measures = true;  // so that looking at a matrix that was solved allocates nothing
   take_memory(wanted);
 }
@@ -152,12 +160,14 @@ void FisherMatrix::State::accumulate(const detail::ScoreSet& rows) {
   if (const char* reason = detail::missing_gradient(rows)) no_gradient = reason;
   samples += rows.size();
   factorized = false;
+  eigensystem = {};
 }
 
 void FisherMatrix::State::reset() {
   curvature->forget();
   samples = 0;
   factorized = solved = false;
+  eigensystem = {};
 }
 
 void FisherMatrix::State::upload_damping() {
@@ -169,7 +179,7 @@ void FisherMatrix::State::upload_damping() {
 
 void FisherMatrix::State::factorize() {
   if (factorized) return;
-  curvature->factorize(detail::address<DampingState>(scalars_.damping));
+  curvature->factorize(damping());
   factorized = true;
 }
 
@@ -177,6 +187,33 @@ void FisherMatrix::State::finish(const View& direction) {
   detail::judge_direction(backend, *curvature, scalars_.step, scalars_.solve);
   backend.commit(scalar(scalars_.step, &StepScalars::accept), curvature->direction(), direction);
   solved = true;
+}
+
+void FisherMatrix::State::finish(const View& direction, bool first) {
+  detail::judge_direction(backend, *curvature, scalars_.step, scalars_.row);
+  backend.commit(scalar(scalars_.step, &StepScalars::accept), curvature->direction(), direction);
+  backend.evaluate(formulas::AddBlock{.block = detail::address<SolveScalars>(scalars_.row),
+                                      .sum = detail::address<SolveScalars>(scalars_.solve),
+                                      .first = first});
+  solved = true;
+}
+
+const detail::Eigensystem& FisherMatrix::State::decompose() {
+  curvature->fisher().decompose(parameters.context(), eigensystem);
+  return eigensystem;
+}
+
+Outcome FisherMatrix::State::hand_out(Outcome outcome, const View& result, const View& to) {
+  if (outcome != Outcome::accepted) return outcome;
+  const Array rounded = parameters.context().array(to.shape(), to.type());
+  backend.copy(result, rounded);
+  // With nothing kept of theta, what `check_update` looks at is the result itself.
+  const UpdatedTensor itself{rounded, rounded};
+  backend.fill(1, scalars_.result);
+  backend.check_update({&itself, 1}, 1.0, 1.0, scalars_.result);
+  if (value(scalars_.result) == 0) return Outcome::not_finite;
+  backend.copy(rounded, to);
+  return outcome;
 }
 
 void FisherMatrix::State::require_size(const char* caller) const {
@@ -192,6 +229,36 @@ void FisherMatrix::State::require_rows(const char* caller) const {
 
 void FisherMatrix::State::require_numbers(const char* name, const ConstView& view) const {
   detail::require_operand(name, view, {parameters.size(), 1}, parameters.type(), memory());
+}
+
+std::int64_t FisherMatrix::State::require_right_hand_sides(const ConstView& gradient,
+                                                           const View& direction) const {
+  const auto is_one = [&](const ConstView& view) {
+    return view.empty() || view.columns() != size || view.shape() == Shape{size, 1};
+  };
+  if (is_one(gradient) && is_one(direction)) {
+    require_numbers("solve: direction", direction);
+    require_numbers("solve: gradient", gradient);
+    return 0;
+  }
+  const ConstView& several = is_one(gradient) ? direction : gradient;
+  const std::int64_t count = std::max<std::int64_t>(1, several.rows());
+  for (const auto& [name, view] :
+       {std::pair<const char*, const ConstView&>{"solve: gradient", gradient},
+        {"solve: direction", direction}}) {
+    detail::require_given(name, view, memory());
+    detail::require_type(name, view, parameters.type());
+    detail::require_shape(name, view, {count, size});
+  }
+  const bool in_place = gradient.data() == direction.data() &&
+                        gradient.leading_dimension() == direction.leading_dimension();
+  if (!in_place) detail::require_disjoint("solve: direction", direction, "gradient", gradient);
+  return count;
+}
+
+void FisherMatrix::State::require_scale(const char* caller, const Gradient& gradient) const {
+  if (std::isfinite(gradient.scale)) return;
+  throw OptionError(message(caller, ": gradient .scale = ", gradient.scale, ", must be finite"));
 }
 
 void FisherMatrix::State::require_own_gradient(const Coefficients& coefficients) const {

@@ -19,6 +19,7 @@ struct FisherMatrix::State {
   struct Call {
     bool gradient_given = false;
     bool coefficients_given = false;
+    bool inverts = false;
   };
 
   State(Parameters given, const Options& wanted);
@@ -30,14 +31,24 @@ struct FisherMatrix::State {
   void factorize();
   /// Judges, and hands out the direction where all went well.
   void finish(const View& direction);
+  /// The same for one of several right-hand sides.
+  void finish(const View& direction, bool first);
+  /// Copies a result (P) float64 where it was accepted and is finite in the type of `to`. Waits.
+  Outcome hand_out(Outcome outcome, const View& result, const View& to);
+  /// Eigenvalues and eigenvectors of the rows so far, after `lay_out`. Waits.
+  const detail::Eigensystem& decompose();
 
   void require_rows(const char* caller) const;
   void require_numbers(const char* name, const ConstView& view) const;
+  /// P numbers each, or several in the rows of both; how many, 0 for one that is no row.
+  std::int64_t require_right_hand_sides(const ConstView& gradient, const View& direction) const;
+  void require_scale(const char* caller, const Gradient& gradient) const;
   void require_own_gradient(const Coefficients& coefficients) const;
 
   const detail::DeviceMemory& memory() const;
   View result() const;         // one element
   View solve_scalars() const;  // a SolveScalars: of the last solve
+  const DampingState* damping() const;
   double value(const View& element) const;
 
   Parameters parameters;
@@ -52,12 +63,14 @@ struct FisherMatrix::State {
   bool factorized = false;
   const char* no_gradient = nullptr;  // why the rows' coefficients make none
   bool solved = false;
+  detail::Eigensystem eigensystem;  // of the rows so far, as far as anybody asked
 
  private:
   struct Scalars {
     View damping;  // a DampingState
     View step;     // a StepScalars, for the verdict of a direction
     View solve;    // a SolveScalars, of the last solve
+    View row;      // a SolveScalars, of one of several right-hand sides
     View result;   // one element
     Scalars() = default;
     explicit Scalars(detail::Carver& carver);

@@ -35,6 +35,10 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
     scratch_ = scratch.take(p, real);
     const bool at_hand = shape.phase == Phase::whole && (shape.gradient_given || shape.measures ||
                                                          shape.centering == Centering::fisher_only);
+    if (shape.inverts) {
+      tile_ =
+          scratch.take({std::min(options_.tile_rows, shape.parameters), shape.parameters}, real);
+    }
     product_ = at_hand ? scratch.take({shape.rows, 1}, real) : View();
   }
   work_ = {.data = scratch.take_bytes(work), .bytes = work};
@@ -89,7 +93,7 @@ void ParameterSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
     backend_.syrk(Triangle::lower, Transpose::no, 1, cholesky_.residual(), 1, cholesky_.matrix());
     mean_removed_ = false;
   }
-  const RowBatch batch{rows.uses, rows.set.scale()};
+  const RowBatch batch = rows.set.with_uses(rows.uses);
   const double beta = rows_ == 0 ? 0 : 1;
   if (shape_.centering != Centering::rows) {
     backend_.adjoint(batch, rows.set.rhs(), beta, gradient_sum_, work_);
@@ -119,7 +123,8 @@ const View& ParameterSpace::centred_matrix() {
 }
 
 const FisherOperator& ParameterSpace::fisher() {
-  fisher_.use({.F = centred_matrix(), .vector = scratch_, .product = cholesky_.product()});
+  fisher_.use(
+      {.F = centred_matrix(), .rows = rows_, .vector = scratch_, .product = cholesky_.product()});
   return fisher_;
 }
 
@@ -170,6 +175,28 @@ void ParameterSpace::measure(const ConstView& v) {
   backend_.dot(scratch_, scratch_, cholesky_.field(&SolveScalars::direction_square));
   measure_from_rows(scratch_);
   if (shape_.bounds_form) store_length(v);
+}
+
+/// Columns of the inverse, some at a time, from the factor.
+Outcome ParameterSpace::inverse_diagonal(const DampingState* damping, Eigensystem&,
+                                         const View& diagonal) {
+  factorize(damping);
+  backend_.fill(0, cholesky_.rhs());  // any right-hand side that is finite tells of the factor
+  solve({});
+  judge();
+  const Outcome outcome = judged_outcome(backend_, *this);
+  if (outcome != Outcome::accepted) return outcome;
+  for (std::int64_t first = 0; first < shape_.parameters; first += tile_.rows()) {
+    const std::int64_t count = std::min(tile_.rows(), shape_.parameters - first);
+    const View columns = tile_.row_range(0, count);
+    const View own(tile_.as<double>() + first, {count, 1},
+                   {.leading_dimension = tile_.leading_dimension() + 1, .device = tile_.device()});
+    backend_.fill(0, columns);
+    backend_.fill(1, own);
+    cholesky_.substitute_rows(columns);
+    backend_.copy(own, diagonal.row_range(first, count));
+  }
+  return outcome;
 }
 
 void ParameterSpace::store_length(const ConstView& d) {

@@ -33,6 +33,8 @@ class ParameterSpace final : public Curvature {
   void judge() override;
   View scalars() const override { return cholesky_.scalars(); }
   Form form() const override { return Form::primal; }
+  Outcome inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                           const View& diagonal) override;
   void forget() override;
   const FisherOperator& fisher() override;
 

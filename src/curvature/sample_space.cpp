@@ -98,7 +98,7 @@ void SampleSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
     store_.append(rows.set, rows.uses, shape_.batch_rows);
     return;
   }
-  viewed_ = {rows.uses, rows.set.scale()};
+  viewed_ = rows.set.with_uses(rows.uses);
   viewed_rhs_ = rows.set.rhs();
 }
 

@@ -7,6 +7,7 @@
 #include "scores/row_store.hpp"
 
 #include <cstdint>
+#include <functional>
 
 namespace natgrad::detail {
 
@@ -35,6 +36,8 @@ class SampleSpace final : public Curvature {
   void judge() override;
   View scalars() const override { return cholesky_.scalars(); }
   Form form() const override { return Form::dual; }
+  Outcome inverse_diagonal(const DampingState* damping, Eigensystem& known,
+                           const View& diagonal) override;
   void forget() override;
   const FisherOperator& fisher() override;
 
@@ -62,6 +65,8 @@ class SampleSpace final : public Curvature {
   void solve_gradient(const RightHandSide& rhs);
   void center_fisher(const ConstView& r);
   void store_length(const ConstView& d);
+  void add_squares(const Eigensystem& system, const std::function<double(double)>& f,
+                   const View& sum);
   BoundRule bound() const;
 
   Context context_;

@@ -94,8 +94,8 @@ void NaturalGradient::State::add_gradient(const GradientSource& source, double b
     backend.copy(r, b.gradient_rhs);
     r = b.gradient_rhs;
   }
-  const RowBatch batch{shapes.gradient_uses(rows), rows.scale(),
-                       backend.math_mode(options.allow_tf32)};
+  RowBatch batch = rows.with_uses(shapes.gradient_uses(rows));
+  batch.mode = backend.math_mode(options.allow_tf32);
   backend.adjoint(batch, r, beta, g, b.gradient_work);
 }
 

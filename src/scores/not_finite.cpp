@@ -45,14 +45,13 @@ std::optional<Element> find(const Context& context, const ConstView& array, cons
 
 bool is_not_finite(double value, std::int64_t) { return !std::isfinite(value); }
 
-/// Rows that are left out whatever they hold: on the CPU those of weight 0.
+/// Rows that are left out whatever they hold: those of weight 0.
 class LeftOut {
  public:
   explicit LeftOut(const ScoreSet& rows) {
-    const Context& context = rows.parameters().context();
-    if (rows.set().weights.empty() || context.device().kind != DeviceKind::cpu) return;
+    if (rows.set().weights.empty()) return;
     scale_.resize(static_cast<std::size_t>(rows.size()));
-    context.state().backend().download(rows.scale(), scale_.data());
+    rows.parameters().context().state().backend().download(rows.scale(), scale_.data());
   }
   /// Whether `count` rows from `first` on all are.
   bool all(std::int64_t first, std::int64_t count = 1) const {

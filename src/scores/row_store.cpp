@@ -99,6 +99,7 @@ View RowStore::Space::back(Shape shape) {
 
 void RowStore::clear() {
   count_ = 0;
+  weighted_ = false;
   blocks_.clear();
   for (Space& space : spaces_) space = Space(space.numbers);
 }
@@ -267,6 +268,7 @@ void RowStore::append(const ScoreSet& rows, std::span<const LayerUse> blocks,
   Backend& backend = context.state().backend();
   const std::int64_t count = rows.size();
   before_.count = count_;
+  before_.weighted = weighted_;
   before_.blocks = blocks_;
   before_.spaces = spaces_;
   before_.more = more_.size();
@@ -285,10 +287,12 @@ void RowStore::append(const ScoreSet& rows, std::span<const LayerUse> blocks,
     throw;
   }
   count_ += count;
+  weighted_ = weighted_ || !rows.set().weights.empty();
 }
 
 void RowStore::undo() noexcept {
   count_ = before_.count;
+  weighted_ = before_.weighted;
   blocks_.swap(before_.blocks);
   spaces_.swap(before_.spaces);
   more_.erase(more_.begin() + static_cast<std::ptrdiff_t>(before_.more), more_.end());

@@ -63,7 +63,9 @@ class RowStore {
 
   std::int64_t size() const { return count_; }
   /// Valid until the next `append`.
-  RowBatch blocks() const { return {blocks_, b_.scale.row_range(0, count_)}; }
+  RowBatch blocks() const {
+    return {.blocks = blocks_, .scale = b_.scale.row_range(0, count_), .weighted = weighted_};
+  }
   ConstView rhs() const { return b_.rhs.row_range(0, count_); }          // (N) float64
   ConstView weights() const { return b_.weights.row_range(0, count_); }  // w (N) float64
 
@@ -85,6 +87,7 @@ class RowStore {
   /// What `undo` restores.
   struct Before {
     std::int64_t count = 0;
+    bool weighted = false;
     std::vector<LayerUse> blocks;
     std::vector<Space> spaces;
     std::size_t more = 0;
@@ -100,6 +103,7 @@ class RowStore {
   View place_elsewhere(const Context& context, const LayerUse& block, Shape shape, bool input);
 
   std::int64_t count_ = 0;
+  bool weighted_ = false;  // a set has weights of its own
   std::int64_t capacity_ = 0;
   GrowingArray memory_;
   std::vector<Array> more_;  // what the layout had no room for

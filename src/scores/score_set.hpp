@@ -7,6 +7,7 @@
 #include "natgrad/scores.hpp"
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace natgrad::detail {
@@ -25,7 +26,11 @@ class ScoreSet {
   std::int64_t size() const { return set_.samples; }                 // N
   std::int64_t batch_samples() const { return set_.batch_samples; }  // M
   std::int64_t parameters_size() const { return parameters_size_; }  // P when the set began
-  RowBatch blocks() const { return {blocks_, scale()}; }
+  RowBatch blocks() const { return with_uses(blocks_); }
+  /// The rows' share of some parameters.
+  RowBatch with_uses(std::span<const LayerUse> uses) const {
+    return {.blocks = uses, .scale = scale(), .weighted = !set_.weights.empty()};
+  }
   ConstView scale() const { return scale_.view().row_range(0, size()); }  // (N) float64
   ConstView rhs() const { return rhs_.view().row_range(0, size()); }      // r (N) float64
   Centering centering() const { return set_.centering; }

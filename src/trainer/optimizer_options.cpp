@@ -24,6 +24,10 @@ bool is_sampled(const Settings& s) {
   return is_natural(s) && s.get<FisherKind>("--fisher") == FisherKind::sampled;
 }
 
+bool is_diagonal(const Settings& s) {
+  return is_natural(s) && s.get<Structure>("--structure") == Structure::diagonal;
+}
+
 Choices<Structure> structures() {
   Choices<Structure> choices;
   for (const StructureRow& row : structure_table) choices.emplace_back(row.name, row.structure);
@@ -48,7 +52,7 @@ std::string kl_only(const Settings& s) {
 
 std::string not_primal(const Settings& s) {
   if (!is_natural(s)) return natural_only(s);
-  if (s.get<Structure>("--structure") == Structure::diagonal) return "with --structure diagonal";
+  if (is_diagonal(s)) return "with --structure diagonal";
   return s.get<Form>("--form") == Form::primal ? "with --form primal" : "";
 }
 
@@ -186,14 +190,19 @@ std::vector<OptionRow> optimizer_rows() {
 }
 
 const std::vector<OptimizerDefaults>& optimizer_defaults() {
+  // The first row that holds and has an option gives its value.
   static const std::vector<OptimizerDefaults> table = {
+      {"natural",
+       "--structure diagonal",
+       is_diagonal,
+       {{"--spring", "0.9"}, {"--rate", "0.1"}, {"--damping", "0.3"}}},
       {"natural",
        "--fisher empirical",
        [](const Settings& s) { return is_natural(s) && !is_sampled(s); },
        {{"--spring", "0.9"}, {"--rate", "0.4"}, {"--damping", "0.03"}}},
       {"natural",
        "--fisher sampled",
-       is_sampled,
+       [](const Settings& s) { return is_sampled(s) && !is_diagonal(s); },
        {{"--momentum", "0.9"}, {"--rate", "0.3:linear"}, {"--damping", "0.03"}}},
       {"sgd",
        "",

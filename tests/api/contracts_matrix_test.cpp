@@ -109,6 +109,73 @@ TEST(contracts, fisher_matrices) {
   });
 }
 
+TEST(contracts, statistics_of_a_fisher_matrix) {
+  const auto empty = [](W& w) { return fisher_with(w, {}); };
+  const auto discard = [](Outcome) {};
+  expect_errors({
+      bad<ArgumentError>("eigenvalues of nothing", "spectrum: no rows were accumulated",
+                         [=](W& w) { empty(w).spectrum(); }),
+      bad<ArgumentError>("inverse of nothing", "inverse diagonal: no rows were accumulated",
+                         [=](W& w) { discard(empty(w).inverse_diagonal(w.direction.view())); }),
+      bad<ArgumentError>("no diagonal", "inverse diagonal is missing",
+                         [=](W& w) { discard(w.primal.inverse_diagonal({})); }),
+      bad<ShapeError>("inverse of another size", "inverse diagonal is 16 x 1, expected 17 x 1",
+                      [=](W& w) { discard(w.dual.inverse_diagonal(w.floats(16))); }),
+      bad<TypeError>("inverse in integers", "inverse diagonal is int32, expected float32",
+                     [=](W& w) { discard(w.dual.inverse_diagonal(w.labels(17))); }),
+      bad<ShapeError>("inverse with a stride", "must be contiguous",
+                      [=](W& w) { discard(w.dual.inverse_diagonal(w.padded.view())); }),
+      bad<DeviceError>("inverse elsewhere", "17 x 1 float32 on cuda",
+                       [=](W& w) { discard(w.dual.inverse_diagonal(W::elsewhere(17))); }),
+      bad<ArgumentError>(
+          "least norm of nothing", "least norm: no rows were accumulated",
+          [=](W& w) { discard(empty(w).least_norm({w.floats(17)}, 0, w.direction.view())); }),
+      bad<OptionError>(
+          "negative tolerance", "least norm: tolerance = -1, must be >= 0",
+          [=](W& w) { discard(w.dual.least_norm({w.floats(17)}, -1, w.direction.view())); }),
+      bad<OptionError>(
+          "tolerance that is no number", "least norm: tolerance = nan",
+          [=](W& w) { discard(w.dual.least_norm({w.floats(17)}, nan, w.direction.view())); }),
+      bad<OptionError>("least norm times nan", "least norm: gradient .scale = nan",
+                       [=](W& w) {
+                         discard(w.primal.least_norm({.view = w.floats(17), .scale = nan}, 0,
+                                                     w.direction.view()));
+                       }),
+      bad<ShapeError>(
+          "least norm of another size", "least norm: gradient is 3 x 1",
+          [=](W& w) { discard(w.primal.least_norm({w.floats(3)}, 0, w.direction.view())); }),
+      bad<TypeError>(
+          "least norm of another type", "least norm: gradient is float64",
+          [=](W& w) { discard(w.primal.least_norm({w.float64s(17)}, 0, w.direction.view())); }),
+      bad<ArgumentError>("no direction of least norm", "least norm: direction is missing",
+                         [=](W& w) { discard(w.primal.least_norm({w.floats(17)}, 0, {})); }),
+      bad<ShapeError>("several directions of one gradient",
+                      "solve: gradient is 17 x 1, expected 2 x 17",
+                      [](W& w) { w.primal.solve(Gradient{w.floats(17)}, w.floats(2, 17)); }),
+      bad<ShapeError>("one direction of several gradients",
+                      "solve: direction is 17 x 1, expected 2 x 17",
+                      [](W& w) { w.primal.solve(Gradient{w.floats(2, 17)}, w.direction.view()); }),
+      bad<ShapeError>("directions and gradients of other numbers",
+                      "solve: direction is 1 x 17, expected 2 x 17",
+                      [](W& w) { w.primal.solve(Gradient{w.floats(2, 17)}, w.floats(1, 17)); }),
+      bad<ShapeError>("no right-hand side", "solve: gradient is 0 x 17, expected 1 x 17",
+                      [](W& w) { w.primal.solve(Gradient{w.floats(0, 17)}, w.floats(0, 17)); }),
+      bad<TypeError>("several gradients of another type", "solve: gradient is float64",
+                     [](W& w) { w.primal.solve(Gradient{w.float64s(2, 17)}, w.floats(2, 17)); }),
+      bad<ArgumentError>(
+          "gradients that overlap their directions", "overlaps gradient",
+          [](W& w) {
+            w.primal.solve(Gradient{w.floats(2, 17)}, View(w.wide.view().as<float>() + 6, {2, 17}));
+          }),
+  });
+  const Spectrum spectrum{.size = 1, .eigenvalues = {1}};
+  EXPECT_THROW(spectrum.rank(-1), OptionError);
+  EXPECT_THROW(spectrum.rank(nan), OptionError);
+  EXPECT_THROW(spectrum.condition(-1), OptionError);
+  EXPECT_THROW(spectrum.condition(inf), OptionError);
+  EXPECT_THROW(spectrum.log_determinant(nan), OptionError);
+}
+
 LayerScores centred(const Workplace& w, Centering centering, const View& coefficients = {}) {
   return w.batch.scores({.coefficients = coefficients, .centering = centering});
 }

@@ -64,6 +64,7 @@ constexpr Place places[] = {
     {"src/scores/", 40},
     {"include/natgrad/fisher_matrix.hpp", 50},
     {"include/natgrad/structure.hpp", 40},
+    {"include/natgrad/spectrum.hpp", 0},
     {"src/curvature/", 50},
     {"include/natgrad/models/", 50},
     {"src/models/", 50},

@@ -245,6 +245,37 @@ void solves(TestDevice& device, Triangle triangle, ElementType type) {
   }
 }
 
+/// Row by row what it makes of a vector.
+void solves_rows(TestDevice& device, Triangle triangle, ElementType type) {
+  for (const Square& s :
+       {Square{1, 0}, Square{1, 2}, Square{13, 3}, Square{64, 0}, Square{65, 7}}) {
+    for (const std::int64_t count : {0, 1, 3}) {
+      SCOPED_TRACE("n " + std::to_string(s.n) + ", rows " + std::to_string(count));
+      Trial trial(device, s.padding);
+      const Operand A = trial.matrix(s.n, s.n, type, Use::both, part_of(triangle));
+      const Operand b = trial.matrix(count, s.n, type, Use::both);
+      const Operand info = trial.scalar_output();
+      trial.set(A, positive_definite(trial.given(A), s.n, 1));
+      trial.run([&](Backend& backend, const Side& of) {
+        const Scratch scratch = of.factor_scratch(triangle, A);
+        backend.potrf(triangle, of(A), of(info), scratch);
+        backend.potrs(triangle, of(A), of(b), scratch);
+      });
+      const auto row = [&](const std::vector<double>& of, std::int64_t i) {
+        return std::vector<double>(of.begin() + i * s.n, of.begin() + (i + 1) * s.n);
+      };
+      const auto expect = [&](const std::vector<double>& factor, const std::vector<double>& x) {
+        const std::vector<double> L = as_lower(triangle, factor, s.n);
+        for (std::int64_t i = 0; i < count; ++i) {
+          expect_solution(L, row(x, i), row(trial.given(b), i), s.n, type);
+        }
+      };
+      expect(trial.actual(A), trial.actual(b));
+      expect(trial.expected(A), trial.expected(b));
+    }
+  }
+}
+
 void accepts_nothing(TestDevice& device, Triangle triangle, ElementType type, bool solve) {
   for (std::int64_t padding : {0, 2}) {
     Trial trial(device, padding);
@@ -394,6 +425,9 @@ void add_factorization_cases(OperationTable& table) {
     });
     table.add_types("potrs", name,
                     [=](TestDevice& device, ElementType type) { solves(device, triangle, type); });
+    table.add_types("potrs", name + "_rows", [=](TestDevice& device, ElementType type) {
+      solves_rows(device, triangle, type);
+    });
     table.add_types("potrs", name + "_empty", [=](TestDevice& device, ElementType type) {
       accepts_nothing(device, triangle, type, true);
     });

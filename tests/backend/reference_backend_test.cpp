@@ -194,6 +194,44 @@ TEST_F(reference_backend, cholesky) {
   EXPECT_EQ(info.elements, (Elements{2})) << "the second pivot is 3 - 2^2";
 }
 
+TEST_F(reference_backend, cholesky_of_several) {
+  // L = (2 0; 6 1), A = (4 12; 12 37): A (1, 2) = (28, 86), A (-1, 0) = (-4, -12).
+  Numbers<double> A = matrix(2, {4, nan, 12, 37});
+  Numbers<double> info = vector({nan});
+  naive.potrf(Triangle::lower, A, info, {});
+  Numbers<double> b = matrix(2, {28, 86, -4, -12});
+  naive.potrs(Triangle::lower, A, b, {});
+  EXPECT_EQ(b.elements, (Elements{1, 2, -1, 0}));
+}
+
+TEST_F(reference_backend, eigenvalues) {
+  // (2 1; 1 2): 1 of (1, -1) / sqrt(2), 3 of (1, 1) / sqrt(2).
+  Numbers<double> A = matrix(2, {2, nan, 1, 2});
+  Numbers<double> w = vector({nan, nan});
+  Numbers<double> info = vector({nan});
+  naive.syevd(A, w, info, {});
+  EXPECT_EQ(info.elements, (Elements{0}));
+  EXPECT_DOUBLE_EQ(w.elements[0], 1);
+  EXPECT_DOUBLE_EQ(w.elements[1], 3);
+  const double half = std::sqrt(0.5);
+  EXPECT_DOUBLE_EQ(std::abs(A.elements[0]), half);
+  EXPECT_DOUBLE_EQ(A.elements[0], -A.elements[1]);
+  EXPECT_DOUBLE_EQ(std::abs(A.elements[2]), half);
+  EXPECT_DOUBLE_EQ(A.elements[2], A.elements[3]);
+  // A diagonal is put in order; u u^T of u = (2, -1, 2) has 9 and twice 0.
+  Numbers<double> diagonal = matrix(2, {5, nan, 0, -1});
+  naive.syevd(diagonal, w, info, {});
+  EXPECT_EQ(w.elements, (Elements{-1, 5}));
+  EXPECT_EQ(diagonal.elements, (Elements{0, 1, 1, 0}));
+  Numbers<double> B = matrix(3, {4, nan, nan, -2, 1, nan, 4, -2, 4});
+  Numbers<double> three = vector({nan, nan, nan});
+  naive.syevd(B, three, info, {});
+  EXPECT_NEAR(three.elements[0], 0, 1e-15);
+  EXPECT_NEAR(three.elements[1], 0, 1e-15);
+  EXPECT_DOUBLE_EQ(three.elements[2], 9);
+  EXPECT_DOUBLE_EQ(B.elements[6], -2 * B.elements[7]);
+}
+
 TEST_F(reference_backend, smallest_pivots) {
   // U = (2 . .; 1 . ; 3) is of a matrix with the diagonal 4 - 1, 37 - 1, 98 - 1 and the shift 1.
   Numbers<double> A = matrix(3, {3, nan, nan, nan, 36, nan, nan, nan, 97});

@@ -203,6 +203,41 @@ TEST_F(emulated, potrf_reports_pivots_and_what_it_is_told) {
   }
 }
 
+TEST_F(emulated, syevd_finds_eigenvectors_of_one_triangle_or_what_it_is_told) {
+  const Libraries libraries;
+  const DeviceArray<double> w(2);
+  const DeviceArray<int> info(1);
+  const DeviceArray<double> scratch(1000);
+  const auto decompose = [&](const DeviceArray<double>& a, cudaDataType type, std::size_t bytes) {
+    std::vector<char> host(1024);
+    return cusolverDnXsyevd(libraries.solver, libraries.params, CUSOLVER_EIG_MODE_VECTOR,
+                            CUBLAS_FILL_MODE_UPPER, 2, type, a.data, 2, type, w.data, type,
+                            scratch.data, bytes, host.data(), host.size(), info.data);
+  };
+  std::size_t bytes = 0;
+  std::size_t host_bytes = 0;
+  ASSERT_EQ(
+      cusolverDnXsyevd_bufferSize(libraries.solver, libraries.params, CUSOLVER_EIG_MODE_VECTOR,
+                                  CUBLAS_FILL_MODE_UPPER, 2, CUDA_R_64F, nullptr, 2, CUDA_R_64F,
+                                  nullptr, CUDA_R_64F, &bytes, &host_bytes),
+      CUSOLVER_STATUS_SUCCESS);
+  EXPECT_GT(bytes, 0U);
+  const DeviceArray<double> a{2, nan, 1, 2};  // upper: [2 1; . 2]
+  EXPECT_EQ(decompose(a, CUDA_R_64F, bytes - 1), CUSOLVER_STATUS_INVALID_VALUE);
+  EXPECT_EQ(decompose(a, CUDA_R_32F, bytes), CUSOLVER_STATUS_INVALID_VALUE);
+  device::fail_factorization(3);
+  for (const int expected : {3, 0}) {
+    EXPECT_EQ(decompose(a, CUDA_R_64F, bytes), CUSOLVER_STATUS_SUCCESS);
+    libraries.stream.synchronize();
+    EXPECT_EQ(info.elements()[0], expected);
+    EXPECT_EQ(a.elements()[0] == 2, expected == 3);
+  }
+  EXPECT_NEAR(w.elements()[0], 1, 1e-15);
+  EXPECT_NEAR(w.elements()[1], 3, 1e-15);
+  EXPECT_NEAR(a.elements()[0], -a.elements()[1], 1e-15);
+  EXPECT_NEAR(a.elements()[2], a.elements()[3], 1e-15);
+}
+
 TEST_F(emulated, handles_can_fail_and_are_counted) {
   cublasHandle_t blas = nullptr;
   cusolverDnHandle_t solver = nullptr;

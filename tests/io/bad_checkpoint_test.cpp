@@ -1,43 +1,29 @@
+#include "io/stepped_run.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/checkpoint_bytes.hpp"
-#include "support/saved_training.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <fstream>
 #include <limits>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
-// A file that is not what it should be is a FileError, whatever it holds, and changes nothing; so
-// is one that cannot be written, and the old one stays.
+// A file that is not what it should be is a FileError, whatever it holds, and changes nothing.
 
 namespace natgrad::tests {
 
 namespace {
 
-/// A stepped run whose parameters no failed load may touch.
-class BadFiles : public CheckpointTest {
+class BadFiles : public SteppedRun {
  protected:
-  BadFiles() {
-    run_.steps(1, 3);
-    save(path_, run_.optimizer, some_blobs());
-    content_ = read_file(path_);
-    run_.steps(4, 5);
-    undisturbed_.steps(1, 5);
-  }
-
   /// What `load` says of this content, for the stepped run and for a fresh one.
   std::string error_of(const std::string& content) {
     write_file(path_, content);
@@ -47,13 +33,6 @@ class BadFiles : public CheckpointTest {
     EXPECT_EQ(text, fresh_text);
     expect_same_bits(fresh, Training<float>());
     return text;
-  }
-  void expect_untouched() {
-    expect_same_bits(run_, undisturbed_);
-    expect_same_reports(run_, undisturbed_);
-    run_.step(6);
-    undisturbed_.step(6);
-    expect_same_bits(run_, undisturbed_);
   }
 
   /// The checkpoint, to be changed.
@@ -72,10 +51,6 @@ class BadFiles : public CheckpointTest {
     EXPECT_NE(at, std::string::npos) << from;
     return with(at, to);
   }
-
-  Training<float> run_;
-  Training<float> undisturbed_;
-  std::string content_;
 };
 
 using bad_checkpoint = BadFiles;
@@ -329,79 +304,6 @@ TEST_F(bad_checkpoint, is_not_read_where_a_large_file_is_something_else) {
   write_file(path_, content_);
   ASSERT_EQ(truncate(path_.c_str(), off_t{1} << 40), 0);
   expect_error(file_error([&] { load(path_, run_.optimizer); }), path_, "bytes too long");
-  expect_untouched();
-}
-
-/// As if the disk had room for so many bytes.
-class DiskOf {
- public:
-  explicit DiskOf(rlim_t bytes) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit small = {bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &small);
-  }
-  DiskOf(const DiskOf&) = delete;
-  DiskOf& operator=(const DiskOf&) = delete;
-  ~DiskOf() { setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
-TEST_F(bad_checkpoint, is_never_left_by_a_full_disk) {
-  for (const std::size_t room :
-       {std::size_t{0}, std::size_t{20}, std::size_t{4096}, content_.size() - 1}) {
-    const std::string text = file_error([&] {
-      const DiskOf disk(room);
-      save(path_, run_.optimizer, some_blobs());
-    });
-    expect_error(text, path_, "cannot be written: File too large");
-    expect_only(content_);
-  }
-  expect_untouched();
-}
-
-/// Without the rights of root, who may write everywhere.
-class Unprivileged {
- public:
-  Unprivileged() : root_(geteuid() == 0) {
-    constexpr uid_t nobody = 65534;
-    if (!root_) return;
-    EXPECT_EQ(seteuid(nobody), 0);
-  }
-  Unprivileged(const Unprivileged&) = delete;
-  Unprivileged& operator=(const Unprivileged&) = delete;
-  ~Unprivileged() {
-    if (!root_) return;
-    EXPECT_EQ(seteuid(0), 0);
-  }
-
- private:
-  bool root_;
-};
-
-TEST_F(bad_checkpoint, is_never_left_by_a_directory_that_is_not_writable) {
-  const auto error = [&](const std::string& path) {
-    return file_error([&] { save(path, run_.optimizer); });
-  };
-  ASSERT_EQ(chmod(directory_.path().c_str(), 0555), 0);
-  {
-    const Unprivileged nobody;
-    expect_error(error(path_), path_, "cannot be written: Permission denied");
-  }
-  ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
-  expect_only(content_);
-  const std::string nowhere = directory_.file("nowhere/checkpoint");
-  expect_error(error(nowhere), nowhere, "cannot be written: No such file or directory");
-  expect_error(error(path_ + "/under"), path_, "Not a directory");
-  expect_error(error(directory_.path()), directory_.path(), "is not a regular file");
-  expect_error(error("/dev/null"), "/dev/null", "is not a regular file");
-  expect_error(error(""), "", "cannot be written: the name of its file is empty");
-  expect_error(error(path_ + '\0' + "more"), path_, "goes on behind a null character");
-  expect_error(file_error([] { require_writable(""); }), "", "the name of its file is empty");
-  require_writable(path_);
-  expect_only(content_);
   expect_untouched();
 }
 

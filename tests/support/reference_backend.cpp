@@ -208,18 +208,78 @@ void ReferenceBackend::potrf(Triangle triangle, const View& A, const View& info,
 void ReferenceBackend::potrs(Triangle triangle, const ConstView& factor, const View& b, Scratch) {
   const std::int64_t n = factor.rows();
   const auto L = [&](auto i, auto j) { return symmetric(triangle, factor, i, j); };  // j <= i
-  Vector x(n);
-  for (std::int64_t i = 0; i < n; ++i) {  // L u = b
-    Real sum = load(b, i);
-    for (std::int64_t j = 0; j < i; ++j) sum -= L(i, j) * x[j];
-    x[i] = sum / L(i, i);
+  const bool rows = b.columns() == n;
+  for (std::int64_t row = 0; row < (rows ? b.rows() : 1); ++row) {
+    Vector x(n);
+    for (std::int64_t i = 0; i < n; ++i) {  // L u = b
+      Real sum = rows ? load(b, row, i) : load(b, i);
+      for (std::int64_t j = 0; j < i; ++j) sum -= L(i, j) * x[j];
+      x[i] = sum / L(i, i);
+    }
+    for (std::int64_t i = n - 1; i >= 0; --i) {  // L^T x = u
+      Real sum = x[i];
+      for (std::int64_t j = i + 1; j < n; ++j) sum -= L(j, i) * x[j];
+      x[i] = sum / L(i, i);
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (rows) {
+        store(x[i], b, row, i);
+      } else {
+        store(x[i], b, i);
+      }
+    }
   }
-  for (std::int64_t i = n - 1; i >= 0; --i) {  // L^T x = u
-    Real sum = x[i];
-    for (std::int64_t j = i + 1; j < n; ++j) sum -= L(j, i) * x[j];
-    x[i] = sum / L(i, i);
+}
+
+std::int64_t ReferenceBackend::syevd_scratch(std::int64_t, std::int64_t) const { return 0; }
+
+namespace {
+
+/// Turns rows (of both sides of A, and of V^T) p and q by the angle that makes A_pq zero.
+void rotate(std::vector<Vector>& A, std::vector<Vector>& V, std::int64_t p, std::int64_t q) {
+  const auto n = static_cast<std::int64_t>(A.size());
+  const Real theta = (A[q][q] - A[p][p]) / (2 * A[p][q]);
+  const Real t = (theta < 0 ? -1 : 1) / (std::abs(theta) + std::sqrt(theta * theta + 1));
+  const Real c = 1 / std::sqrt(t * t + 1);
+  const Real s = t * c;
+  const auto turn = [&](Real& x, Real& y) {
+    const Real before = x;
+    x = c * before - s * y;
+    y = s * before + c * y;
+  };
+  for (std::int64_t k = 0; k < n; ++k) turn(A[k][p], A[k][q]);
+  for (std::int64_t k = 0; k < n; ++k) turn(A[p][k], A[q][k]);
+  for (std::int64_t k = 0; k < n; ++k) turn(V[p][k], V[q][k]);
+}
+
+}  // namespace
+
+/// By Jacobi's method: rotations that make one pair of elements zero after another.
+void ReferenceBackend::syevd(const View& A, const View& w, const View& info, Scratch) {
+  const std::int64_t n = A.rows();
+  std::vector<Vector> S(n, Vector(n));
+  std::vector<Vector> V(n, Vector(n));
+  for (std::int64_t i = 0; i < n; ++i) {
+    V[i][i] = 1;
+    for (std::int64_t j = 0; j < n; ++j) S[i][j] = load(A, std::max(i, j), std::min(i, j));
   }
-  for (std::int64_t i = 0; i < n; ++i) store(x[i], b, i);
+  constexpr int sweeps = 30;  // it converges quadratically: ten are many
+  for (int sweep = 0; sweep < sweeps; ++sweep) {
+    for (std::int64_t p = 0; p < n; ++p) {
+      for (std::int64_t q = p + 1; q < n; ++q) {
+        const Real size = std::sqrt(std::abs(S[p][p] * S[q][q]));
+        if (std::abs(S[p][q]) > size * std::numeric_limits<Real>::epsilon()) rotate(S, V, p, q);
+      }
+    }
+  }
+  std::vector<std::int64_t> order(n);
+  for (std::int64_t i = 0; i < n; ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](auto i, auto j) { return S[i][i] < S[j][j]; });
+  for (std::int64_t k = 0; k < n; ++k) {
+    store(S[order[k]][order[k]], w, k);
+    for (std::int64_t i = 0; i < n; ++i) store(V[order[k]][i], A, k, i);
+  }
+  store(0, info, 0);
 }
 
 void ReferenceBackend::smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,

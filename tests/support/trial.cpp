@@ -67,7 +67,8 @@ RowBatch Side::operator()(const TrialRows& rows) const {
     blocks.back().input = (*this)(block.input);
     blocks.back().output_score = (*this)(block.output_score);
   }
-  return {.blocks = blocks, .scale = (*this)(rows.scale), .mode = rows.mode};
+  return {
+      .blocks = blocks, .scale = (*this)(rows.scale), .mode = rows.mode, .weighted = rows.weighted};
 }
 
 Scratch Side::scratch(const TrialRows& rows, ElementType type) const {
@@ -80,6 +81,11 @@ Scratch Side::factor_scratch(Triangle triangle, Operand matrix) const {
   const View A = (*this)(matrix);
   return fenced_scratch(
       trial_.backend(place_).potrf_scratch(triangle, A.rows(), A.leading_dimension(), A.type()));
+}
+
+Scratch Side::eigenvalue_scratch(Operand matrix) const {
+  const View A = (*this)(matrix);
+  return fenced_scratch(trial_.backend(place_).syevd_scratch(A.rows(), A.leading_dimension()));
 }
 
 Scratch Side::fenced_scratch(std::int64_t bytes) const {

@@ -47,6 +47,7 @@ struct TrialRows {
   Operand scale;
   ElementType type = ElementType::float32;  // of the factors
   MathMode mode = MathMode::strict;
+  bool weighted = true;
 };
 
 class Trial;
@@ -65,6 +66,8 @@ class Side {
   Scratch scratch(const TrialRows& rows, ElementType type) const;
   /// Exactly the scratch that the factorization of a matrix asks for.
   Scratch factor_scratch(Triangle triangle, Operand matrix) const;
+  /// Exactly the scratch that the eigenvalues of a matrix ask for.
+  Scratch eigenvalue_scratch(Operand matrix) const;
   Place place() const { return place_; }
 
  private:

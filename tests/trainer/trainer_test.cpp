@@ -212,6 +212,7 @@ TEST_F(trainer, prints_help_and_version) {
         "--hidden LIST|none", "--metrics FILE", "--resume FILE", "--split N", "(default natural)",
         "digits   --hidden 128 --batch 479 --epochs 30 --weight-decay 0.1",
         "mnist    --hidden 512,512 --batch 4000 --epochs 5 --weight-decay 0",
+        "natural  --structure diagonal: --spring 0.9 --rate 0.1 --damping 0.3",
         "natural  --fisher sampled: --momentum 0.9 --rate 0.3:linear --damping 0.03",
         "adam     --rate 0.003", "null", "ten steps in a row"}) {
     EXPECT_NE(help.output.find(text), std::string::npos) << text;
@@ -360,6 +361,10 @@ TEST_F(trainer, learns_the_digits_with_every_optimizer) {
   EXPECT_GE(run_with_metrics("digits --steps 30").test_accuracy(), 0.93);
   EXPECT_GE(run_with_metrics("digits --steps 30 --momentum 0.9 --rate 0.1").test_accuracy(), 0.9);
   EXPECT_GE(run_with_metrics("digits --fisher sampled --steps 30").test_accuracy(), 0.93);
+  for (const std::string fisher : {"empirical", "sampled"}) {
+    const std::string line = "digits --structure diagonal --steps 30 --fisher " + fisher;
+    EXPECT_GE(run_with_metrics(line).test_accuracy(), 0.9) << fisher;
+  }
   EXPECT_GE(run_with_metrics("digits --optimizer adam --steps 60").test_accuracy(), 0.85);
   EXPECT_GE(run_with_metrics("digits --optimizer sgd --steps 60").test_accuracy(), 0.85);
 }

@@ -12,6 +12,8 @@ void spotrs_(const char* uplo, const int* n, const int* nrhs, const float* a, co
              float* b, const int* ldb, int* info);
 void dpotrs_(const char* uplo, const int* n, const int* nrhs, const double* a, const int* lda,
              double* b, const int* ldb, int* info);
+void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w,
+             double* work, const int* lwork, int* iwork, const int* liwork, int* info);
 }
 
 #include "core/message.hpp"
@@ -88,12 +90,53 @@ std::int64_t potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda) {
 }
 
 template <class T>
-void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x) {
+void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* b,
+           std::int64_t count, std::int64_t ldb) {
   const int size = checked(n);
   const int stride = leading(lda);
-  const int one = 1;
+  const int columns = checked(count);
+  const int next = leading(ldb);
   int info = 0;
-  select<T>(spotrs_, dpotrs_)(lapack(triangle), &size, &one, factor, &stride, x, &stride, &info);
+  select<T>(spotrs_, dpotrs_)(lapack(triangle), &size, &columns, factor, &stride, b, &next, &info);
+}
+
+namespace {
+
+/// What LAPACK documents for eigenvectors.
+struct EigenWork {
+  int numbers;
+  int integers;
+
+  explicit EigenWork(std::int64_t n) {
+    constexpr std::int64_t most = 32766;  // 1 + 6 n + 2 n^2 < 2^31
+    if (n > most) {
+      throw ShapeError(detail::message("LAPACK: a matrix of ", n,
+                                       " rows is beyond the 32-bit workspace of its eigenvalues (",
+                                       most, " rows)"));
+    }
+    numbers = static_cast<int>(n < 2 ? 1 : 1 + 6 * n + 2 * n * n);
+    integers = static_cast<int>(n < 2 ? 1 : 3 + 5 * n);
+  }
+};
+
+}  // namespace
+
+std::int64_t syevd_scratch(std::int64_t n) {
+  const EigenWork work(n);
+  return std::int64_t{8} * work.numbers + std::int64_t{4} * work.integers;
+}
+
+std::int64_t syevd(std::int64_t n, double* a, std::int64_t lda, double* w, Scratch scratch) {
+  if (n == 0) return 0;
+  const EigenWork work(n);
+  const int size = checked(n);
+  const int stride = leading(lda);
+  auto* numbers = static_cast<double*>(scratch.data);
+  auto* integers = reinterpret_cast<int*>(numbers + work.numbers);
+  int info = 0;
+  dsyevd_("V", lapack(Triangle::lower), &size, a, &stride, w, numbers, &work.numbers, integers,
+          &work.integers, &info);
+  return info;
 }
 
 #define NATGRAD_INSTANTIATE(T)                                                                \
@@ -105,7 +148,8 @@ void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda,
                         const T*, T, T*);                                                     \
   template void symv<T>(Triangle, std::int64_t, const T*, std::int64_t, const T*, T*);        \
   template std::int64_t potrf<T>(Triangle, std::int64_t, T*, std::int64_t);                   \
-  template void potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*);
+  template void potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*, std::int64_t,    \
+                         std::int64_t);
 NATGRAD_INSTANTIATE(float)
 NATGRAD_INSTANTIATE(double)
 #undef NATGRAD_INSTANTIATE

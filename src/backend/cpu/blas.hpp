@@ -33,8 +33,15 @@ void symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const
 template <class T>
 std::int64_t potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda);
 
-/// x = A^-1 x with the factor that `potrf` left.
+/// x = A^-1 x with the factor that `potrf` left, for `count` rows x of b.
 template <class T>
-void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x);
+void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* b,
+           std::int64_t count, std::int64_t ldb);
+
+/// Eigenvalues w (n), ascending, and eigenvectors, rows of a, of the symmetric matrix whose lower
+/// triangle is in a; returns LAPACK's info.
+std::int64_t syevd(std::int64_t n, double* a, std::int64_t lda, double* w, Scratch scratch);
+/// Bytes of its workspace.
+std::int64_t syevd_scratch(std::int64_t n);
 
 }  // namespace natgrad::blas

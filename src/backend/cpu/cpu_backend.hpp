@@ -45,6 +45,8 @@ class CpuBackend final : public Backend {
   std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t leading_dimension,
                              ElementType type) const override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b, Scratch scratch) override;
+  void syevd(const View& A, const View& w, const View& info, Scratch scratch) override;
+  std::int64_t syevd_scratch(std::int64_t n, std::int64_t leading_dimension) const override;
   void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
                        const View& result) override;
   void add_to_diagonal(Scalar value, const View& A) override;

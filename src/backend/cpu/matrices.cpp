@@ -110,8 +110,19 @@ void CpuBackend::potrf(Triangle triangle, const View& A, const View& info, Scrat
 
 void CpuBackend::potrs(Triangle triangle, const ConstView& factor, const View& b, Scratch) {
   with_float_type(factor.type(), [&]<class T>(T) {
-    blas::potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>());
+    const SeveralRows rows(b, factor.rows());
+    blas::potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>(),
+                   rows.count, rows.next);
   });
+}
+
+std::int64_t CpuBackend::syevd_scratch(std::int64_t n, std::int64_t) const {
+  return blas::syevd_scratch(n);
+}
+
+void CpuBackend::syevd(const View& A, const View& w, const View& info, Scratch scratch) {
+  *info.as<double>() = static_cast<double>(
+      blas::syevd(A.rows(), A.as<double>(), A.leading_dimension(), w.as<double>(), scratch));
 }
 
 void CpuBackend::smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,

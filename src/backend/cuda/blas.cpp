@@ -51,6 +51,11 @@ View matrix(T* data, std::int64_t rows, std::int64_t columns, std::int64_t leadi
            .device = {.kind = DeviceKind::cuda}}};
 }
 
+/// Bytes of a workspace, up to a whole number of elements.
+std::int64_t whole_elements(std::size_t bytes) {
+  return static_cast<std::int64_t>((bytes + 15) / 16 * 16);
+}
+
 }  // namespace
 
 Blas::Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes) : stream_(stream) {
@@ -175,9 +180,7 @@ Blas::Workspace Blas::workspace_of_potrf(Triangle triangle, std::int64_t n,
 template <class T>
 std::int64_t Blas::potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t lda) const {
   if (n == 0) return 0;
-  // A whole number of elements.
-  const std::size_t bytes = workspace_of_potrf<T>(triangle, n, lda).device_bytes;
-  return static_cast<std::int64_t>((bytes + 15) / 16 * 16);
+  return whole_elements(workspace_of_potrf<T>(triangle, n, lda).device_bytes);
 }
 
 /// Memory of the host for cuSOLVER. A block that has become too small is kept: work that is
@@ -206,12 +209,42 @@ void Blas::potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda, int*
 }
 
 template <class T>
-void Blas::potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x,
-                 int* info) const {
-  if (n == 0) return;
-  check(cusolverDnXpotrs(solver_.get(), params_.get(), by_columns(triangle), n, 1, type_of<T>,
-                         factor, leading(lda), type_of<T>, x, n, info),
+void Blas::potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* b,
+                 std::int64_t count, std::int64_t ldb, int* info) const {
+  if (n == 0 || count == 0) return;
+  check(cusolverDnXpotrs(solver_.get(), params_.get(), by_columns(triangle), n, count, type_of<T>,
+                         factor, leading(lda), type_of<T>, b, leading(ldb), info),
         "potrs");
+}
+
+/// Asked for anew at every call: eigenvalues are no part of a step.
+Blas::Workspace Blas::workspace_of_syevd(std::int64_t n, std::int64_t lda) const {
+  Workspace asked{};
+  check(cusolverDnXsyevd_bufferSize(solver_.get(), params_.get(), CUSOLVER_EIG_MODE_VECTOR,
+                                    by_columns(Triangle::lower), n, CUDA_R_64F, nullptr,
+                                    leading(lda), CUDA_R_64F, nullptr, CUDA_R_64F,
+                                    &asked.device_bytes, &asked.host_bytes),
+        "workspace of syevd");
+  return asked;
+}
+
+std::int64_t Blas::syevd_scratch(std::int64_t n, std::int64_t lda) const {
+  return n == 0 ? 0 : whole_elements(workspace_of_syevd(n, lda).device_bytes);
+}
+
+void Blas::syevd(std::int64_t n, double* a, std::int64_t lda, double* w, int* info,
+                 Scratch scratch) {
+  if (n == 0) return check(cudaMemsetAsync(info, 0, sizeof(int), stream_), "syevd of no rows");
+  const Workspace work = workspace_of_syevd(n, lda);
+  if (static_cast<std::int64_t>(work.device_bytes) > scratch.bytes) {
+    throw DeviceError(detail::message("cuSOLVER: syevd of ", n, " rows needs ", work.device_bytes,
+                                      " bytes, was given ", scratch.bytes));
+  }
+  check(cusolverDnXsyevd(solver_.get(), params_.get(), CUSOLVER_EIG_MODE_VECTOR,
+                         by_columns(Triangle::lower), n, CUDA_R_64F, a, leading(lda), CUDA_R_64F, w,
+                         CUDA_R_64F, scratch.data, work.device_bytes,
+                         host_workspace(work.host_bytes), work.host_bytes, info),
+        "syevd");
 }
 
 #define NATGRAD_INSTANTIATE(T)                                                                     \
@@ -223,7 +256,8 @@ void Blas::potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_
   template void Blas::symv<T>(Triangle, std::int64_t, const T*, std::int64_t, const T*, T*) const; \
   template void Blas::potrf<T>(Triangle, std::int64_t, T*, std::int64_t, int*, Scratch);           \
   template std::int64_t Blas::potrf_scratch<T>(Triangle, std::int64_t, std::int64_t) const;        \
-  template void Blas::potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*, int*) const;
+  template void Blas::potrs<T>(Triangle, std::int64_t, const T*, std::int64_t, T*, std::int64_t,   \
+                               std::int64_t, int*) const;
 NATGRAD_INSTANTIATE(float)
 NATGRAD_INSTANTIATE(double)
 #undef NATGRAD_INSTANTIATE

@@ -68,10 +68,15 @@ class Blas {
   template <class T>
   std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t lda) const;
 
-  /// x = A^-1 x with the factor that `potrf` left; `info` on the device.
+  /// x = A^-1 x with the factor that `potrf` left, for `count` rows x of b; `info` on the device.
   template <class T>
-  void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* x,
-             int* info) const;
+  void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda, T* b,
+             std::int64_t count, std::int64_t ldb, int* info) const;
+
+  /// Eigenvalues w (n), ascending, and eigenvectors, rows of a, of the symmetric matrix whose lower
+  /// triangle is in a; `info` on the device.
+  void syevd(std::int64_t n, double* a, std::int64_t lda, double* w, int* info, Scratch scratch);
+  std::int64_t syevd_scratch(std::int64_t n, std::int64_t lda) const;
 
  private:
   /// The workspace that cuSOLVER asks for. The query may wait, and may be forbidden within a
@@ -83,6 +88,7 @@ class Blas {
   using Factorization = std::tuple<Triangle, std::int64_t, std::int64_t, cudaDataType>;  // n, lda
   template <class T>
   Workspace workspace_of_potrf(Triangle triangle, std::int64_t n, std::int64_t lda) const;
+  Workspace workspace_of_syevd(std::int64_t n, std::int64_t lda) const;
   void* host_workspace(std::size_t bytes);
 
   cudaStream_t stream_;

@@ -17,7 +17,8 @@ namespace natgrad {
 class CudaBackend final : public Backend {
  public:
   /// `memory` holds the fixed workspace, some MiB, that the handles and reductions share. Throws
-  /// `MemoryError` where there is no room, `DeviceError` where a library refuses.
+  /// `MemoryError` where there is no room, `DeviceError` where a library refuses, `OptionError` for
+  /// a rule whose blocks are too small for its tiles.
   CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
               const std::shared_ptr<const Allocator>& memory, cuda::GramRule rule = {});
   ~CudaBackend() override;
@@ -68,6 +69,8 @@ class CudaBackend final : public Backend {
   std::int64_t potrf_scratch(Triangle triangle, std::int64_t n, std::int64_t leading_dimension,
                              ElementType type) const override;
   void potrs(Triangle triangle, const ConstView& factor, const View& b, Scratch scratch) override;
+  void syevd(const View& A, const View& w, const View& info, Scratch scratch) override;
+  std::int64_t syevd_scratch(std::int64_t n, std::int64_t leading_dimension) const override;
   void smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,
                        const View& result) override;
   void add_to_diagonal(Scalar value, const View& A) override;

@@ -11,13 +11,13 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <type_traits>
 
 namespace natgrad {
 
 namespace {
 
+using cuda::Needed;
 using cuda::Work;
 
 template <class T>
@@ -43,8 +43,6 @@ struct Tiles {
   cuda::TileScratch<Result> scratch;
 };
 
-using Needed = std::function<std::int64_t(std::int64_t)>;  // columns of a product, of its row
-
 /// left right^T (left rows, right rows), of some rows of two factors.
 template <class Result>
 struct TermProduct {
@@ -58,8 +56,8 @@ struct TermProduct {
 
 /// What some columns of the factors add to it. They are converted where types differ.
 template <class Row, class Result>
-cuda::TriangleProduct<Result> part_of(const Tiles<Result>& tiles,
-                                      const TermProduct<Result>& product, Range columns) {
+cuda::TriangleProduct<Result> triangle_product(const Tiles<Result>& tiles,
+                                               const TermProduct<Result>& product, Range columns) {
   const cuda::TileScratch<Result>& scratch = tiles.scratch;
   const auto part = [&](const ConstView& factor, Range rows, Result* buffer) {
     return cuda::converted<Row, Result>(tiles.work.stream, factor, rows, columns, buffer);
@@ -89,13 +87,14 @@ kernels::FactorProduct<Result> multiply(const Tiles<Result>& tiles,
   const Range all{0, product.left.columns()};
   if constexpr (is_single<Row, Result>) {
     if (takes(tiles.rule, product)) {
-      return cuda::multiply_on_tensor_cores(
-          work, tiles.rule, part_of<Row, Result>(tiles, product, all), tiles.scratch.addresses);
+      return cuda::multiply_on_tensor_cores(work, tiles.rule,
+                                            triangle_product<Row, Result>(tiles, product, all),
+                                            tiles.scratch.addresses);
     }
   }
   const std::int64_t step = std::is_same_v<Row, Result> ? all.end : cuda::conversion_columns;
   for_each_piece(all, step, [&](Range columns) {
-    cuda::multiply_rows<Result>(work, part_of<Row, Result>(tiles, product, columns),
+    cuda::multiply_rows<Result>(work, triangle_product<Row, Result>(tiles, product, columns),
                                 columns.begin == 0 ? Result{0} : Result{1}, work.mode);
   });
   return {{product.to.numbers, product.left_rows.size(), product.right_rows.size(),
@@ -111,8 +110,9 @@ void multiply_both(const Tiles<Result>& tiles, const TermProduct<Result>& output
   if constexpr (is_single<Row, Result>) {
     if (work.mode == MathMode::strict && cuda::has_one_term(tile.left) &&
         cuda::has_one_term(tile.right) && takes(rule, outputs) && takes(rule, inputs)) {
-      const std::array products{part_of<Row, Result>(tiles, outputs, {0, outputs.left.columns()}),
-                                part_of<Row, Result>(tiles, inputs, {0, inputs.left.columns()})};
+      const std::array products{
+          triangle_product<Row, Result>(tiles, outputs, {0, outputs.left.columns()}),
+          triangle_product<Row, Result>(tiles, inputs, {0, inputs.left.columns()})};
       const auto results = cuda::multiply_on_tensor_cores(work, rule, products, scratch.addresses);
       tile.outputs = results[0];
       tile.inputs = results[1];
@@ -220,12 +220,12 @@ void materialize_columns(const Work& work, const LayerUse& use, const Materializ
   const Range own{0, use.rows};
   kernels::KhatriRaoFactors<Row> factors{
       .layout = cuda::layout_of(use, own),
-      .outputs = cuda::part_of<Row>(use.output_score, output_terms(use, own), columns.outputs),
+      .outputs = cuda::factor_part<Row>(use.output_score, output_terms(use, own), columns.outputs),
       .inputs = {}};
   const kernels::MaterializedPart<Result> part{
       .scale = nullptr, .adds = columns.uses > 1, .to = to, .leading_dimension = columns.count()};
   if (columns.bias) return kernels::materialize_bias<Row, Result>(work.stream, factors, part);
-  factors.inputs = cuda::part_of<Row>(use.input, input_terms(use, own), columns.inputs);
+  factors.inputs = cuda::factor_part<Row>(use.input, input_terms(use, own), columns.inputs);
   kernels::materialize_weight<Row, Result>(work.stream, factors, part);
 }
 

@@ -15,7 +15,8 @@ struct GramRule {
   /// Terms of a use that are multiplied at a time, down and across K.
   std::int64_t tile_height = 2048;
   std::int64_t tile_width = 4096;
-  /// Rows and columns of a block of a batched product, and blocks that fill a device.
+  /// Rows and columns of a block of a batched product, and blocks that fill a device. A tile has at
+  /// most `kernels::BlockStairs::most_rows` blocks down.
   std::int64_t block = 512;
   std::int64_t least_blocks = 10;
   /// Columns of split numbers that tensor cores sum. They cut the sum that they add to, so that an

@@ -93,15 +93,32 @@ void CudaBackend::potrf(Triangle triangle, const View& A, const View& info, Scra
 void CudaBackend::potrs(Triangle triangle, const ConstView& factor, const View& b,
                         Scratch scratch) {
   const auto current = guard();
+  const SeveralRows rows(b, factor.rows());
   if (by_kernels(triangle, factor)) {
     require_scratch(factor.rows(), scratch);
-    return kernels::cholesky_solve(stream_->get(), kernels::matrix<float>(factor), b.as<float>(),
-                                   {scratch.data, factor.rows()});
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+      kernels::cholesky_solve(stream_->get(), kernels::matrix<float>(factor),
+                              b.as<float>() + i * rows.next, {scratch.data, factor.rows()});
+    }
+    return;
   }
   with_float_type(factor.type(), [&]<class T>(T) {
     blas_.potrs<T>(triangle, factor.rows(), factor.as<T>(), factor.leading_dimension(), b.as<T>(),
-                   info_);
+                   rows.count, rows.next, info_);
   });
+}
+
+std::int64_t CudaBackend::syevd_scratch(std::int64_t n, std::int64_t leading_dimension) const {
+  const auto current = guard();
+  return blas_.syevd_scratch(n, leading_dimension);
+}
+
+void CudaBackend::syevd(const View& A, const View& w, const View& info, Scratch scratch) {
+  const auto current = guard();
+  blas_.syevd(A.rows(), A.as<double>(), A.leading_dimension(), w.as<double>(), info_, scratch);
+  // Of no factor, whose diagonal would have to be positive.
+  const ConstView none(info.data(), ElementType::float64, {0, 0}, {.device = info.device()});
+  kernels::store_info(stream_->get(), info_, none, info);
 }
 
 void CudaBackend::smallest_pivots(const ConstView& A, Scalar shift, const ConstView& factor,

@@ -1,5 +1,7 @@
 #include "backend/cuda/cuda_backend.hpp"
+#include "core/message.hpp"
 #include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/split.hpp"
 
 #include <cstring>
 #include <new>
@@ -59,6 +61,15 @@ Array make_workspace(const cuda::StreamHandle& stream,
           stream.get()};
 }
 
+/// Throws `OptionError` for tiles of more rows of blocks than a kernel takes.
+cuda::GramRule checked(const cuda::GramRule& rule) {
+  const std::int64_t rows = rule.tile_height / rule.block;
+  if (rows <= kernels::BlockStairs::most_rows) return rule;
+  throw OptionError(detail::message("CUDA: .tile_height = ", rule.tile_height, " has ", rows,
+                                    " rows of .block = ", rule.block, ", at most ",
+                                    kernels::BlockStairs::most_rows, " are taken"));
+}
+
 constexpr std::int64_t info_numbers = 32;  // keeps what follows at multiples of 256 bytes
 constexpr std::int64_t fixed_bytes = (kernels::partial_count + info_numbers) * 8;
 
@@ -83,7 +94,7 @@ CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
       partials_(workspace_.view().as<double>()),
       info_(reinterpret_cast<int*>(partials_ + kernels::partial_count)),
       has_tensor_cores_(generation(stream_->device()) >= ampere),
-      gram_rule_(rule),
+      gram_rule_(checked(rule)),
       double_cost_(
           cuda::double_cost(generation(stream_->device()),
                             capability(cudaDevAttrComputeCapabilityMinor, stream_->device()))) {}

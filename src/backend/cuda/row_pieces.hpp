@@ -4,6 +4,7 @@
 #include "backend/cuda/gram_rule.hpp"
 #include "backend/row_uses.hpp"
 #include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/row_products.hpp"
 #include "kernels/cuda/rows.hpp"
 #include "kernels/cuda/split.hpp"
 
@@ -33,6 +34,8 @@ inline constexpr std::int64_t least_materialized_columns = 64;
 inline constexpr std::int64_t materialized_numbers = std::int64_t{1} << 23;
 /// Numbers of a factor that apply and adjoint take at a time: 64 MiB in float.
 inline constexpr std::int64_t product_numbers = std::int64_t{1} << 24;
+/// Numbers of A that adjoint copies at a time where no type differs: they stay in cache.
+inline constexpr std::int64_t copied_numbers = std::int64_t{1} << 20;
 
 /// `own` counts from the first row of the use.
 inline kernels::TermLayout layout_of(const LayerUse& use, Range own) {
@@ -51,23 +54,23 @@ inline bool has_one_term(const kernels::TermLayout& layout) {
 
 /// Some rows and columns of a factor.
 template <class Row>
-kernels::Matrix<const Row> part_of(const ConstView& factor, Range rows, Range columns) {
+kernels::Matrix<const Row> factor_part(const ConstView& factor, Range rows, Range columns) {
   return {factor.as<Row>() + rows.begin * factor.leading_dimension() + columns.begin, rows.size(),
           columns.size(), factor.leading_dimension()};
 }
 template <class Row>
-kernels::Matrix<const Row> part_of(const ConstView& factor, Range rows) {
-  return part_of<Row>(factor, rows, {0, factor.columns()});
+kernels::Matrix<const Row> factor_part(const ConstView& factor, Range rows) {
+  return factor_part<Row>(factor, rows, {0, factor.columns()});
 }
 
 template <class Row>
 kernels::KhatriRaoFactors<Row> factors_of(const LayerUse& use, Range own) {
   kernels::KhatriRaoFactors<Row> factors{
       .layout = layout_of(use, own),
-      .outputs = part_of<Row>(use.output_score, output_terms(use, own)),
+      .outputs = factor_part<Row>(use.output_score, output_terms(use, own)),
       .inputs = {}};
   if (use.weight_offset >= 0) {
-    factors.inputs = part_of<Row>(use.input, input_terms(use, own));
+    factors.inputs = factor_part<Row>(use.input, input_terms(use, own));
   }
   return factors;
 }
@@ -76,7 +79,7 @@ kernels::KhatriRaoFactors<Row> factors_of(const LayerUse& use, Range own) {
 template <class Row, class Result>
 kernels::Matrix<const Result> converted(kernels::Stream stream, const ConstView& factor, Range rows,
                                         Range columns, Result* buffer) {
-  const kernels::Matrix<const Row> part = part_of<Row>(factor, rows, columns);
+  const kernels::Matrix<const Row> part = factor_part<Row>(factor, rows, columns);
   if constexpr (std::is_same_v<Row, Result>) {
     return part;
   } else {
@@ -227,7 +230,8 @@ inline std::int64_t room_for_columns(std::int64_t n, std::int64_t columns) {
 struct ProductPieces {
   std::int64_t rows;
   std::int64_t product;   // numbers of A V^T or E
-  std::int64_t inputs;    // of converted A
+  std::int64_t copied;    // rows of A that adjoint copies at a time, where it must
+  std::int64_t inputs;    // numbers of A that are converted or copied at a time
   std::int64_t partials;  // of the bias in adjoint
 
   ProductPieces(const LayerUse& use, bool converts) {
@@ -237,7 +241,10 @@ struct ProductPieces {
     rows = std::min(use.rows, groups * use.rows_per_input);
     const std::int64_t terms = rows / use.rows_per_input * use.terms;
     product = use.inputs > 0 ? aligned_numbers(terms * use.outputs) : 0;
-    inputs = converts ? terms * use.inputs : 0;
+    copied = converts || use.inputs == 0
+                 ? terms
+                 : std::min(terms, std::max<std::int64_t>(1, copied_numbers / use.inputs));
+    inputs = copied * use.inputs;
     partials = kernels::bias_partials(use.rows * use.terms, use.outputs);
   }
   std::int64_t numbers() const { return product + inputs + partials; }

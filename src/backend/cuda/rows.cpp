@@ -5,8 +5,10 @@
 
 #include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/row_pieces.hpp"
+#include "kernels/cuda/row_products.hpp"
 
-#include <algorithm>
+#include <cstdint>
+#include <type_traits>
 
 namespace natgrad {
 
@@ -27,14 +29,37 @@ Matrix<const Result> multiply_inputs(const Work& work, const LayerUse& use, Rang
   return {product, a.rows, use.outputs, use.outputs};
 }
 
+/// E and A of some rows, and what of A is copied.
+template <class Row, class Result>
+struct WeighedInputs {
+  const kernels::KhatriRaoFactors<Row>& factors;
+  const Result* weighed;  // E (rows / R T, d_out)
+  const double* scale;    // of the rows
+  bool weighted;          // it may be 0
+  std::int64_t copied;    // rows of A at a time
+  Result* buffer;         // for these
+};
+
 /// g = E^T A + beta g of some rows.
 template <class Row, class Result>
-void multiply_weighed(const Work& work, const LayerUse& use, Range own, const Result* weighed,
-                      Result beta, Result* g, Result* buffer) {
-  const auto a = cuda::converted<Row, Result>(work.stream, use.input, input_terms(use, own),
-                                              {0, use.inputs}, buffer);
-  work.blas.gemm<Result>(Transpose::yes, Transpose::no, use.outputs, use.inputs, a.rows, 1, weighed,
-                         use.outputs, a.data, a.leading_dimension, beta, g, use.inputs, work.mode);
+void multiply_weighed(const Work& work, const WeighedInputs<Row, Result>& operands, Result beta,
+                      Result* g) {
+  const std::int64_t outputs = operands.factors.outputs.columns;
+  const Matrix<const Row>& all = operands.factors.inputs;
+  const auto add = [&](Range rows, const Matrix<const Result>& a) {
+    work.blas.gemm<Result>(Transpose::yes, Transpose::no, outputs, a.columns, a.rows, 1,
+                           operands.weighed + rows.begin * outputs, outputs, a.data,
+                           a.leading_dimension, rows.begin == 0 ? beta : Result{1}, g, a.columns,
+                           work.mode);
+  };
+  if constexpr (std::is_same_v<Row, Result>) {
+    if (!operands.weighted) return add({0, all.rows}, all);
+  }
+  for_each_piece({0, all.rows}, operands.copied, [&](Range rows) {
+    const Matrix<Result> copy{operands.buffer, rows.size(), all.columns, all.columns};
+    kernels::copy_inputs(work.stream, operands.factors, rows.begin, operands.scale, copy);
+    add(rows, {copy.data, copy.rows, copy.columns, copy.leading_dimension});
+  });
 }
 
 template <class Row, class Result>
@@ -125,11 +150,18 @@ void CudaBackend::adjoint(const RowBatch& rows, const ConstView& y, double b, co
                                            .beta = beta,
                                            .partials = buffer + pieces.inputs};
         if (use.bias_offset >= 0) to.bias = parameters + use.bias_offset;
-        kernels::weigh_outputs<Row, Result>(stream_->get(), cuda::factors_of<Row>(use, own),
+        const auto factors = cuda::factors_of<Row>(use, own);
+        kernels::weigh_outputs<Row, Result>(stream_->get(), factors,
                                             {scale + first, y.as<Result>() + first}, to);
         if (!weight) return;
-        multiply_weighed<Row, Result>(work, use, own, memory, beta, parameters + use.weight_offset,
-                                      buffer);
+        multiply_weighed<Row, Result>(work,
+                                      {.factors = factors,
+                                       .weighed = memory,
+                                       .scale = scale + first,
+                                       .weighted = rows.weighted,
+                                       .copied = pieces.copied,
+                                       .buffer = buffer},
+                                      beta, parameters + use.weight_offset);
       });
     }
   });
@@ -157,7 +189,11 @@ std::int64_t CudaBackend::rows_scratch(std::span<const LayerUse> uses, std::int6
 /// second, and 4.3 TB/s of memory or some 8 TB/s of cache, so that to read or write a float costs
 /// as much as 24 multiply-adds in memory and 12 in cache. A pair of terms stores and reads two
 /// products in cache and K in memory; a materialized number is stored in memory and read again; an
-/// entry of K is read and written once for at most 4096 columns.
+/// entry of K is read and written once for at most 4096 columns. Products on tensor cores
+/// (`GramRule`) take less time than these multiply-adds, so that beside them an overhead weighs
+/// more than it says here. Which products go there depends on the choice that these numbers are
+/// for, and both ways gain there; near the boundary, where they differ little, the slower one may
+/// be taken.
 RowCosts CudaBackend::row_costs() const {
   return {.pair_overhead = 4 * 12 + 2 * 24, .materializing_overhead = 2 * 24, .passes = 2 * 24};
 }

@@ -15,8 +15,6 @@ using kernels::Half;
 using kernels::Matrix;
 using kernels::PiecewiseProducts;
 
-using Needed = std::function<std::int64_t(std::int64_t)>;  // columns of a product, of its row
-
 /// Rows of a product that fill a device.
 constexpr std::int64_t rows_at_a_time = 1024;
 
@@ -99,7 +97,7 @@ class TensorProducts {
   void multiply_part(const Work& work, std::int64_t piece, Range products, Range rows,
                      Range columns, float beta) const {
     if (rows.empty() || columns.empty()) return;
-    const auto part_of = [&](const Matrix<const Factor>& factor, std::int64_t next, Range own) {
+    const auto series_of = [&](const Matrix<const Factor>& factor, std::int64_t next, Range own) {
       return MatrixSeries<const Factor>{factor.data + piece * factors_.stride +
                                             products.begin * next +
                                             own.begin * factor.leading_dimension,
@@ -108,8 +106,8 @@ class TensorProducts {
     float* const to = factors_.product + products.begin * factors_.next_product +
                       rows.begin * factors_.leading_dimension + columns.begin;
     work.blas.multiply<Factor>(rows.size(), columns.size(), factors_.left.columns,
-                               part_of(factors_.left, factors_.next_left, rows),
-                               part_of(factors_.right, factors_.next_right, columns), beta,
+                               series_of(factors_.left, factors_.next_left, rows),
+                               series_of(factors_.right, factors_.next_right, columns), beta,
                                {to, factors_.leading_dimension, factors_.next_product},
                                products.size());
   }
@@ -125,16 +123,16 @@ class TensorProducts {
 };
 
 /// The two factors of a product, and where their strings go.
-struct FactorsToSplit {
+struct ProductFactors {
   kernels::FactorToSplit left;
   kernels::FactorToSplit right;
   bool shared;  // the left factor is some rows of the right one, and so are its strings
 };
 
-FactorsToSplit factors_to_split(const TriangleProduct<float>& product, std::int64_t width,
-                                std::int64_t pieces) {
+ProductFactors product_factors(const TriangleProduct<float>& product, std::int64_t width,
+                               std::int64_t pieces) {
   const auto& [left, right, to, leading_dimension, needed] = product;
-  FactorsToSplit factors{.left = {left, {to.split_left, width, pieces}, to.powers + right.rows},
+  ProductFactors factors{.left = {left, {to.split_left, width, pieces}, to.powers + right.rows},
                          .right = {right, {to.split_right, width, pieces}, to.powers},
                          .shared = false};
   const std::int64_t before = (left.data - right.data) / right.leading_dimension;
@@ -150,9 +148,9 @@ FactorsToSplit factors_to_split(const TriangleProduct<float>& product, std::int6
 
 /// The factors of a product, or of two of one shape, some columns at a time, as strings of split
 /// numbers. Two have pieces of one width, that of the wider ones.
-class SplitFactors {
+class SplitProducts {
  public:
-  SplitFactors(std::span<const TriangleProduct<float>> products, const GramRule& rule)
+  SplitProducts(std::span<const TriangleProduct<float>> products, const GramRule& rule)
       : products_(products) {
     for (const TriangleProduct<float>& product : products_) {
       columns_ = std::max(columns_, product.left.columns);
@@ -160,7 +158,7 @@ class SplitFactors {
     }
     pieces_ = std::min((columns_ + width_ - 1) / width_, rule.split_pieces);
     for (std::size_t i = 0; i < products_.size(); ++i) {
-      factors_[i] = factors_to_split(products_[i], width_, pieces_);
+      factors_[i] = product_factors(products_[i], width_, pieces_);
     }
   }
 
@@ -179,9 +177,9 @@ class SplitFactors {
   /// Of strings lo, hi, hi and hi, lo, hi.
   PiecewiseProducts<Half> strings() const {
     const TriangleProduct<float>& product = products_.front();
-    const FactorsToSplit& first = factors_.front();
-    const FactorsToSplit& last = factors_[products_.size() - 1];
-    const kernels::SplitRows& right = first.right.to;
+    const ProductFactors& first = factors_.front();
+    const ProductFactors& last = factors_[products_.size() - 1];
+    const kernels::HalfStrings& right = first.right.to;
     return {.left = {first.left.to.data, product.left.rows, 3 * width_, right.length()},
             .right = {right.data + 2 * width_, product.right.rows, 3 * width_, right.length()},
             .product = product.to.numbers,
@@ -213,7 +211,7 @@ class SplitFactors {
 
  private:
   std::span<const TriangleProduct<float>> products_;
-  std::array<FactorsToSplit, 2> factors_{};
+  std::array<ProductFactors, 2> factors_{};
   std::int64_t columns_ = 0;  // of the longer factors
   std::int64_t width_ = 1;    // of a piece
   std::int64_t pieces_ = 0;   // at a time
@@ -223,12 +221,12 @@ class SplitFactors {
 void multiply_tf32(const Work& work, const GramRule& rule, const TriangleProduct<float>& product,
                    void** addresses) {
   for_each_piece({0, product.left.columns}, rule.most_columns, [&](Range columns) {
-    const auto part_of = [&](const Matrix<const float>& factor) {
+    const auto columns_of = [&](const Matrix<const float>& factor) {
       return Matrix<const float>{factor.data + columns.begin, factor.rows, columns.size(),
                                  factor.leading_dimension};
     };
-    TensorProducts<float> part({.left = part_of(product.left),
-                                .right = part_of(product.right),
+    TensorProducts<float> part({.left = columns_of(product.left),
+                                .right = columns_of(product.right),
                                 .product = product.to.numbers,
                                 .leading_dimension = product.leading_dimension},
                                product.needed, rule.block);
@@ -238,7 +236,7 @@ void multiply_tf32(const Work& work, const GramRule& rule, const TriangleProduct
 }
 
 /// Sums the products' pieces.
-void multiply_split(const Work& work, const GramRule& rule, const SplitFactors& factors,
+void multiply_split(const Work& work, const GramRule& rule, const SplitProducts& factors,
                     const Needed& needed, void** addresses) {
   TensorProducts<Half> products(factors.strings(), needed, rule.block);
   products.prepare(work, rule.least_blocks, addresses);
@@ -275,7 +273,7 @@ kernels::FactorProduct<float> multiply_on_tensor_cores(const Work& work, const G
     multiply_tf32(work, rule, product, addresses);
     return {{product.to.numbers, product.left.rows, product.right.rows, product.leading_dimension}};
   }
-  const SplitFactors factors({&product, 1}, rule);
+  const SplitProducts factors({&product, 1}, rule);
   multiply_split(work, rule, factors, product.needed, addresses);
   return factors.result(0);
 }
@@ -283,7 +281,7 @@ kernels::FactorProduct<float> multiply_on_tensor_cores(const Work& work, const G
 std::array<kernels::FactorProduct<float>, 2> multiply_on_tensor_cores(
     const Work& work, const GramRule& rule, const std::array<TriangleProduct<float>, 2>& products,
     void** addresses) {
-  const SplitFactors factors(products, rule);
+  const SplitProducts factors(products, rule);
   multiply_split(work, rule, factors, products[0].needed, addresses);
   return {factors.result(0), factors.result(1)};
 }

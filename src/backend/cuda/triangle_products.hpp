@@ -11,15 +11,18 @@
 
 namespace natgrad::cuda {
 
-/// Where left right^T (left rows, right rows) goes, and what is needed of it: of row i the columns
-/// before needed(i), which never falls with i. The others may be written or not.
+/// Columns of a product that are needed of its row: those before needed(row), which never falls
+/// with the row. The others may be written or not.
+using Needed = std::function<std::int64_t(std::int64_t)>;
+
+/// Where left right^T (left rows, right rows) goes, and what is needed of it.
 template <class T>
 struct TriangleProduct {
   kernels::Matrix<const T> left;
   kernels::Matrix<const T> right;
   const ProductScratch<T>& to;
   std::int64_t leading_dimension;
-  const std::function<std::int64_t(std::int64_t)>& needed;
+  const Needed& needed;
 };
 
 /// product = left right^T + beta product, by pieces of rows.

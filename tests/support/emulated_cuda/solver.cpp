@@ -3,7 +3,9 @@
 #include <cusolverDn.h>
 
 #include <cstring>
+#include <initializer_list>
 #include <utility>
+#include <vector>
 
 extern "C" {
 void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
@@ -12,10 +14,12 @@ void spotrs_(const char* uplo, const int* n, const int* nrhs, const float* a, co
              float* b, const int* ldb, int* info);
 void dpotrs_(const char* uplo, const int* n, const int* nrhs, const double* a, const int* lda,
              double* b, const int* ldb, int* info);
+void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w,
+             double* work, const int* lwork, int* iwork, const int* liwork, int* info);
 }
 
-// cuSOLVER's Cholesky factorization on LAPACK's. Its workspaces are written all over, so that they
-// must be there and nobody else's.
+// cuSOLVER's Cholesky factorization and eigenvalues on LAPACK's. Its workspaces are written all
+// over, so that they must be there and nobody else's.
 
 struct cusolverDnContext {
   int device = 0;
@@ -46,6 +50,15 @@ bool valid(cublasFillMode_t triangle, std::int64_t n, cudaDataType type, std::in
   return known && is_real(type) && is_matrix(n, n, lda);
 }
 
+/// Of doubles alone, with their eigenvectors: what the library asks for.
+bool valid_eigenvalues(cusolverEigMode_t mode, cublasFillMode_t triangle, std::int64_t n,
+                       std::int64_t lda, std::initializer_list<cudaDataType> types) {
+  for (const cudaDataType type : types) {
+    if (type != CUDA_R_64F) return false;
+  }
+  return mode == CUSOLVER_EIG_MODE_VECTOR && valid(triangle, n, CUDA_R_64F, lda);
+}
+
 cusolverStatus_t check_handles(cusolverDnHandle_t handle, cusolverDnParams_t params) {
   const bool live = solver_handles().contains(handle) && params_handles().contains(params);
   return live ? CUSOLVER_STATUS_SUCCESS : CUSOLVER_STATUS_NOT_INITIALIZED;
@@ -71,6 +84,20 @@ void factorize(cublasFillMode_t triangle, std::int64_t n, cudaDataType type, voi
   } else {
     spotrf_(lapack(triangle), &size, static_cast<float*>(a), &stride, info);
   }
+}
+
+void decompose(cublasFillMode_t triangle, std::int64_t n, double* a, std::int64_t lda, double* w,
+               int* info) {
+  *info = injected_info();
+  if (*info != 0 || n == 0) return;
+  const int size = static_cast<int>(n);
+  const int stride = static_cast<int>(lda);
+  std::vector<double> work(1 + 6 * n + 2 * n * n);
+  std::vector<int> integers(3 + 5 * n);
+  const int work_size = static_cast<int>(work.size());
+  const int integers_size = static_cast<int>(integers.size());
+  dsyevd_("V", lapack(triangle), &size, a, &stride, w, work.data(), &work_size, integers.data(),
+          &integers_size, info);
 }
 
 struct Solution {
@@ -202,5 +229,56 @@ cusolverStatus_t cusolverDnXpotrs(cusolverDnHandle_t handle, cusolverDnParams_t 
                                    {"B", B, matrix_bytes(n, nrhs, ldb, dataTypeA)},
                                    {"info", info, sizeof(int)}},
                                   [=] { solve(solution, dataTypeA, A, B, info); });
+  return known ? CUSOLVER_STATUS_SUCCESS : CUSOLVER_STATUS_EXECUTION_FAILED;
+}
+
+cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t handle, cusolverDnParams_t params,
+                                             cusolverEigMode_t jobz, cublasFillMode_t uplo,
+                                             std::int64_t n, cudaDataType dataTypeA, const void*,
+                                             std::int64_t lda, cudaDataType dataTypeW, const void*,
+                                             cudaDataType computeType, std::size_t* device_bytes,
+                                             std::size_t* host_bytes) {
+  const Lock lock = lock_state();
+  const cusolverStatus_t status = check_handles(handle, params);
+  if (status != CUSOLVER_STATUS_SUCCESS) return status;
+  if (!valid_eigenvalues(jobz, uplo, n, lda, {dataTypeA, dataTypeW, computeType})) {
+    return CUSOLVER_STATUS_INVALID_VALUE;
+  }
+  *device_bytes = static_cast<std::size_t>(device_workspace(n));
+  *host_bytes = static_cast<std::size_t>(host_workspace(n));
+  return CUSOLVER_STATUS_SUCCESS;
+}
+
+cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t handle, cusolverDnParams_t params,
+                                  cusolverEigMode_t jobz, cublasFillMode_t uplo, std::int64_t n,
+                                  cudaDataType dataTypeA, void* A, std::int64_t lda,
+                                  cudaDataType dataTypeW, void* W, cudaDataType computeType,
+                                  void* bufferOnDevice, std::size_t workspaceInBytesOnDevice,
+                                  void* bufferOnHost, std::size_t workspaceInBytesOnHost,
+                                  int* info) {
+  Lock lock = lock_state();
+  const cusolverStatus_t status = check_handles(handle, params);
+  if (status != CUSOLVER_STATUS_SUCCESS) return status;
+  const auto device_bytes = static_cast<std::int64_t>(workspaceInBytesOnDevice);
+  const auto host_bytes = static_cast<std::int64_t>(workspaceInBytesOnHost);
+  if (!valid_eigenvalues(jobz, uplo, n, lda, {dataTypeA, dataTypeW, computeType}) ||
+      device_bytes < device_workspace(n) || host_bytes < host_workspace(n)) {
+    return CUSOLVER_STATUS_INVALID_VALUE;
+  }
+  Queue* queue = queue_of(handle->stream, handle->device);
+  if (queue == nullptr) return CUSOLVER_STATUS_EXECUTION_FAILED;
+  ++state().counters.library_calls;
+  if (is_due(state().work_to_failure)) return CUSOLVER_STATUS_EXECUTION_FAILED;
+  if (host_bytes > 0) std::memset(bufferOnHost, 0xFF, workspaceInBytesOnHost);
+  const bool known = enqueue_call(lock, *queue, "cusolverDnXsyevd",
+                                  {{"A", A, matrix_bytes(n, n, lda, dataTypeA)},
+                                   {"W", W, matrix_bytes(n, 1, n, dataTypeW)},
+                                   {"the workspace", bufferOnDevice, device_bytes},
+                                   {"info", info, sizeof(int)}},
+                                  [=] {
+                                    std::memset(bufferOnDevice, 0xFF, workspaceInBytesOnDevice);
+                                    decompose(uplo, n, static_cast<double*>(A), lda,
+                                              static_cast<double*>(W), info);
+                                  });
   return known ? CUSOLVER_STATUS_SUCCESS : CUSOLVER_STATUS_EXECUTION_FAILED;
 }
