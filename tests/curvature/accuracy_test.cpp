@@ -25,6 +25,9 @@ namespace natgrad::tests {
 
 namespace {
 
+/// The arithmetic is the CPU's also on the emulated device, which takes ten times as long for it.
+bool fewer_cases() { return sanitized || test_device().kind == DeviceKind::cuda; }
+
 constexpr std::array families{Family::random, Family::decaying, Family::common_mean};
 
 enum class Right { coefficients, gradient };  // r known, or a general g
@@ -126,7 +129,7 @@ void check_family(Family family, std::size_t n, std::size_t p, Right right) {
 TEST(accuracy, three_refinements_or_a_gram_in_double_are_enough) {
   for (const auto& [n, p] :
        std::vector<std::pair<std::size_t, std::size_t>>{{64, 400}, {512, 2000}, {300, 100}}) {
-    if (sanitized && n > 300) continue;
+    if (fewer_cases() && n > 300) continue;
     for (Family family : families) {
       for (Right right : rights) check_family(family, n, p, right);
     }
@@ -263,7 +266,7 @@ TEST(accuracy, bounds_hold_for_steps_that_start_from_another) {
 }
 
 TEST(accuracy, error_bounds_hold_in_random_cases) {
-  constexpr std::size_t cases = sanitized ? 12 : 200;
+  const std::size_t cases = sanitized ? 12 : fewer_cases() ? 60 : 200;
   Random random(7);
   const auto between = [&](double least, double most) {
     return least * std::pow(most / least, 0.5 + 0.5 * random());
@@ -307,7 +310,7 @@ TEST(accuracy, error_bounds_hold_in_random_cases) {
       slack[primal][i / 6 % 2][static_cast<std::size_t>(refinement)].push_back(bound / error);
     }
   }
-  EXPECT_LE(refused, cases / 50);
+  EXPECT_LE(refused, 1 + cases / 50);
   for (std::size_t primal = 0; primal < 2; ++primal) {
     for (std::size_t right = 0; right < 2; ++right) {
       for (std::size_t refinement = 0; refinement < (primal ? 1 : 4); ++refinement) {

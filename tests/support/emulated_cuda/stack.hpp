@@ -1,6 +1,5 @@
 #pragma once
 
-#include <csetjmp>
 #include <cstddef>
 #include <memory>
 #include <ucontext.h>
@@ -24,13 +23,14 @@ class Stack {
  private:
   static void begin();
   void jump_to(Stack& other);
+  void resume();
   void arrived();
 
   std::unique_ptr<std::byte[]> memory_;
   void (*entry_)(void*) = nullptr;
   void* argument_ = nullptr;
   ucontext_t context_ = {};
-  std::jmp_buf jump_;
+  void* jump_[5] = {};  // where it goes on
   bool started_ = false;
   // What AddressSanitizer and ThreadSanitizer know it by.
   const void* bottom_ = nullptr;
