@@ -218,8 +218,10 @@ class NATGRAD_EXPORT NaturalGradient {
 
   /// The memory of a step of such a batch, to the byte, and its form: what this optimizer, the
   /// context's scratch and the scores' own arrays will hold. With frozen tensors, for which a shape
-  /// has no names, the second one is exact. Throws `OptionError` for a shape that is none,
-  /// `MemoryError` for more bytes than an address can count, and like `step` for a batch.
+  /// has no names, the second one is exact. Of row ranges in parts a scaled damping or
+  /// a penalty by tensor takes more than planned in the dual form. Throws `OptionError` for a shape
+  /// that is none, `MemoryError` for more bytes than an address can count, and like `step` for a
+  /// batch.
   MemoryPlan plan(const ScoresShape& shape) const;
   MemoryPlan plan(const Batch& batch) const;
   /// Allocates all of it but the scores' own arrays, so that no step of this shape does. Throws
