@@ -138,7 +138,8 @@ class NATGRAD_EXPORT FisherMatrix {
   void solve(const Gradient& gradient, const View& direction);
 
   /// Changes lambda for the next solves; K or F is kept, its factor is not. Does not wait. Throws
-  /// `OptionError` for a negative or non-finite part.
+  /// `OptionError` for a negative or non-finite part, and for another `Damping::scaling` than the
+  /// options'.
   void set_damping(const Damping& damping);
 
   // What follows throws `ArgumentError` without rows, `ShapeError`, `TypeError` or `DeviceError`
@@ -178,7 +179,8 @@ class NATGRAD_EXPORT FisherMatrix {
   /// v_k)^2 / (mu_k + lambda)) / lambda, which cancels: its absolute error is up to (N + 4
   /// sqrt(N)) eps |F| / lambda^2, and no element is below 1 / (F_ii + lambda). Returns
   /// `not_positive_definite` where F + lambda I is numerically singular and `not_finite` where it
-  /// is not finite: `diagonal` is left as it was then. The report of the last solve stays. Waits.
+  /// is not finite: `diagonal` is left as it was then. The report of the last solve stays. Waits. Throws
+  /// `ArgumentError` also for damping that is scaled.
   [[nodiscard]] Outcome inverse_diagonal(const View& diagonal);
 
   /// Writes d = F^+ g, of all d that minimize |F d - g| the one of least norm, without damping: g

@@ -134,6 +134,10 @@ class NATGRAD_EXPORT NaturalGradient {
     /// eta of a penalty eta/2 |theta|^2 in the loss: eta joins lambda in the matrix, -eta theta
     /// joins g. Finite, >= 0.
     double l2 = 0;
+    /// Factors of eta, for segments named here; 1 for the others, 0 for one without penalty (an
+    /// intercept). With factors, or with a scaled damping, eta joins a diagonal in the primal form;
+    /// in the dual form that takes `.damping` of an absolute part alone, > 0 (`OptionError`).
+    std::vector<SegmentFactor> l2_factors = {};
     /// Of the final step, for segments named here; 1 for the others. 0 freezes a tensor: its
     /// columns leave S, K, P and every norm, and it does not decay.
     std::vector<SegmentFactor> rate_factors = {};
@@ -207,14 +211,17 @@ class NATGRAD_EXPORT NaturalGradient {
   SolveReport direction_report() const;
 
   /// Change the rate (the largest rate of `KlTrustRegion`) or lambda from the next step on. Do not
-  /// wait. Throw `OptionError` for a value that the options would not take.
+  /// wait. Throw `OptionError` for a value that the options would not take, and for another
+  /// `Damping::scaling` than theirs.
   void set_rate(double rate);
   void set_damping(const Damping& damping);
 
   /// The memory of a step of such a batch, to the byte, and its form: what this optimizer, the
   /// context's scratch and the scores' own arrays will hold. With frozen tensors, for which a shape
-  /// has no names, the second one is exact. Throws `OptionError` for a shape that is none,
-  /// `MemoryError` for more bytes than an address can count, and like `step` for a batch.
+  /// has no names, the second one is exact. Of row ranges in parts a scaled damping or
+  /// a penalty by tensor takes more than planned in the dual form. Throws `OptionError` for a shape
+  /// that is none, `MemoryError` for more bytes than an address can count, and like `step` for a
+  /// batch.
   MemoryPlan plan(const ScoresShape& shape) const;
   MemoryPlan plan(const Batch& batch) const;
   /// Allocates all of it but the scores' own arrays, so that no step of this shape does. Throws

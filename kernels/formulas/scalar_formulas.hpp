@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/formulas/damping_units.hpp"
 #include "kernels/formulas/rules/kl_trust_region.hpp"
 #include "kernels/formulas/solve.hpp"
 #include "kernels/formulas/step.hpp"
@@ -15,8 +16,9 @@ template <class Struct>
 inline constexpr bool every_number_has_a_name = std::size(Struct::names) * sizeof(double) ==
                                                 sizeof(Struct);
 static_assert(every_number_has_a_name<DampingState> && every_number_has_a_name<SolveScalars> &&
-              every_number_has_a_name<KlTrustRegionState> && every_number_has_a_name<Counters> &&
-              every_number_has_a_name<RateSettings> && every_number_has_a_name<StepRecord>);
+              every_number_has_a_name<TensorUnit> && every_number_has_a_name<KlTrustRegionState> &&
+              every_number_has_a_name<Counters> && every_number_has_a_name<RateSettings> &&
+              every_number_has_a_name<StepRecord>);
 
 namespace formulas {
 
@@ -45,6 +47,6 @@ using ScalarFormula =
                  formulas::CenterFactors, formulas::DropRounding, formulas::InverseIterate,
                  formulas::CenterFisher, formulas::JudgeSolve, formulas::AddBlock,
                  formulas::BeginStep, formulas::KlTrustRegionRate, formulas::LimitStep,
-                 formulas::JudgeStep, formulas::JudgeDirection>;
+                 formulas::JudgeStep, formulas::JudgeDirection, formulas::UnitOfTensor>;
 
 }  // namespace natgrad

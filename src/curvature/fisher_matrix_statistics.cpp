@@ -27,6 +27,11 @@ Outcome FisherMatrix::inverse_diagonal(const View& diagonal) {
   return with_memory_errors([&] {
     State& s = *state_;
     s.require_rows("inverse diagonal");
+    if (s.options.damping.scaling != DampingScaling::identity) {
+      throw ArgumentError(
+          "inverse diagonal: is that of F + lambda I, so that .damping needs "
+          "DampingScaling::identity");
+    }
     detail::require_contiguous("inverse diagonal", diagonal, s.memory());
     if (diagonal.type() != ElementType::float64) {
       detail::require_type("inverse diagonal", diagonal, s.parameters.type());

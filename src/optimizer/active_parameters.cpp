@@ -38,6 +38,7 @@ ActiveParameters::ActiveParameters(const Parameters& parameters,
     : parameters_(parameters), total_(parameters.size()) {
   check_segments(options.rate_factors, parameters.segments(), ".rate_factors");
   check_segments(options.weight_decay_factors, parameters.segments(), ".weight_decay_factors");
+  check_segments(options.l2_factors, parameters.segments(), ".l2_factors");
   for (int i = 0; i < parameters.segments(); ++i) {
     const Segment segment{i};
     const double rate = factor_of(options.rate_factors, segment);
@@ -47,7 +48,9 @@ ActiveParameters::ActiveParameters(const Parameters& parameters,
     }
     offsets_.push_back(size_);
     tensors_.push_back({.segment = segment, .offset = size_, .rate = rate});
-    places_.push_back({.theta = parameters.tensor(segment), .offset = size_});
+    places_.push_back({.theta = parameters.tensor(segment),
+                       .offset = size_,
+                       .l2 = factor_of(options.l2_factors, segment)});
     updates_.push_back({.theta = parameters.tensor(segment),
                         .d = {},
                         .decay = factor_of(options.weight_decay_factors, segment)});

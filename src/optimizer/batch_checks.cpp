@@ -3,6 +3,7 @@
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
+#include "curvature/damping_options.hpp"
 #include "natgrad/error.hpp"
 
 #include <cmath>
@@ -78,6 +79,7 @@ void check_batch(const char* caller, const Batch& batch, const BatchContract& co
   const ScoreSet& rows = batch.fisher.rows();
   rows.require_rows(caller, contract.parameters);
   check_rule(caller, rows.kind(), contract.rule);
+  require_scalable(caller, contract.options.damping.scaling, contract.options.form, rows);
   check_gradient(caller, rows, batch.gradient, contract);
   if (rows.centering() == Centering::fisher_only && (contract.starts || contract.options.l2 > 0)) {
     throw ArgumentError(

@@ -84,7 +84,8 @@ void check_rate(const NaturalGradient::Options& options, ElementType type, doubl
 void check_saved_damping(const NaturalGradient::Options& options, ElementType type,
                          const DampingState& damping) {
   NaturalGradient::Options changed = options;
-  changed.damping = {.absolute = damping.absolute, .relative = damping.relative};
+  changed.damping.absolute = damping.absolute;
+  changed.damping.relative = damping.relative;
   check_options(changed, type);
 }
 
@@ -130,7 +131,8 @@ void OptimizerAccess::adopt_saved_state(NaturalGradient& optimizer) {
   s.backend.download(s.scalars.settings, &settings);
   s.backend.download(s.damping.view(), &damping);
   s.options.step = with_rate(s.options.step, settings.rate);
-  s.options.damping = {.absolute = damping.absolute, .relative = damping.relative};
+  s.options.damping.absolute = damping.absolute;
+  s.options.damping.relative = damping.relative;
   s.damping.set(s.options.damping);
   // The file holds what changes; the rest is as the options ask for.
   s.damping.upload(s.backend);

@@ -3,7 +3,7 @@
 namespace natgrad::detail {
 
 StepShape StepShapes::of_loop(Phase phase, bool with_momentum) const {
-  const auto& [active, rule, damping, momentum, l2] = parts_;
+  const auto& [active, rule, damping, momentum, l2, l2_by_tensor] = parts_;
   const bool scaled = with_momentum && active.scaled();
   StepShape shape;
   shape.batch = {.parameters = active.size(),
@@ -13,6 +13,7 @@ StepShape StepShapes::of_loop(Phase phase, bool with_momentum) const {
                  .bounds_form = with_momentum && rule.needs().full_matrix,
                  .damped = damping.damped(),
                  .l2 = l2,
+                 .l2_by_tensor = l2_by_tensor,
                  .tensors = active.places()};
   if (scaled && phase != Phase::part) shape.scaled = active.size();
   return shape;

@@ -21,7 +21,8 @@ class StepShapes {
     const StepRuleStrategy& rule;
     const FixedDamping& damping;
     const MomentumStrategy& momentum;
-    double l2;  // eta
+    double l2;          // eta
+    bool l2_by_tensor;  // see `BatchShape`
   };
   explicit StepShapes(const Parts& parts) : parts_(parts) {}
 

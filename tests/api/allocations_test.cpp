@@ -42,7 +42,8 @@ TEST(allocations, the_counter_counts) {
 }
 
 template <class T>
-void check_training(Form form, const Momentum& momentum, Structure structure = Structure::full) {
+void check_training(Form form, const Momentum& momentum, Structure structure = Structure::full,
+                    const Damping& damping = {}) {
   SCOPED_TRACE(testing::Message() << to_string(structure) << ", " << to_string(form)
                                   << ", momentum " << momentum.index() << ", "
                                   << to_string(element_type_of<T>));
@@ -57,9 +58,11 @@ void check_training(Form form, const Momentum& momentum, Structure structure = S
   Tensor<T> coefficients(random.numbers(samples));
   std::vector<std::int32_t> labels(samples);
   for (std::size_t n = 0; n < samples; ++n) labels[n] = static_cast<std::int32_t>(n % 3);
-  NaturalGradient optimizer(
-      net.parameters(),
-      {.momentum = momentum, .weight_decay = 0.1, .structure = structure, .form = form});
+  NaturalGradient optimizer(net.parameters(), {.damping = damping,
+                                               .momentum = momentum,
+                                               .weight_decay = 0.1,
+                                               .structure = structure,
+                                               .form = form});
   LayerScores scores(net.parameters());
   const auto train = [&](std::int64_t count) {
     const ConstView batch_labels(labels.data(), {count, 1});
@@ -133,6 +136,14 @@ TEST(allocations, nor_does_it_with_a_part_of_the_matrix) {
       check_training<float>(form, momentum, Structure::block_diagonal);
     }
     check_training<float>(Form::primal, momentum, Structure::diagonal);
+  }
+}
+
+TEST(allocations, nor_does_it_with_a_damping_in_units) {
+  for (Form form : {Form::primal, Form::dual}) {
+    for (Structure structure : {Structure::full, Structure::block_diagonal}) {
+      check_training<float>(form, Spring{}, structure, {.scaling = DampingScaling::tensor});
+    }
   }
 }
 

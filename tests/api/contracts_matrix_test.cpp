@@ -117,6 +117,13 @@ TEST(contracts, statistics_of_a_fisher_matrix) {
                          [=](W& w) { empty(w).spectrum(); }),
       bad<ArgumentError>("inverse of nothing", "inverse diagonal: no rows were accumulated",
                          [=](W& w) { discard(empty(w).inverse_diagonal(w.direction.view())); }),
+      bad<ArgumentError>("inverse in units", "inverse diagonal: is that of F + lambda I",
+                         [=](W& w) {
+                           FisherMatrix scaled(w.parameters,
+                                               {.damping = {.scaling = DampingScaling::tensor}});
+                           scaled.accumulate(w.scores);
+                           discard(scaled.inverse_diagonal(w.direction.view()));
+                         }),
       bad<ArgumentError>("no diagonal", "inverse diagonal is missing",
                          [=](W& w) { discard(w.primal.inverse_diagonal({})); }),
       bad<ShapeError>("inverse of another size", "inverse diagonal is 16 x 1, expected 17 x 1",

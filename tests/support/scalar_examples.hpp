@@ -32,6 +32,7 @@ struct Scalars {
   KlTrustRegionState trust_region;
   StepScalars step;
   StepRecord record;
+  TensorUnit unit;
   double factor;
 };
 inline constexpr std::size_t scalars_count = sizeof(Scalars) / sizeof(double);
@@ -80,6 +81,12 @@ inline Scalars ordinary() {
       .step =
           {.rate = 0.5, .shrink = 17, .step_square = 4, .finite = 1, .outcome = 1, .accept = 19},
       .record = {nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan},
+      .unit = {.diagonal = 4,
+               .inverse_root = nan,
+               .root = nan,
+               .row_factor = nan,
+               .row_root = nan,
+               .pull = nan},
       .factor = nan};
 }
 
