@@ -143,10 +143,10 @@ void FullyConnected::sample(std::int64_t draws) {
   });
 }
 
-ConstView FullyConnected::sampled_labels() const {
+ConstView FullyConnected::sampled_targets() const {
   const State& s = *state_;
   if (s.sampled.rows_per_input() == 0) {
-    throw ArgumentError("sampled_labels: call forward and sample first");
+    throw ArgumentError("sampled_targets: call forward and sample first");
   }
   return s.sampled_targets;
 }

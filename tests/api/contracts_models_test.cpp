@@ -136,8 +136,8 @@ TEST(contracts, labels_drawn_from_a_model) {
                            net_of({3, 2}).sample();
                          }),
       bad<ArgumentError>("labels before they are drawn",
-                         "sampled_labels: call forward and sample first",
-                         [](W& w) { w.net.sampled_labels(); }),
+                         "sampled_targets: call forward and sample first",
+                         [](W& w) { w.net.sampled_targets(); }),
       bad<ArgumentError>("sampled scores too early",
                          "add_sampled_to: call forward and sample first",
                          [&](W& w) {
@@ -172,13 +172,13 @@ TEST(contracts, labels_drawn_from_a_model) {
                         w.net.add_sampled_to(scores, {.samples = 6});
                       }),
       bad<ArgumentError>("labels drawn of the forward before",
-                         "sampled_labels: call forward and sample first",
+                         "sampled_targets: call forward and sample first",
                          [](W& w) {
                            FullyConnected net = net_of({3, 2});
                            net.forward(w.floats(6, 3));
                            net.sample();
                            net.forward(w.floats(6, 3));
-                           net.sampled_labels();
+                           net.sampled_targets();
                          }),
       bad<OptionError>("a negative counter", "set_draw_counter: -1, must be >= 0 and <= 2^53",
                        [](W& w) { w.net.set_draw_counter(-1); }),

@@ -26,7 +26,7 @@ constexpr std::array activations{Activation::identity, Activation::tanh, Activat
                                  Activation::sigmoid, Activation::gelu};
 
 Labels drawn(const FullyConnected& net) {
-  const auto labels = host_copy<std::int32_t>(net.parameters().context(), net.sampled_labels());
+  const auto labels = host_copy<std::int32_t>(net.parameters().context(), net.sampled_targets());
   return {labels.begin(), labels.end()};
 }
 
@@ -249,7 +249,7 @@ TEST(sampled_scores, of_outputs_that_are_not_finite_fail_the_step) {
 TEST(sampled_scores, refuse_what_is_out_of_order) {
   SoftmaxNet model({3, 4, 3}, 10);
   LayerScores scores(model.net.parameters(), {.kind = FisherKind::sampled});
-  EXPECT_THROW(model.net.sampled_labels(), ArgumentError);
+  EXPECT_THROW(model.net.sampled_targets(), ArgumentError);
   EXPECT_THROW(model.net.add_sampled_to(scores, {.samples = 10}), ArgumentError);
   EXPECT_THROW(model.net.sample(0), OptionError);
   EXPECT_THROW(model.net.sample(std::numeric_limits<std::int64_t>::max()), OptionError);

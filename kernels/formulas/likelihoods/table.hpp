@@ -36,11 +36,6 @@
 
 namespace natgrad {
 
-/// The distribution of a model's targets given its outputs.
-enum class Likelihood : std::uint8_t {
-  categorical,  ///< one label a row, p(y) = softmax(z)_y
-};
-
 namespace formulas {
 
 template <class F>
