@@ -166,7 +166,9 @@ TEST(theory, linear_models_reach_the_estimate_of_least_squares_in_ten_steps) {
        {o_rings(), trial_counts(), drawn(Likelihood::bernoulli), drawn(Likelihood::poisson)}) {
     SCOPED_TRACE(data.name);
     const Numbers estimate = least_squares_estimate(data);
-    for (double coefficient : estimate) EXPECT_LT(std::abs(coefficient), 3.1);
+    if (data.likelihood == Likelihood::bernoulli) {
+      for (double coefficient : estimate) EXPECT_LT(std::abs(coefficient), 3);
+    }
     ScoringFit fit(data, starting_point(data));
     for (int step = 0; step < 10; ++step) EXPECT_EQ(fit.step(), Outcome::accepted);
     const Numbers theta = fit.theta();

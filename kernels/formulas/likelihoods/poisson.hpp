@@ -75,7 +75,7 @@ struct Poisson {
   NATGRAD_FORMULA static double log_factorial(double y) {
     if (y < 16) {
       double product = 1;
-      for (double i = 2; i <= y; i += 1) product *= i;
+      for (int i = 2; i <= static_cast<int>(y); ++i) product *= i;
       return std::log(product);
     }
     const double inverse = 1 / y;
