@@ -34,8 +34,7 @@ Labels draw(const ConstView& z, std::uint64_t key, std::int64_t draws, double co
   Labels labels(static_cast<std::size_t>(z.rows() * draws));
   Tensor<double> at(Numbers{counter});
   const Context context = test_context();
-  context.state().backend().likelihood_sample(Likelihood::categorical, z, key, draws, at.view(),
-                                              view_of(labels));
+  context.state().backend().likelihood_sample({}, z, key, draws, at.view(), view_of(labels));
   context.synchronize();
   return labels;
 }
