@@ -33,8 +33,8 @@ that falls is 0 behind the last step of --epochs or --steps; a run that is resum
 falls over these.
 csv reads a line of names and lines of numbers. Columns are standardized by the training set, its
 first four fifths in the order of --split, unless --raw; of targets only those of gaussian and
-gaussian-scale. --target and --likelihood have no default. The last bias begins at the link of the
-targets' mean, and without hidden layers the weights at 0.
+gaussian-scale. --target and --likelihood have no default. The last weights begin at 0 and
+the last bias at the link of the targets' mean.
 --plan prints the memory that the optimizer, the model and the data take, and ends. It goes with the
 natural optimizer and without --quiet.
 An epoch is cut into the fewest batches that are no larger than --batch and differ by at most one

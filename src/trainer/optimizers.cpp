@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <unistd.h>
@@ -61,10 +62,10 @@ class Natural : public Optimizer {
   static void throw_if_failed(const StepReport& report) {
     if (report.failures_in_a_row < most_failures) return;
     throw StepFailed(fmt::format(
-        "step {}: {} attempts in a row have failed, the last as {} at damping {}; the parameters "
-        "are those of before them. A larger --damping, --precision double or another --form may "
-        "help",
-        report.step, report.failures_in_a_row, to_string(report.outcome), report.damping));
+        "step {}: {} attempts in a row have failed, the last as {}{}; the parameters are those of "
+        "before them. A larger --damping, --precision double or another --form may help",
+        report.step, report.failures_in_a_row, to_string(report.outcome),
+        std::isfinite(report.damping) ? fmt::format(" at damping {}", report.damping) : ""));
   }
 
   void fetch() {

@@ -213,7 +213,7 @@ TEST_F(trainer, prints_help_and_version) {
         "--hidden LIST|none", "--metrics FILE", "--resume FILE", "--split N", "(default natural)",
         "digits   --hidden 128 --batch 479 --epochs 30 --weight-decay 0.1",
         "mnist    --hidden 512,512 --batch 4000 --epochs 5 --weight-decay 0",
-        "csv      --hidden 32 --batch 500 --epochs 30 --weight-decay 0",
+        "csv      --fisher exact --hidden 32 --batch 500 --epochs 15 --weight-decay 0",
         "natural  --fisher sampled: --momentum 0.9 --rate 0.3:linear --damping 0.03",
         "natural  --fisher exact: --spring 0.9 --rate 0.4 --damping 0.03", "adam     --rate 0.003",
         "null", "ten steps in a row"}) {

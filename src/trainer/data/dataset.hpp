@@ -28,8 +28,8 @@ struct Dataset {
   Likelihood likelihood = Likelihood::categorical;
   double sigma = 1;       // standard deviation of `Likelihood::gaussian`, in the targets' unit
   double error_unit = 1;  // of the targets: an error of 1 is so much to the user
-  /// Outputs that a model begins with, as its last bias; empty: 0. Weights that come behind the
-  /// inputs alone are then 0, too: a generalized linear model has nothing to break the symmetry of.
+  /// Outputs that a model begins with whatever its inputs, as its last bias beside last weights of
+  /// 0; empty: the weights are drawn.
   std::vector<double> first_outputs = {};
   std::vector<std::string> warnings = {};  // a line each
 };

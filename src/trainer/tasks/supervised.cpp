@@ -66,24 +66,23 @@ struct StagedData {
   Batches batches;
 };
 
-/// Puts the model where its outputs are `first`, whatever the inputs, as far as its layers may.
-void begin_at(const std::vector<double>& first, const FullyConnected& net) {
+void write_numbers(const std::vector<double>& numbers, const Parameters& parameters, int index) {
+  const View& tensor = parameters.tensor({index});
+  if (tensor.type() == ElementType::float64) {
+    return parameters.context().write(numbers.data(), tensor);
+  }
+  const std::vector<float> converted(numbers.begin(), numbers.end());
+  parameters.context().write(converted.data(), tensor);
+}
+
+/// Puts the model where its outputs are `first`, whatever the inputs: the last weights are 0, and
+/// those of hidden layers, which differ, keep the outputs' rows apart from the first step on.
+void begin_at(const std::vector<double>& first, const Parameters& parameters) {
   if (first.empty()) return;
-  const Parameters& parameters = net.parameters();
-  const auto write = [&](int index, const std::vector<double>& numbers) {
-    const View& tensor = parameters.tensor({index});
-    if (tensor.type() == ElementType::float64) {
-      return parameters.context().write(numbers.data(), tensor);
-    }
-    const std::vector<float> converted(numbers.begin(), numbers.end());
-    parameters.context().write(converted.data(), tensor);
-  };
   const int bias = parameters.segments() - 1;
-  write(bias, first);
-  const bool has_hidden_layers = net.options().sizes.size() > 2;
-  if (has_hidden_layers) return;
   const auto weights = static_cast<std::size_t>(parameters.tensor({bias - 1}).size());
-  write(bias - 1, std::vector<double>(weights));
+  write_numbers(std::vector<double>(weights), parameters, bias - 1);
+  write_numbers(first, parameters, bias);
 }
 
 /// What the library sums up beside log p, as the user reads it.
@@ -123,7 +122,7 @@ class Supervised : public Task {
         net_(context, net_options(settings, data)),
         data_rows_(net_.parameters()),
         fisher_scores_(net_.parameters(), {.kind = fisher_.kind}) {
-    begin_at(data.first_outputs, net_);
+    begin_at(data.first_outputs, net_.parameters());
   }
 
   const Parameters& parameters() const override { return net_.parameters(); }
