@@ -141,9 +141,7 @@ Examples examples_of(std::vector<double> inputs, std::vector<double> targets, st
   Examples examples = {
       .inputs = std::move(inputs), .targets = {}, .count = static_cast<std::int64_t>(count)};
   if (integer_targets) {
-    std::vector<std::int32_t> labels;
-    for (const double label : targets) labels.push_back(static_cast<std::int32_t>(label));
-    examples.targets = std::move(labels);
+    examples.targets = std::vector<std::int32_t>(targets.begin(), targets.end());
   } else {
     examples.targets = std::move(targets);
   }
