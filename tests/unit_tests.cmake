@@ -139,6 +139,7 @@ natgrad_tests(optimizer
   HOST traps)
 natgrad_tests(scores
   HOST row_store)
+natgrad_tests(theory)
 if(NATGRAD_BUILD_TRAINER)
   natgrad_tests(trainer
     HOST *

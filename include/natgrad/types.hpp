@@ -93,10 +93,10 @@ enum class Likelihood : std::uint8_t {
   /// p(1) = 1 / (1 + exp(-z)); targets in [0, 1], which count as y ones and 1 - y zeros
   bernoulli,
   gaussian,  ///< mean z and a fixed standard deviation sigma; any finite targets
-  /// Means z_1 ... z_K and log standard deviations z_{K+1} ... z_{2K}; any finite targets. The
-  /// score holds exp(-2 log sigma): it is finite for |log sigma| <= 44 in float and <= 354 in
-  /// double. Where a variance collapses or grows beyond, the outcome of the step is `not_finite`
-  /// and the parameters stay.
+  /// Means z_1 ... z_K and log standard deviations z_{K+1} ... z_{2K}; any finite targets. Scores
+  /// hold exp(-2 log sigma), which is a normal number for |log sigma| <= 43 in float and <= 354 in
+  /// double. Where a variance collapses beyond, the outcome of a step is `not_finite` and the
+  /// parameters stay; where it grows beyond, the mean's score becomes 0.
   gaussian_scale,
   /// Counts y = 0, 1, 2, ... of rate exp(z). Where z is so large that the rate overflows (z > 88 in
   /// float, 709 in double), the outcome of the step is `not_finite`.

@@ -143,10 +143,10 @@ void ReferenceBackend::likelihood_evaluate(const OutputDistribution& distributio
 void ReferenceBackend::likelihood_exact(const OutputDistribution& distribution, const ConstView& z,
                                         const ConstView& targets, const View& rows, const View& r) {
   const std::int64_t outputs = z.columns();
-  const Real least = z.type() == ElementType::float64 ? 0x1p-52L : 0x1p-23L;
+  const Real eps = z.type() == ElementType::float64 ? 0x1p-52L : 0x1p-23L;
   for (std::int64_t n = 0; n < z.rows(); ++n) {
     const ReferenceLikelihood::Exact exact =
-        reference_of(distribution).exact(row_of(z, n), row_of(targets, n), least);
+        reference_of(distribution).exact(row_of(z, n), row_of(targets, n), eps);
     for (std::int64_t c = 0; c < outputs; ++c) {
       store(exact.r[c], r, n * outputs + c);
       for (std::int64_t j = 0; j < outputs; ++j) {

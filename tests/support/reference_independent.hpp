@@ -37,7 +37,7 @@ class ReferenceIndependent : public ReferenceLikelihood {
   virtual Real figure_of(const Vector& z, Real y) const = 0;
   virtual Real sample_of(const Vector& z, double uniform) const = 0;
   /// The diagonal of F.
-  virtual Vector information_of(const Vector& z, Real least) const = 0;
+  virtual Vector information_of(const Vector& z) const = 0;
   virtual Real kl_of(const Vector& z, const Vector& now) const = 0;
   /// The largest |log p|, KL divergence and |target| of the common cases.
   virtual double largest_log_p_of(const Outputs& outputs) const = 0;
@@ -74,14 +74,14 @@ class ReferenceIndependent : public ReferenceLikelihood {
     }
     return y;
   }
-  Exact exact(const Vector& z, const Vector& y, Real least) const final {
+  Exact exact(const Vector& z, const Vector& y, Real eps) const final {
     Exact exact{std::vector<Vector>(z.size(), Vector(z.size(), 0)), score(z, y)};
     for (std::size_t k = 0; k < y.size(); ++k) {
-      const Vector F = information_of(own(z, k), least);
+      const Vector F = information_of(own(z, k));
       for (std::size_t i = 0; i < outputs(); ++i) {
         const std::size_t c = i * y.size() + k;
-        exact.rows[c][c] = std::sqrt(F[i]);
-        exact.r[c] /= exact.rows[c][c];
+        exact.rows[c][c] = bounded_root(F[i], exact.r[c], eps);
+        if (exact.r[c] != 0) exact.r[c] /= exact.rows[c][c];
       }
     }
     return exact;

@@ -3,6 +3,8 @@
 #include "kernels/formulas/likelihoods/table.hpp"
 #include "support/reference_elements.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,6 +54,10 @@ class ReferenceLikelihood {
 
   virtual ~ReferenceLikelihood() = default;
 
+  static Real bounded_root(Real variance, Real score, Real eps) {
+    return std::sqrt(std::isnan(score) ? variance : std::max(variance, eps * std::abs(score)));
+  }
+
   /// The fixed number of the distribution that this is the definition of.
   virtual double sigma() const { return 1; }
 
@@ -62,8 +68,8 @@ class ReferenceLikelihood {
   /// The K targets of one draw.
   virtual Vector sample(const Vector& z, const Uniform& uniform) const = 0;
 
-  /// With variances no less than `least`.
-  virtual Exact exact(const Vector& z, const Vector& y, Real least) const = 0;
+  /// With variances no less than `eps` times the output's |score|.
+  virtual Exact exact(const Vector& z, const Vector& y, Real eps) const = 0;
   virtual Real kl(const Vector& z, const Vector& now) const = 0;
 
   // By hand; every Value has the same C.

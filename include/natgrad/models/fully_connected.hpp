@@ -124,13 +124,14 @@ class NATGRAD_EXPORT FullyConnected {
   /// Computes the exact Fisher rows of the last `forward`, C of each sample n: the rows of
   /// F_out^(1/2) J_n, J_n = dz_n / dtheta, whose S^T S is the Fisher matrix itself, without labels
   /// and draws; and their coefficients r_n = F_out^(-1/2) (dlog p(y_n | z_n) / dz_n) at `targets`,
-  /// so that S^T r is the gradient of the mean log-likelihood and push-through applies. Both divide
-  /// and multiply by the same variances, none below the rounding of the net's type: a saturated
-  /// output gives no 0/0. What `backward` and `sample` computed is not touched. Costs C times what
-  /// `backward` does, and arrays for the scores of N C rows, allocated when there are more than
-  /// ever before. Does not wait. Throws what `backward` throws, and `MemoryError` without room,
-  /// where `sample` takes a C-th. Martens 2020, "New insights and perspectives on the natural
-  /// gradient method", section 9.2.
+  /// so that S^T r is the gradient of the mean log-likelihood and push-through applies. Where an
+  /// output is saturated against its target both take its variance as the rounding of the net's
+  /// type times the score, so that nothing is divided by 0 and S^T r stays the gradient. What
+  /// `backward` and `sample` computed is not touched. Costs C times what `backward` does, and
+  /// arrays for the scores of N C rows, allocated when there are more than ever before. Does not
+  /// wait. Throws what `backward` throws, and `MemoryError` without room, where `sample` takes a
+  /// C-th. Martens 2020, "New insights and perspectives on the natural gradient method",
+  /// section 9.2.
   void compute_exact(const ConstView& targets);
 
   /// Begins a set with the rows of `compute_exact` and adds every layer to it; scores of

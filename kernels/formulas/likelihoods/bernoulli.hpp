@@ -2,7 +2,6 @@
 
 #include "kernels/formulas/elementary.hpp"
 #include "kernels/formulas/formula.hpp"
-#include "kernels/formulas/likelihoods/variances.hpp"
 
 #include <cmath>
 
@@ -22,7 +21,12 @@ struct Bernoulli {
 
   template <class T>
   NATGRAD_FORMULA static void score(const T* z, T y, T* score) {
-    score[0] = y - probability(z[0]);
+    // y (1 - p) - (1 - y) p, which of a one or a zero keeps all digits where it is small.
+    const T e = formulas::exp(-magnitude(z[0]));
+    const T likely = 1 / (1 + e);
+    const T unlikely = e / (1 + e);
+    const bool positive = z[0] > 0;
+    score[0] = y * (positive ? unlikely : likely) - (1 - y) * (positive ? likely : unlikely);
   }
 
   NATGRAD_FORMULA static double log_p(const double* z, double y) {
@@ -39,9 +43,9 @@ struct Bernoulli {
   }
 
   /// p (1 - p).
-  NATGRAD_FORMULA static void information(const double* z, double least, double* F) {
+  NATGRAD_FORMULA static void information(const double* z, double* F) {
     const double e = formulas::exp(-magnitude(z[0]));
-    F[0] = bounded_variance(e / ((1 + e) * (1 + e)), least);
+    F[0] = e / ((1 + e) * (1 + e));
   }
 
   /// With d = now - z: log(1 + p (exp(d) - 1)) - p d, which for small d keeps what a difference of

@@ -94,11 +94,13 @@ struct Categorical {
   }
 
   /// Row c is sqrt(p_c) (e_c - p), and r_c = ([c = label] - p_c) / sqrt(p_c): S^T S = diag(p) - p
-  /// p^T and S^T r = e_label - p. In `r` p stands until all rows are written.
+  /// p^T and S^T r = e_label - p, with the roots of variances.hpp. In `r` p stands until all rows
+  /// are written.
   template <class Lanes, class T>
   NATGRAD_FORMULA static void exact(const Lanes& lanes, const T* z, std::int64_t classes,
                                     const std::int32_t* label, T* rows, std::int64_t stride,
                                     double* r) {
+    const auto score_of = [&](std::int64_t c) { return c == *label ? 1 - r[c] : -r[c]; };
     const auto largest = static_cast<double>(lanes.largest(z[own_largest(lanes, z, classes)]));
     double own = 0;
     for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
@@ -109,7 +111,7 @@ struct Categorical {
     for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) r[c] /= sum;
     lanes.wait();
     for (std::int64_t c = 0; c < classes; ++c) {
-      const double root = std::sqrt(bounded_variance(r[c], least_variance<T>));
+      const double root = bounded_root<T>(r[c], score_of(c));
       for (std::int64_t j = lanes.index(); j < classes; j += lanes.count()) {
         rows[c * stride + j] = static_cast<T>(root * (c == j ? 1 - r[j] : -r[j]));
       }
@@ -117,8 +119,9 @@ struct Categorical {
     lanes.wait();
     const bool known = is_class(*label, classes);
     for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
-      const double root = std::sqrt(bounded_variance(r[c], least_variance<T>));
-      r[c] = known ? (c == *label ? 1 - r[c] : -r[c]) / root : static_cast<double>(NAN);
+      const double score = score_of(c);
+      r[c] =
+          known ? exact_coefficient(score, bounded_root<T>(r[c], score)) : static_cast<double>(NAN);
     }
   }
 

@@ -40,9 +40,7 @@ struct Gaussian {
     return z[0] + sigma * inverse_normal(u);
   }
 
-  NATGRAD_FORMULA void information(const double*, double, double* F) const {
-    F[0] = 1 / (sigma * sigma);
-  }
+  NATGRAD_FORMULA void information(const double*, double* F) const { F[0] = 1 / (sigma * sigma); }
 
   NATGRAD_FORMULA double kl(const double* z, const double* now) const {
     const double x = (now[0] - z[0]) / sigma;

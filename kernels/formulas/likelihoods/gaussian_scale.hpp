@@ -8,10 +8,9 @@
 
 namespace natgrad::formulas {
 
-/// One target of mean z[0] and log standard deviation z[1]. F_out = diag(1 / sigma^2, 2). Where
-/// sigma^2 or 1 / sigma^2 is not a normal number of T, at |log sigma| > 43 in float and 354 in
-/// double, scores and rows are not finite or 0/0, which a step answers to by not moving: any bound
-/// on sigma in its place would be another model.
+/// One target of mean z[0] and log standard deviation z[1]. F_out = diag(1 / sigma^2, 2). A bound
+/// on sigma would be another model: where 1 / sigma^2 overflows, at log sigma < -44 in float and
+/// -354 in double, scores are not finite, which a step answers to by not moving.
 struct GaussianScale {
   static constexpr int outputs = 2;
 
@@ -41,7 +40,7 @@ struct GaussianScale {
     return z[0] + formulas::exp(z[1]) * inverse_normal(u);
   }
 
-  NATGRAD_FORMULA static void information(const double* z, double, double* F) {
+  NATGRAD_FORMULA static void information(const double* z, double* F) {
     F[0] = formulas::exp(-2 * z[1]);
     F[1] = 2;
   }

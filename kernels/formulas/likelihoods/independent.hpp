@@ -21,9 +21,7 @@ namespace natgrad::formulas {
 ///   double log_p(const double* z, double y)     in nats
 ///   double figure(const double* z, double y)    its part of the row's figure, which is their mean
 ///   double sample(const double* z, double u)    y at a uniform number u in [0, 1)
-///   void information(const double* z, double least, double* F)
-///                                               the diagonal of F_out, bounded from below by
-///                                               `least` where it goes to 0 (variances.hpp)
+///   void information(const double* z, double* F)  the diagonal of F_out
 ///   double kl(const double* z, const double* now)  KL(p(. | z) || p(. | now)) in nats
 ///
 /// and a constructor from an OutputDistribution where it has a fixed number. None of them need
@@ -87,7 +85,7 @@ struct Independent {
     }
   }
 
-  /// In `coefficients` the root of F_out's diagonal stands until all rows are written.
+  /// In `coefficients` the roots stand until all rows are written.
   template <class Lanes, class T>
   NATGRAD_FORMULA void exact(const Lanes& lanes, const T* z, std::int64_t outputs, const T* y,
                              T* rows, std::int64_t stride, double* coefficients) const {
@@ -95,10 +93,14 @@ struct Independent {
     for (std::int64_t k = lanes.index(); k < count; k += lanes.count()) {
       const Own<double> own(z, count, k);
       double F[Target::outputs];
-      target.information(own.z, least_variance<T>, F);
+      double score[Target::outputs];
+      target.information(own.z, F);
+      target.score(own.z, static_cast<double>(y[k]), score);
+      const bool defined = target.in_support(y[k]);
       for (int i = 0; i < Target::outputs; ++i) {
         // As the row holds it, so that the product of row and coefficient is the score.
-        coefficients[i * count + k] = static_cast<T>(std::sqrt(F[i]) + own.zero());
+        coefficients[i * count + k] =
+            static_cast<T>(bounded_root<T>(F[i], defined ? score[i] : 0) + own.zero());
       }
     }
     lanes.wait();
@@ -113,7 +115,7 @@ struct Independent {
       target.score(Own<double>(z, count, k).z, static_cast<double>(y[k]), score);
       for (int i = 0; i < Target::outputs; ++i) {
         double& r = coefficients[i * count + k];
-        r = target.in_support(y[k]) ? score[i] / r : static_cast<double>(NAN);
+        r = target.in_support(y[k]) ? exact_coefficient(score[i], r) : static_cast<double>(NAN);
       }
     }
   }

@@ -3,7 +3,6 @@
 #include "kernels/formulas/elementary.hpp"
 #include "kernels/formulas/formula.hpp"
 #include "kernels/formulas/inverse_normal.hpp"
-#include "kernels/formulas/likelihoods/variances.hpp"
 
 #include <cmath>
 
@@ -56,8 +55,8 @@ struct Poisson {
   }
 
   /// The rate.
-  NATGRAD_FORMULA static void information(const double* z, double least, double* F) {
-    F[0] = bounded_variance(formulas::exp(z[0]), least);
+  NATGRAD_FORMULA static void information(const double* z, double* F) {
+    F[0] = formulas::exp(z[0]);
   }
 
   /// With d = now - z: rate (exp(d) - 1 - d).

@@ -1,25 +1,36 @@
 #pragma once
 
+#include "kernels/formulas/elementary.hpp"
 #include "kernels/formulas/formula.hpp"
 
-#include <limits>
+#include <cmath>
+#include <type_traits>
 
 namespace natgrad::formulas {
 
-/// The least variance of an output that exact Fisher rows are made with, for rows of type T.
+/// The distance from 1 to the next number of T.
+template <class T>
+inline constexpr double rounding_of = std::is_same_v<T, float> ? 0x1p-23 : 0x1p-52;
+
+/// The root of the variance v of an output, as an exact Fisher row of type T is made with.
 ///
 /// Row c of F_out^(1/2) is a multiple of sqrt(v_c), v_c a probability, a rate or p (1 - p), and its
-/// coefficient is score_c / sqrt(v_c), which is 0/0 once v_c is 0. Rows and coefficients therefore
-/// take the same v_c, no less than this. Their products, S^T r, stay the score itself whatever the
-/// bound; S^T S changes by no more than the bound, which is the rounding of numbers of order 1. A
-/// smaller one would do harm: a coefficient 1 / sqrt(v) errs the others in the solution of
-/// (K + lambda I) y = r by eps / sqrt(v), which at v = eps is sqrt(eps).
+/// coefficient is score_c / sqrt(v_c), which is 1/0 where an output is saturated and its target
+/// says otherwise. Rows and coefficients therefore take the same variance, no less than eps
+/// |score_c|, eps the rounding of T. Their products, S^T r, stay the score itself whatever the
+/// bound, and S^T S changes by no more than the rounding of numbers of order 1; an output that is
+/// saturated as its target is, where |score| is about v, keeps its v however small. A smaller bound
+/// would do harm: in the solution of (K + lambda I) y = r a coefficient of 1 / sqrt(v) errs the
+/// other numbers by eps / sqrt(v) of their size, which is sqrt(eps) at v = eps.
 template <class T>
-inline constexpr double least_variance = static_cast<double>(std::numeric_limits<T>::epsilon());
+NATGRAD_FORMULA double bounded_root(double variance, double score) {
+  const double least = rounding_of<T> * magnitude(score);
+  return std::sqrt(variance < least ? least : variance);
+}
 
-/// The larger of a variance and `least`; NaN stays.
-NATGRAD_FORMULA double bounded_variance(double variance, double least) {
-  return variance < least ? least : variance;
+/// score / root; 0 where both are, and NaN where the score is.
+NATGRAD_FORMULA double exact_coefficient(double score, double root) {
+  return root > 0 ? score / root : 0 * score;
 }
 
 }  // namespace natgrad::formulas

@@ -21,8 +21,8 @@ class ReferenceBernoulli final : public ReferenceIndependent {
   Real sample_of(const Vector& z, double uniform) const override {
     return uniform < probability(z[0]) ? 1 : 0;
   }
-  Vector information_of(const Vector& z, Real least) const override {
-    return {std::max(least, probability(z[0]) * probability(-z[0]))};
+  Vector information_of(const Vector& z) const override {
+    return {probability(z[0]) * probability(-z[0])};
   }
   Real kl_of(const Vector& z, const Vector& now) const override {
     return probability(z[0]) * (softplus(-now[0]) - softplus(-z[0])) +

@@ -44,12 +44,12 @@ class ReferenceCategorical final : public ReferenceLikelihood {
     return {static_cast<Real>(label)};
   }
 
-  Exact exact(const Vector& z, const Vector& y, Real least) const override {
+  Exact exact(const Vector& z, const Vector& y, Real eps) const override {
     const Vector log_p = log_softmax(z);
     Exact exact{std::vector<Vector>(z.size(), Vector(z.size())), score(z, y)};
     for (std::size_t c = 0; c < z.size(); ++c) {
-      const Real root = std::sqrt(std::max(least, std::exp(log_p[c])));
-      exact.r[c] /= root;
+      const Real root = bounded_root(std::exp(log_p[c]), exact.r[c], eps);
+      if (exact.r[c] != 0) exact.r[c] /= root;
       for (std::size_t j = 0; j < z.size(); ++j) {
         exact.rows[c][j] = root * ((c == j ? 1 : 0) - std::exp(log_p[j]));
       }

@@ -24,7 +24,7 @@ class ReferenceGaussian final : public ReferenceIndependent {
   Real sample_of(const Vector& z, double uniform) const override {
     return z[0] + sigma() * normal_quantile(uniform);
   }
-  Vector information_of(const Vector&, Real) const override { return {1 / (sigma() * sigma())}; }
+  Vector information_of(const Vector&) const override { return {1 / (sigma() * sigma())}; }
   Real kl_of(const Vector& z, const Vector& now) const override {
     return (now[0] - z[0]) * (now[0] - z[0]) / (2 * sigma() * sigma());
   }

@@ -24,7 +24,7 @@ class ReferenceGaussianScale final : public ReferenceIndependent {
   Real sample_of(const Vector& z, double uniform) const override {
     return z[0] + std::exp(z[1]) * normal_quantile(uniform);
   }
-  Vector information_of(const Vector& z, Real) const override { return {std::exp(-2 * z[1]), 2}; }
+  Vector information_of(const Vector& z) const override { return {std::exp(-2 * z[1]), 2}; }
   Real kl_of(const Vector& z, const Vector& now) const override {
     const Real difference = now[0] - z[0];
     return now[1] - z[1] - 0.5L +

@@ -34,9 +34,7 @@ class ReferencePoisson final : public ReferenceIndependent {
     }
     return y;
   }
-  Vector information_of(const Vector& z, Real least) const override {
-    return {std::max(least, std::exp(z[0]))};
-  }
+  Vector information_of(const Vector& z) const override { return {std::exp(z[0])}; }
   Real kl_of(const Vector& z, const Vector& now) const override {
     return std::exp(z[0]) * (z[0] - now[0]) - std::exp(z[0]) + std::exp(now[0]);
   }
