@@ -119,7 +119,7 @@ TEST(contracts, statistics_of_a_fisher_matrix) {
                          [=](W& w) { discard(empty(w).inverse_diagonal(w.direction.view())); }),
       bad<ArgumentError>("inverse in units", "inverse diagonal: is that of F + lambda I",
                          [=](W& w) {
-                           FisherMatrix scaled(w.parameters,
+                           FisherMatrix scaled(w.batch.parameters,
                                                {.damping = {.scaling = DampingScaling::tensor}});
                            scaled.accumulate(w.scores);
                            discard(scaled.inverse_diagonal(w.direction.view()));
