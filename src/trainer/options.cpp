@@ -109,7 +109,7 @@ std::vector<OptionRow> run_rows() {
       {.name = "--seed",
        .group = group,
        .type = number(key, "N"),
-       .help = "key of initial weights, shuffles and drawn labels",
+       .help = "key of initial weights, shuffles, drawn labels, actions and starts",
        .otherwise = "0"},
       {.name = "--device",
        .group = group,
