@@ -49,7 +49,7 @@ TEST(coefficients, of_one_are_maximum_likelihood) {
       DenseScores scores(parameters);
       Tensor<double> ones(Numbers(8, 1.0));
       Tensor<double> rows(Table(8, 2));
-      for (int step = 0; step < 30; ++step) {
+      for (int step = 0; step < 12; ++step) {
         const Numbers at = theta.numbers();
         for (std::size_t n = 0; n < 8; ++n) {
           const double score = y[n] - 1 / (1 + std::exp(-(at[0] * x[n] + at[1])));
@@ -184,17 +184,17 @@ double expected_reward(const Table& log_p) {
   return total / static_cast<double>(log_p.rows);
 }
 
-/// A softmax policy in 20 states, 500 actions drawn in each.
+/// A softmax policy in 20 states, and actions drawn in each.
 struct PolicyTrial {
-  static constexpr std::size_t states = 20, draws = 500, actions = 3;
-  SoftmaxNet model{{3, 4, actions}, states};
+  std::size_t draws;
+  SoftmaxNet model{{3, 4, 3}, 20};
   LayerScores rows{model.net.parameters(), {.kind = FisherKind::sampled}};
   Tensor<double> rewards;
 
   /// Takes a step; `reward_of(n, a)`.
   template <class RewardOf>
   StepReport step(const RewardOf& reward_of, const KlTrustRegion& rule, Form form) {
-    model.net.sample(draws);
+    model.net.sample(static_cast<std::int64_t>(draws));
     const auto taken =
         host_copy<std::int32_t>(model.net.parameters().context(), model.net.sampled_labels());
     Numbers numbers;
@@ -217,7 +217,7 @@ struct PolicyTrial {
 // The step predicts the radius, the policy moves by about that much, and earns more.
 TEST(coefficients, of_rewards_are_a_natural_policy_gradient) {
   for (const double radius : {1e-4, 1e-3}) {
-    PolicyTrial trial;
+    PolicyTrial trial{500};
     const Table before = log_probabilities(trial.model.net);
     const StepReport report = trial.step(reward, {.radius = radius, .max_rate = 1e3}, Form::primal);
     EXPECT_EQ(report.outcome, Outcome::accepted);
@@ -236,7 +236,7 @@ TEST(coefficients, of_rewards_are_a_natural_policy_gradient) {
 // Their sum has a rounding, and a trust region would stretch it to the radius.
 TEST(coefficients, of_equal_rewards_move_nothing) {
   for (const double equal : {0.0, 0.1, 1e6 + 0.1}) {
-    PolicyTrial trial;
+    PolicyTrial trial{10};
     const Numbers before = trial.model.theta();
     const StepReport report = trial.step([&](std::size_t, std::size_t) { return equal; },
                                          {.radius = 1e-2, .max_rate = 1e3}, Form::primal);

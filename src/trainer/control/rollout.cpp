@@ -98,8 +98,8 @@ std::vector<double> play_episodes(Policy& policy, std::uint64_t seed, std::int64
     open.back().start(which);
   }
   for (std::int64_t t = 0; !open.empty(); ++t) {
-    std::vector<PoleState> states;
-    for (const PoleEnvironment& pole : open) states.push_back(pole.state);
+    std::vector<PoleState> states(open.size());
+    for (std::size_t i = 0; i < open.size(); ++i) states[i] = open[i].state;
     const std::vector<double> right = policy.right(states);
     if (!all_finite(right)) {
       std::ranges::fill(lengths, std::numeric_limits<double>::quiet_NaN());
