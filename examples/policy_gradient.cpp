@@ -53,7 +53,7 @@ int main() {
       for (const Pole& p : pole) now.insert(now.end(), {p.x, p.v, p.angle, p.w});
       policy.forward({now.data(), {poles, 4}});
       policy.sample();
-      const std::int32_t* drawn = policy.sampled_labels().as<std::int32_t>();
+      const std::int32_t* drawn = policy.sampled_targets().as<std::int32_t>();
       for (int i = 0; i < poles; ++i) {
         if (pole[i].fallen()) continue;
         states.insert(states.end(), now.begin() + 4 * i, now.begin() + 4 * i + 4);

@@ -196,7 +196,7 @@ struct PolicyTrial {
   StepReport step(const RewardOf& reward_of, const KlTrustRegion& rule, Form form) {
     model.net.sample(static_cast<std::int64_t>(draws));
     const auto taken =
-        host_copy<std::int32_t>(model.net.parameters().context(), model.net.sampled_labels());
+        host_copy<std::int32_t>(model.net.parameters().context(), model.net.sampled_targets());
     Numbers numbers;
     for (std::size_t i = 0; i < taken.size(); ++i) {
       numbers.push_back(reward_of(i / draws, static_cast<std::size_t>(taken[i])));
@@ -257,7 +257,7 @@ TEST(coefficients, go_with_rows_at_actions_that_were_taken) {
   LayerScores drawn(model.net.parameters(), {.kind = FisherKind::sampled});
   model.net.add_sampled_to(drawn, set);
   const auto taken =
-      host_copy<std::int32_t>(model.net.parameters().context(), model.net.sampled_labels());
+      host_copy<std::int32_t>(model.net.parameters().context(), model.net.sampled_targets());
   Labels labels(taken.begin(), taken.end());
   model.net.backward(view_of(labels));
   LayerScores rows(model.net.parameters(), {.kind = FisherKind::sampled});

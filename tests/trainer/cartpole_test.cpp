@@ -215,7 +215,7 @@ TEST_F(trainer_cartpole, writes_its_figures) {
 
 // With one step each the advantages of the first batch are one reward for all.
 TEST_F(trainer_cartpole, takes_no_step_of_rounding_where_all_rewards_are_equal) {
-  for (const std::string options : {"", "--fisher-draws 3", "--form dual"}) {
+  for (const std::string options : {"", "--fisher-draws 3", "--form dual", "--fisher exact"}) {
     const Result result = run_with_metrics(
         "cartpole --threads 1 --quiet --batch 6 --environments 6 --steps 1 --rate 1e6 " + options);
     EXPECT_EQ(result.metrics[0]["outcome"], "accepted");
@@ -230,7 +230,8 @@ TEST_F(trainer_cartpole, goes_on_as_if_it_had_not_stopped) {
   // Rates that do not fall: over which steps they fall is not the same in the first part.
   for (const std::string options :
        {"--rate 1", "--rate 1 --fisher-draws 2 --precision double", "--optimizer adam --rate 0.01",
-        "--optimizer sgd --rate 0.1", "--step-rule fixed --rate 0.1 --spring 0.9"}) {
+        "--optimizer sgd --rate 0.1", "--step-rule fixed --rate 0.1 --spring 0.9",
+        "--rate 1 --fisher exact"}) {
     SCOPED_TRACE(options);
     const auto until = [&](const std::string& step) {
       return "cartpole --threads 1 --quiet --batch 256 --environments 8 --hidden 8 --episodes 3 "
@@ -289,17 +290,23 @@ TEST_F(trainer_cartpole, says_at_which_step_it_diverged) {
 }
 
 TEST_F(trainer_cartpole, is_planned) {
-  for (const std::string draws : {"1", "3"}) {
-    const Result result = run("cartpole --plan --fisher-draws " + draws);
+  for (const std::string rows : {"2048", "4096", "6144"}) {
+    const std::string fisher = rows == "2048"   ? ""
+                               : rows == "4096" ? " --fisher exact"
+                                                : " --fisher-draws 3";
+    const Result result = run("cartpole --plan" + fisher);
     EXPECT_EQ(result.code, 0) << result.errors;
-    const std::string rows = draws == "1" ? "2048" : "6144";
     EXPECT_EQ(result.output.rfind("plan of a batch of " + rows + " rows, ", 0), 0) << result.output;
-    // Weights; outputs and scores of a batch; drawn scores and actions.
-    int net = (4 * 32 + 32 + 32 * 2 + 2) * 4 + 2048 * 2 * 34 * 4 + 24;
-    if (draws == "3") net += 6144 * (34 + 1) * 4;
-    EXPECT_NE(result.output.find("net: " + std::to_string(net) + " bytes, "), std::string::npos)
-        << result.output;
     EXPECT_NE(result.output.find("\nrollout: "), std::string::npos) << result.output;
+    // Weights; outputs and scores of a batch.
+    const int net = (4 * 32 + 32 + 32 * 2 + 2) * 4 + 2048 * 2 * 34 * 4;
+    const std::size_t at = result.output.find("\nnet: ");
+    ASSERT_NE(at, std::string::npos) << result.output;
+    const int planned = std::stoi(result.output.substr(at + 6));
+    // Drawn scores and actions, exact scores and coefficients, and a counter.
+    const int more = rows == "2048" ? 0 : rows == "4096" ? 4096 * 34 * 4 : 6144 * (34 + 1) * 4;
+    EXPECT_GE(planned, net + more);
+    EXPECT_LE(planned, net + more + (rows == "4096" ? 2 * 4096 * 8 : 0) + 256);
   }
 }
 

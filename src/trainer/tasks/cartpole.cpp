@@ -48,10 +48,20 @@ std::int64_t rows_of(const Settings& settings) {
   return length_of(settings) * settings.get<std::int64_t>("--environments");
 }
 
-/// Actions drawn for each state of the Fisher matrix; 1: those that were taken.
-std::int64_t draws_of(const Settings& settings) {
-  return settings.get_or<std::int64_t>("--fisher-draws", 1);
-}
+/// The rows of the Fisher matrix: scores of the actions that were taken, of actions drawn anew, or
+/// exact rows, one for each output.
+struct FisherRows {
+  explicit FisherRows(const Settings& settings)
+      : kind(settings.get_or("--fisher", FisherKind::sampled)),
+        draws(settings.get_or<std::int64_t>("--fisher-draws", 1)) {}
+
+  bool is_exact() const { return kind == FisherKind::exact; }
+  bool are_drawn() const { return draws > 1; }
+  std::int64_t per_state() const { return is_exact() ? 2 : draws; }
+
+  FisherKind kind;
+  std::int64_t draws;  ///< actions for each state; 1: those that were taken
+};
 
 /// The most states that the net is given at once.
 std::int64_t largest_of(const Settings& settings) {
@@ -81,7 +91,7 @@ class CartPole : public Task {
   CartPole(const Settings& settings, const Context& context)
       : seed_(settings.get<std::uint64_t>("--seed")),
         length_(length_of(settings)),
-        draws_(draws_of(settings)),
+        fisher_(settings),
         episodes_(settings.get<std::int64_t>("--episodes")),
         discount_(settings.get<double>("--discount")),
         trace_(settings.get<double>("--trace")),
@@ -90,7 +100,7 @@ class CartPole : public Task {
         batch_(settings, context),
         environments_(seed_, settings.get<std::int64_t>("--environments")),
         taken_rows_(net_.parameters(), {.kind = FisherKind::sampled}),
-        drawn_rows_(net_.parameters(), {.kind = FisherKind::sampled}) {}
+        fisher_rows_(net_.parameters(), {.kind = fisher_.kind}) {}
 
   const Parameters& parameters() const override { return net_.parameters(); }
   std::string headline() const override;
@@ -115,7 +125,7 @@ class CartPole : public Task {
 
   std::uint64_t seed_;
   std::int64_t length_;  // steps of each environment a batch
-  std::int64_t draws_;
+  FisherRows fisher_;
   std::int64_t episodes_;
   double discount_;
   double trace_;
@@ -123,8 +133,8 @@ class CartPole : public Task {
   Policy policy_;
   Staged batch_;
   Environments environments_;
-  LayerScores taken_rows_;  // of the actions that were taken
-  LayerScores drawn_rows_;  // of actions drawn for the Fisher matrix alone
+  LayerScores taken_rows_;   // of the actions that were taken
+  LayerScores fisher_rows_;  // exact, or of actions drawn for the Fisher matrix alone
 };
 
 std::string CartPole::headline() const {
@@ -175,11 +185,16 @@ void CartPole::add_taken() {
 }
 
 natgrad::Batch CartPole::batch() {
+  if (fisher_.is_exact()) {
+    net_.compute_exact(batch_.actions);
+    net_.add_exact_to(fisher_rows_, {.samples = batch_.rows, .coefficients = batch_.advantages});
+    return {.fisher = fisher_rows_};
+  }
   add_taken();
-  if (draws_ == 1) return {.fisher = taken_rows_};
-  net_.sample(draws_);
-  net_.add_sampled_to(drawn_rows_, {.samples = batch_.rows * draws_});
-  return {.fisher = drawn_rows_, .gradient = taken_rows_};
+  if (!fisher_.are_drawn()) return {.fisher = taken_rows_};
+  net_.sample(fisher_.draws);
+  net_.add_sampled_to(fisher_rows_, {.samples = batch_.rows * fisher_.draws});
+  return {.fisher = fisher_rows_, .gradient = taken_rows_};
 }
 
 void CartPole::gradient(const View& gradient) {
@@ -241,20 +256,22 @@ TaskMemory memory_of(const Settings& settings, const Context& context) {
   const FullyConnected::Options net = net_options(settings);
   const Staged staged(settings, context);
   const std::int64_t rows = staged.rows;
-  const std::int64_t draws = draws_of(settings);
+  const FisherRows fisher(settings);
   const std::int64_t largest = largest_of(settings);
-  std::int64_t net_bytes = FullyConnected::bytes(net, largest);
-  if (draws > 1) {
-    net_bytes += FullyConnected::bytes(net, rows, draws) - FullyConnected::bytes(net, rows);
-  }
-  TaskMemory memory = {.batch = {.samples = rows * draws},
+  const FullyConnected::Uses uses = {
+      .samples = rows, .draws = fisher.are_drawn() ? fisher.draws : 0, .exact = fisher.is_exact()};
+  const std::int64_t net_bytes = FullyConnected::bytes(net, {.samples = largest}) +
+                                 FullyConnected::bytes(net, uses) -
+                                 FullyConnected::bytes(net, {.samples = rows});
+  TaskMemory memory = {.batch = {.samples = rows * fisher.per_state()},
                        .tensors = {},
                        .items = {{"net", net_bytes},
                                  {"rollout", staged.bytes() + Policy::bytes(net.type, largest)}}};
-  if (draws > 1) memory.batch.gradient = ScoresShape::Source::other_rows;
+  if (fisher.are_drawn()) memory.batch.gradient = ScoresShape::Source::other_rows;
   for (std::size_t i = 0; i + 1 < net.sizes.size(); ++i) {
-    memory.batch.layers.push_back(
-        {.inputs = net.sizes[i], .outputs = net.sizes[i + 1], .rows_per_input = draws});
+    memory.batch.layers.push_back({.inputs = net.sizes[i],
+                                   .outputs = net.sizes[i + 1],
+                                   .rows_per_input = fisher.per_state()});
     memory.tensors.push_back({net.sizes[i + 1], net.sizes[i]});
     memory.tensors.push_back({net.sizes[i + 1], 1});
   }
@@ -268,7 +285,7 @@ void require_batch(const Settings& s) {
 }
 
 void require_drawn_actions(const Settings& s) {
-  if (!s.has("--fisher") || s.get<FisherKind>("--fisher") == FisherKind::sampled) return;
+  if (FisherRows(s).kind != FisherKind::empirical) return;
   throw OptionError(fmt::format(
       "--fisher {}: has no meaning with cartpole, whose actions are drawn from the policy",
       s.in_words("--fisher")));

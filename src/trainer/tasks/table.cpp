@@ -6,9 +6,11 @@ namespace natgrad::trainer {
 TaskRow cartpole_task();
 TaskRow digits_task();
 TaskRow mnist_task();
+TaskRow csv_task();
 
 const std::vector<TaskRow>& task_table() {
-  static const std::vector<TaskRow> table = {digits_task(), mnist_task(), cartpole_task()};
+  static const std::vector<TaskRow> table = {digits_task(), mnist_task(), csv_task(),
+                                             cartpole_task()};
   return table;
 }
 
