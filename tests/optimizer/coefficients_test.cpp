@@ -189,7 +189,7 @@ struct PolicyTrial {
   std::size_t draws;
   SoftmaxNet model{{3, 4, 3}, 20};
   LayerScores rows{model.net.parameters(), {.kind = FisherKind::sampled}};
-  Tensor<double> rewards;
+  Tensor<double> rewards = {};
 
   /// Takes a step; `reward_of(n, a)`.
   template <class RewardOf>
