@@ -115,7 +115,7 @@ std::vector<OptionRow> run_rows() {
       {.name = "--seed",
        .group = group,
        .type = number(key, "N"),
-       .help = "key of initial weights, shuffles and drawn targets",
+       .help = "key of initial weights, shuffles, drawn targets, actions and starts",
        .otherwise = "0"},
       {.name = "--device",
        .group = group,
