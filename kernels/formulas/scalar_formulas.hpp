@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/formulas/densities/scalars.hpp"
 #include "kernels/formulas/rules/kl_trust_region.hpp"
 #include "kernels/formulas/solve.hpp"
 #include "kernels/formulas/step.hpp"
@@ -45,6 +46,8 @@ using ScalarFormula =
                  formulas::CenterFactors, formulas::DropRounding, formulas::InverseIterate,
                  formulas::CenterFisher, formulas::JudgeSolve, formulas::AddBlock,
                  formulas::BeginStep, formulas::KlTrustRegionRate, formulas::LimitStep,
-                 formulas::JudgeStep, formulas::JudgeDirection>;
+                 formulas::JudgeStep, formulas::JudgeDirection, formulas::PrepareDensity,
+                 formulas::PlaceDensityNodes, formulas::DensityFisher, formulas::DensityDivergence,
+                 formulas::SumDivergence, formulas::FactorSemidefinite>;
 
 }  // namespace natgrad

@@ -35,6 +35,10 @@ template <>
 constexpr Activation last_enumerator() {
   return Activation::gelu;
 }
+template <>
+constexpr DensityFamily last_enumerator() {
+  return std::rbegin(density_table)->family;
+}
 
 /// Whether the value is one of the enumerators: an enum that comes from outside may hold any number
 /// of its underlying type.

@@ -113,4 +113,19 @@ const char* to_string(Activation activation) {
   return "unknown";
 }
 
+static_assert([] {
+  int value = 0;
+  for (const DensityRow& row : density_table) {
+    if (static_cast<int>(row.family) != value++) return false;
+  }
+  return true;
+}());
+
+const char* to_string(DensityFamily family) {
+  for (const DensityRow& row : density_table) {
+    if (row.family == family) return row.name;
+  }
+  return "unknown";
+}
+
 }  // namespace natgrad

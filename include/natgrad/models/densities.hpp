@@ -15,30 +15,6 @@
 
 namespace natgrad {
 
-/// A family of densities p(x | theta) without inputs, with the parameters that it is written in;
-/// their tensors are named in quotes, in their order. Where theta lies outside of the domain that
-/// is stated, log p and scores are NaN. D: numbers of a sample, K: components.
-enum class DensityFamily : std::uint8_t {
-  gaussian_scale,      ///< N(mean, scale^2), D = 1: "mean", "scale" > 0
-  gaussian_log_scale,  ///< N(mean, exp(log_scale)^2), D = 1: "mean", "log_scale"
-  /// log p = eta1 x + eta2 x^2 - A(eta), D = 1: "eta" (2) with eta2 < 0. mean = -eta1 / (2 eta2),
-  /// variance -1 / (2 eta2).
-  gaussian_natural,
-  /// x = mean + L z, z standard normal, L lower triangular with L_ii = exp(log_scales_i): "mean"
-  /// (D), "log_scales" (D), "factor" (D (D - 1) / 2), the elements of L below its diagonal, row by
-  /// row; not there for D = 1.
-  gaussian_cholesky,
-  /// sum_k pi_k N(means_k, diag(exp(log_scales_k))^2), pi the softmax of the logits, the last of
-  /// which is 0 so that no two theta are one density to first order: "logits" (K - 1; not there for
-  /// K = 1), "means" (K, D), "log_scales" (K, D).
-  mixture,
-  /// p(x) = exp(eta^T t(x) - A(eta)) with respect to the weights of its `Support`: "eta" (D), D the
-  /// number of statistics. A sample is given as its D statistics t(x), see `Support::observe`.
-  exponential,
-};
-
-NATGRAD_EXPORT const char* to_string(DensityFamily family);
-
 /// Where an exponential family lives: Q points with weights, which are the base measure of a finite
 /// support, or a quadrature rule on an interval (times a base density, if there is one), and the
 /// statistics t(x) of a point. Statistics that are linearly dependent on the support (a constant
