@@ -57,7 +57,7 @@ Vector ReferenceDensity::score(const DensityShape& shape, const Vector& constant
       moved[i] += step;
       return log_p(shape, constants, moved, x);
     };
-    constexpr Real h = 1e-4L;
+    constexpr Real h = 4e-5L;
     score.push_back((8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h));
   }
   return score;

@@ -44,7 +44,7 @@ class ReferenceDensity {
   /// theta outside of its domain; empty: there is none.
   virtual std::vector<double> outside() const { return {}; }
 
-  /// The derivative of log p by theta from four differences, which errs by 1e-14 of its size.
+  /// The derivative of log p by theta from four differences, which errs by 1e-12 at most.
   Vector score(const DensityShape& shape, const Vector& constants, const Vector& theta,
                const Vector& x) const;
 

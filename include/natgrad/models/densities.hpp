@@ -98,6 +98,8 @@ class NATGRAD_EXPORT Density {
 
   /// Computes the scores of samples, (N, P), and keeps them as the rows of `add_to` and `gradient`.
   void compute(const ConstView& x);
+  /// The rows of `compute`, (N, P), valid until the next. Throws `ArgumentError` before `compute`.
+  ConstView rows() const;
   /// Begins a set with the rows of `compute`; `set.samples` may stay 0. They are valid until the
   /// next `compute`. Throws `ArgumentError` before `compute` and for scores of other parameters.
   void add_to(DenseScores& scores, const RowSet& set = {}) const;

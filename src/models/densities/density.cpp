@@ -283,6 +283,11 @@ void Density::compute(const ConstView& x) {
   });
 }
 
+ConstView Density::rows() const {
+  if (state_->rows.samples == 0) throw ArgumentError("rows: call compute first");
+  return state_->rows.view();
+}
+
 void Density::add_to(DenseScores& scores, const RowSet& set) const {
   detail::with_memory_errors([&] {
     const State& s = *state_;
