@@ -3,11 +3,12 @@
 namespace natgrad::trainer {
 
 // Each in the file of its name.
+TaskRow density_task();
 TaskRow digits_task();
 TaskRow mnist_task();
 
 const std::vector<TaskRow>& task_table() {
-  static const std::vector<TaskRow> table = {digits_task(), mnist_task()};
+  static const std::vector<TaskRow> table = {digits_task(), mnist_task(), density_task()};
   return table;
 }
 
