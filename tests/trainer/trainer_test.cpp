@@ -28,11 +28,11 @@ TEST_F(trainer, refuses_bad_options) {
     const char* text;
   } cases[] = {
       {"", "no TASK given"},
-      {"letters", "TASK letters: expected digits, or mnist DIR"},
+      {"letters", "TASK letters: expected digits, mnist DIR, or density"},
       {"digits somewhere", "digits takes nothing behind it, not somewhere"},
       {"mnist", "mnist needs the directory of its four IDX files, plain or gzip: mnist DIR"},
       {"mnist . --split 1", "--split: has no meaning with mnist"},
-      {"digits --fisher exact", "--fisher exact: expected empirical|sampled"},
+      {"digits --fisher exact --fisher-draws 2", "--fisher-draws: has no meaning without"},
       {"digits --fisher-draws 2", "--fisher-draws: has no meaning without --fisher sampled"},
       {"digits --fisher sampled --fisher-draws 0", "--fisher-draws 0: expected a whole number"},
       {"digits --step-rule trust", "--step-rule trust: expected fixed|kl"},

@@ -238,9 +238,9 @@ TaskMemory memory_of(const Settings& settings, const Context& context) {
                                  ? settings.get<std::int64_t>("--fisher-draws") * batches.largest()
                                  : 0;
   TaskMemory memory;
-  memory.batch.samples =
-      fisher == FisherKind::exact ? parameters : std::max(draws, batches.largest());
-  if (draws > 0) memory.batch.samples = draws;
+  memory.batch.samples = batches.largest();
+  if (fisher == FisherKind::exact) memory.batch.samples = parameters;
+  if (fisher == FisherKind::sampled) memory.batch.samples = draws;
   if (fisher != FisherKind::empirical) memory.batch.gradient = ScoresShape::Source::numbers;
   for (int i = 0; i < density.parameters().segments(); ++i) {
     memory.tensors.push_back(density.parameters().tensor({i}).shape());
@@ -338,9 +338,8 @@ TaskRow density_task() {
   row.help = "a density without inputs, fitted to samples drawn or of a file";
   row.takes = {"--batch", "--epochs"};
   row.options = density_rows();
-  row.defaults = {{"--batch", "10000"},  {"--epochs", "60"}, {"--precision", "double"},
-                  {"--fisher", "exact"}, {"--rate", "1"},    {"--damping", "0.001"},
-                  {"--spring", "0"},     {"--momentum", "0"}};
+  row.defaults = {{"--batch", "10000"},  {"--epochs", "60"},    {"--precision", "double"},
+                  {"--fisher", "exact"}, {"--step-rule", "kl"}, {"--kl-radius", "0.1"}};
   row.make = [](const Settings& settings, const Context& context) {
     return std::make_unique<DensityTask>(settings, context, density_problem(settings, context));
   };
