@@ -82,13 +82,18 @@ struct DensityCase {
     };
     const std::int64_t K = options.components;
     const std::int64_t d = options.dimensions;
-    if (is_mixture()) add(K - 1, 0.7);
-    if (is_mixture() && d == 1) {
+    if (is_mixture()) {
+      add(K - 1, 0.7);
       // Components that can be told apart: two scales closer, F has directions so flat that one
       // vector in thirty deviates from the radius by more than the theory tests allow.
-      for (std::int64_t k = 0; k < K; ++k) theta.push_back(3.0 * static_cast<double>(k) - 3);
+      for (std::int64_t k = 0; k < K; ++k) {
+        for (std::int64_t i = 0; i < d; ++i) {
+          theta.push_back(1.5 * static_cast<double>(2 * k - K + 1) + 0.2 * random());
+        }
+      }
+    } else {
+      add(d, 0.7);
     }
-    add(is_mixture() && d == 1 ? 0 : K * d, 0.7);
     add(K * d, d == 1 ? 0.48 : 0.2);
     if (options.family == DensityFamily::gaussian_cholesky) add(d * (d - 1) / 2, 0.6);
     return theta;

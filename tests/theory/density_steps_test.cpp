@@ -16,6 +16,9 @@ namespace natgrad::tests {
 
 namespace {
 
+/// An emulated device takes its time for a step, and the CPU has gone through all of them.
+bool takes_fewer_steps() { return sanitized || test_device().kind != DeviceKind::cpu; }
+
 double largest_eigenvalue(const Table& F) {
   Numbers v(F.rows, 1.0);
   double value = 0;
@@ -67,7 +70,8 @@ TEST(theory, density_kl_trust_region_moves_by_its_radius_at_any_damping) {
     if (of.is_mixture()) continue;
     SCOPED_TRACE(of.name);
     CaseDensity density(of);
-    for (double damping : {0.0, 1e-6, 1e-2, 10.0}) {
+    for (double damping : {0.0, 1e-2, 1e-6, 10.0}) {
+      if (takes_fewer_steps() && damping != 0 && damping != 1e-2) continue;
       for (std::uint64_t number = 0; number < 10; ++number) {
         SCOPED_TRACE(testing::Message() << "damping " << damping << ", number " << number);
         const Numbers after = trusted_step(of, density, number, radius, damping);
@@ -85,7 +89,7 @@ TEST(theory, density_kl_trust_region_of_mixtures_deviates_in_the_third_order) {
     CaseDensity density(of);
     const bool exact = density.density().has_exact();
     std::vector<double> ratios;
-    const std::uint64_t count = exact ? 10 : (sanitized ? 1 : 3);
+    const std::uint64_t count = takes_fewer_steps() ? (exact ? 5 : 1) : 10;
     for (std::uint64_t number = 0; number < count; ++number) {
       SCOPED_TRACE(number);
       const Numbers theta = of.theta(number);
@@ -99,10 +103,11 @@ TEST(theory, density_kl_trust_region_of_mixtures_deviates_in_the_third_order) {
       if (exact) ratios.push_back(whole / deviation(radius / 2));
     }
     if (!exact) continue;
-    std::nth_element(ratios.begin(), ratios.begin() + 5, ratios.end());
+    const auto median = ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2);
+    std::nth_element(ratios.begin(), median, ratios.end());
     // The deviation is of the order of the root of the radius.
-    EXPECT_GE(ratios[5], 1.35);
-    EXPECT_LE(ratios[5], 1.5);
+    EXPECT_GE(*median, 1.35);
+    EXPECT_LE(*median, 1.5);
   }
 }
 
@@ -190,8 +195,8 @@ double distance(double rate, double damping) {
 }
 
 TEST(theory, density_natural_paths_do_not_depend_on_the_parameters) {
-  const double at_rate = distance(0.02, 0);
-  const double at_half = distance(0.01, 0);
+  const double at_rate = distance(0.04, 0);
+  const double at_half = distance(0.02, 0);
   EXPECT_GT(at_half, 0);
   EXPECT_LE(at_rate, 0.1);
   // To first order in the rate.
@@ -201,8 +206,8 @@ TEST(theory, density_natural_paths_do_not_depend_on_the_parameters) {
 
 TEST(theory, density_damped_and_plain_paths_stay_apart) {
   for (double damping : {0.1, -1.0}) {
-    const double at_rate = distance(0.02, damping);
-    const double at_half = distance(0.01, damping);
+    const double at_rate = distance(0.04, damping);
+    const double at_half = distance(0.02, damping);
     EXPECT_GE(at_half, 0.1) << damping;
     EXPECT_GE(at_half, 0.9 * at_rate) << damping;
   }
