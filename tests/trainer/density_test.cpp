@@ -39,7 +39,7 @@ TEST_F(trainer_density, finds_the_density_that_the_samples_were_drawn_from) {
         "--density exponential", "--density mixture --dimensions 2 --components 2 --fisher sampled",
         "--parameterization natural --fisher sampled --batch 500"}) {
     SCOPED_TRACE(options);
-    const Result result = run_with_metrics("density --threads 1 --epochs 30 " + options);
+    const Result result = run_with_metrics("density --threads 1 " + options);
     EXPECT_LT(result.last().at("loss"), result.metrics.front().at("loss"));
     // Of 1,600 samples: P / (2 N) nats on average.
     EXPECT_LT(result.last().at("kl"), 0.02);
@@ -55,7 +55,9 @@ TEST_F(trainer_density, fits_the_columns_of_a_file) {
     SCOPED_TRACE(options);
     const Result result = run_with_metrics(data + options);
     EXPECT_TRUE(std::isfinite(result.last().at("test_loss").get<double>()));
-    EXPECT_LE(result.last().at("loss"), result.metrics.front().at("loss"));
+    // Standardized columns start a single Gaussian at its best.
+    const double first = result.metrics.front().at("loss").get<double>();
+    EXPECT_LE(result.last().at("loss").get<double>(), first + 1e-12);
     EXPECT_FALSE(result.last().contains("kl"));
   }
 }
@@ -63,13 +65,13 @@ TEST_F(trainer_density, fits_the_columns_of_a_file) {
 TEST_F(trainer_density, goes_on_as_if_it_had_not_stopped) {
   const std::string checkpoint = directory_.file("checkpoint");
   for (const std::string options :
-       {"", "--fisher sampled --batch 300", "--density mixture --batch 300",
+       {"", "--fisher sampled --batch 300 --rate 0.3", "--density mixture --batch 300",
         "--optimizer adam --density exponential"}) {
     SCOPED_TRACE(options);
-    const std::string task = "density --threads 1 --quiet " + options;
-    const Result whole = run_with_metrics(task + " --steps 14");
+    const std::string task = "density --threads 1 --quiet --evaluate-every 4 " + options;
+    const Result whole = run_with_metrics(task + " --steps 16");
     run_with_metrics(task + " --steps 8 --checkpoint " + checkpoint);
-    const Result resumed = run_with_metrics(task + " --steps 14 --resume " + checkpoint);
+    const Result resumed = run_with_metrics(task + " --steps 16 --resume " + checkpoint);
     EXPECT_EQ(without_seconds(resumed.metrics), without_seconds(whole.metrics));
   }
   expect_one_line_error(
