@@ -66,6 +66,7 @@ void follow(DensityFamily family, double rate, int steps, double damping) {
           density.read(), value);
     if (step == steps) break;
 
+    // [shown]
     density.compute(x);  // scores s_n of the samples
     density.gradient(gradient);
     if (damping < 0) {
@@ -76,6 +77,7 @@ void follow(DensityFamily family, double rate, int steps, double damping) {
       natural.step(
           natgrad::Batch{.fisher = fisher, .gradient = natgrad::Gradient{.view = gradient}});
     }
+    // [end]
   }
 }
 
