@@ -111,9 +111,9 @@ function(natgrad_tests folder)
 endfunction()
 
 # Cases that any device runs: an executable links them for the devices that it registers. A
-# likelihood brings its reference and its values in a file of its own.
-file(GLOB cases CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} backend/likelihoods/*.cpp
-  backend/operations_*.cpp)
+# likelihood or density brings its reference and its values in a file of its own.
+file(GLOB cases CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} backend/densities/*.cpp
+  backend/likelihoods/*.cpp backend/operations_*.cpp)
 list(FILTER cases EXCLUDE REGEX "_test\\.cpp$")
 add_library(operation_cases OBJECT EXCLUDE_FROM_ALL ${cases})
 target_link_libraries(operation_cases PRIVATE natgrad_test_support)

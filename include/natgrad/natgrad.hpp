@@ -10,6 +10,7 @@
 #include "natgrad/fisher_matrix.hpp"
 #include "natgrad/gather.hpp"
 #include "natgrad/memory_plan.hpp"
+#include "natgrad/models/densities.hpp"
 #include "natgrad/models/fully_connected.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/parameters.hpp"

@@ -140,6 +140,44 @@ inline constexpr LikelihoodName likelihood_names[] = {
     {Likelihood::poisson, "poisson"},
 };
 
+/// A family of densities p(x | theta) without inputs, with the parameters that it is written in;
+/// their tensors are named in quotes, in their order. Where theta lies outside of the domain that
+/// is stated, log p and scores are NaN. D: numbers of a sample, K: components.
+enum class DensityFamily : std::uint8_t {
+  gaussian_scale,      ///< N(mean, scale^2), D = 1: "mean", "scale" > 0
+  gaussian_log_scale,  ///< N(mean, exp(log_scale)^2), D = 1: "mean", "log_scale"
+  /// log p = eta1 x + eta2 x^2 - A(eta), D = 1: "eta1", "eta2" < 0. mean = -eta1 / (2 eta2),
+  /// variance -1 / (2 eta2).
+  gaussian_natural,
+  /// x = mean + L z, z standard normal, L lower triangular with L_ii = exp(log_scales_i): "mean"
+  /// (D), "log_scales" (D), "factor" (D (D - 1) / 2), the elements of L below its diagonal, row by
+  /// row; not there for D = 1.
+  gaussian_cholesky,
+  /// sum_k pi_k N(means_k, diag(exp(log_scales_k))^2), pi the softmax of the logits, the last of
+  /// which is 0 so that no two theta are one density to first order: "logits" (K - 1; not there for
+  /// K = 1), "means" (K, D), "log_scales" (K, D).
+  mixture,
+  /// p(x) = exp(eta^T t(x) - A(eta)) with respect to the weights of its `Support`: "eta" (D), D the
+  /// number of statistics. A sample is given as its D statistics t(x), see `Support::observe`.
+  exponential,
+};
+
+/// A family of densities and its name.
+struct DensityRow {
+  DensityFamily family;
+  const char* name;
+};
+
+/// Every family, in the order of their values: names and the check of enumerators follow from it.
+inline constexpr DensityRow density_table[] = {
+    {DensityFamily::gaussian_scale, "gaussian_scale"},
+    {DensityFamily::gaussian_log_scale, "gaussian_log_scale"},
+    {DensityFamily::gaussian_natural, "gaussian_natural"},
+    {DensityFamily::gaussian_cholesky, "gaussian_cholesky"},
+    {DensityFamily::mixture, "mixture"},
+    {DensityFamily::exponential, "exponential"},
+};
+
 NATGRAD_EXPORT const char* to_string(ElementType type);
 NATGRAD_EXPORT const char* to_string(DeviceKind kind);
 NATGRAD_EXPORT const char* to_string(FisherKind kind);
@@ -150,6 +188,7 @@ NATGRAD_EXPORT const char* to_string(Outcome outcome);
 NATGRAD_EXPORT const char* to_string(NotFinite operand);
 NATGRAD_EXPORT const char* to_string(Activation activation);
 NATGRAD_EXPORT const char* to_string(Likelihood likelihood);
+NATGRAD_EXPORT const char* to_string(DensityFamily family);
 
 /// Bytes of one element.
 constexpr std::int64_t size_of(ElementType type) { return type == ElementType::float64 ? 8 : 4; }

@@ -19,7 +19,8 @@ enum class RandomStream : std::uint32_t {
   split = 2,
   shuffle = 3,
   directions = 4,
-  labels = 5
+  labels = 5,
+  densities = 6
 };
 
 /// 64 random bits, number `index` of sequence (`seed`, `stream`, `part`). `part` tells apart the

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/formulas/damping_units.hpp"
+#include "kernels/formulas/densities/scalars.hpp"
 #include "kernels/formulas/rules/kl_trust_region.hpp"
 #include "kernels/formulas/solve.hpp"
 #include "kernels/formulas/step.hpp"
@@ -42,11 +43,12 @@ static_assert(is_value_of(not_finite_nothing, NotFinite::nothing) &&
 /// Every formula that advances numbers on the device: a struct whose members are its constants and
 /// the addresses of what it reads and writes. A new one is a row here; both backends run it as it
 /// is (`StepOperations::evaluate`).
-using ScalarFormula =
-    std::variant<formulas::Damp, formulas::PullToZero, formulas::SpringShift,
-                 formulas::CenterFactors, formulas::DropRounding, formulas::InverseIterate,
-                 formulas::CenterFisher, formulas::JudgeSolve, formulas::AddBlock,
-                 formulas::BeginStep, formulas::KlTrustRegionRate, formulas::LimitStep,
-                 formulas::JudgeStep, formulas::JudgeDirection, formulas::UnitOfTensor>;
+using ScalarFormula = std::variant<
+    formulas::Damp, formulas::PullToZero, formulas::SpringShift, formulas::CenterFactors,
+    formulas::DropRounding, formulas::InverseIterate, formulas::CenterFisher, formulas::JudgeSolve,
+    formulas::AddBlock, formulas::BeginStep, formulas::KlTrustRegionRate, formulas::LimitStep,
+    formulas::JudgeStep, formulas::JudgeDirection, formulas::UnitOfTensor, formulas::PrepareDensity,
+    formulas::PlaceDensityNodes, formulas::DensityFisher, formulas::DensityDivergence,
+    formulas::SumDivergence, formulas::FactorSemidefinite>;
 
 }  // namespace natgrad

@@ -2,6 +2,7 @@
 
 #include "backend/arrays.hpp"
 #include "backend/blas.hpp"
+#include "backend/densities.hpp"
 #include "backend/models.hpp"
 #include "backend/rows.hpp"
 #include "backend/step.hpp"
@@ -26,6 +27,7 @@ class Backend : public ArrayOperations,
                 public BlasOperations,
                 public RowOperations,
                 public ModelOperations,
+                public DensityOperations,
                 public StepOperations {
  public:
   /// The CUDA stream that work is enqueued on; null on the CPU.

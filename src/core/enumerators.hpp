@@ -43,6 +43,10 @@ template <>
 constexpr Likelihood last_enumerator() {
   return std::rbegin(likelihood_names)->likelihood;
 }
+template <>
+constexpr DensityFamily last_enumerator() {
+  return std::rbegin(density_table)->family;
+}
 
 /// Whether the value is one of the enumerators: an enum that comes from outside may hold any number
 /// of its underlying type.

@@ -143,4 +143,19 @@ const char* to_string(Likelihood likelihood) {
   return "unknown";
 }
 
+static_assert([] {
+  int value = 0;
+  for (const DensityRow& row : density_table) {
+    if (static_cast<int>(row.family) != value++) return false;
+  }
+  return true;
+}());
+
+const char* to_string(DensityFamily family) {
+  for (const DensityRow& row : density_table) {
+    if (row.family == family) return row.name;
+  }
+  return "unknown";
+}
+
 }  // namespace natgrad

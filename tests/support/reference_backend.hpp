@@ -95,6 +95,13 @@ class ReferenceBackend final : public Backend {
   void likelihood_kl(const OutputDistribution& distribution, const ConstView& z,
                      const ConstView& now, const View& kl) override;
 
+  void density_log_p(DensityFamily family, const DensityAt& at, const ConstView& x,
+                     const View& log_p) override;
+  void density_score(DensityFamily family, const DensityAt& at, const ConstView& x,
+                     const ConstView& weights, const View& score) override;
+  void density_sample(DensityFamily family, const DensityAt& at, std::uint64_t key,
+                      const View& counter, const View& x) override;
+
   void evaluate(const ScalarFormula& formula) override;
   void publish(const ConstView& record, const View& slots) override;
 };

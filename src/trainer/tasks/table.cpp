@@ -4,13 +4,14 @@ namespace natgrad::trainer {
 
 // Each in the file of its name.
 TaskRow cartpole_task();
+TaskRow density_task();
 TaskRow digits_task();
 TaskRow mnist_task();
 TaskRow csv_task();
 
 const std::vector<TaskRow>& task_table() {
   static const std::vector<TaskRow> table = {digits_task(), mnist_task(), csv_task(),
-                                             cartpole_task()};
+                                             cartpole_task(), density_task()};
   return table;
 }
 

@@ -1,0 +1,56 @@
+#include "models/densities/options.hpp"
+
+#include "core/option_errors.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace natgrad::detail {
+
+namespace {
+
+void check_support(const Support& support, OptionErrors& errors) {
+  const auto count = [](const auto& numbers) { return static_cast<double>(numbers.size()); };
+  errors.check(".support.statistics", static_cast<double>(support.statistics),
+               support.statistics > 0, "> 0");
+  errors.check(".support.points: their number", count(support.points), !support.points.empty(),
+               "> 0");
+  errors.check(".support.weights: their number", count(support.weights),
+               support.weights.size() == support.points.size(), "that of the points");
+  errors.check(".support.statistic given", support.statistic ? 1 : 0, support.statistic != nullptr,
+               "1: a function");
+  for (const double point : support.points) {
+    if (!std::isfinite(point)) return errors.check(".support.points", point, false, "finite");
+  }
+  for (const double weight : support.weights) {
+    if (!std::isfinite(weight) || weight < 0) {
+      return errors.check(".support.weights", weight, false, "finite and >= 0");
+    }
+  }
+  const bool any = std::any_of(support.weights.begin(), support.weights.end(),
+                               [](double weight) { return weight > 0; });
+  errors.check(".support.weights: the largest", 0, any, "> 0");
+}
+
+}  // namespace
+
+void check_density_options(const Density::Options& options) {
+  OptionErrors errors("density");
+  errors.check_enumerator(".family", options.family);
+  errors.check_enumerator(".type", options.type);
+  errors.check(".type", static_cast<double>(options.type), options.type != ElementType::int32,
+               "a float");
+  const bool mixture = options.family == DensityFamily::mixture;
+  const bool dimensional = mixture || options.family == DensityFamily::gaussian_cholesky;
+  errors.check(".dimensions", static_cast<double>(options.dimensions),
+               dimensional ? options.dimensions > 0 : options.dimensions == 1,
+               dimensional ? "> 0" : "1 for this family");
+  errors.check(".components", static_cast<double>(options.components),
+               mixture ? options.components > 0 : options.components == 1,
+               mixture ? "> 0" : "1 for this family");
+  errors.check(".kl_draws", static_cast<double>(options.kl_draws), options.kl_draws > 0, "> 0");
+  if (options.family == DensityFamily::exponential) check_support(options.support, errors);
+  errors.throw_if_any();
+}
+
+}  // namespace natgrad::detail

@@ -1,0 +1,254 @@
+#include "natgrad/natgrad.hpp"
+#include "support/device.hpp"
+#include "support/plain.hpp"
+#include "support/tolerance.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+// Densities where something is wrong: variances that collapse, components without data, samples
+// outside of the support, options and operands that do not fit. No NaN reaches the parameters.
+
+namespace natgrad::tests {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr ElementType float64 = ElementType::float64;
+
+/// A density at theta, its samples, and one step on them.
+struct Fit {
+  Context context = test_context();
+  Density density;
+  Array x;
+  Array gradient;
+
+  Fit(const Density::Options& options, const Numbers& theta, const Numbers& samples)
+      : density(context, options) {
+    density.write(theta);
+    x = context.array(
+        {static_cast<std::int64_t>(samples.size()) / density.columns(), density.columns()},
+        float64);
+    context.write(samples.data(), x);
+    gradient = context.array({density.parameters().size(), 1}, float64);
+  }
+
+  Outcome step(double damping, FisherKind kind) {
+    density.compute(x);
+    density.gradient(gradient);
+    DenseScores data(density.parameters());
+    DenseScores exact(density.parameters(), {.kind = FisherKind::exact});
+    NaturalGradient optimizer(
+        density.parameters(),
+        {.damping = {.absolute = damping}, .step = FixedRate{0.5}, .momentum = NoMomentum{}});
+    if (kind == FisherKind::exact) {
+      density.compute_exact();
+      density.add_exact_to(exact);
+      optimizer.step(Batch{.fisher = exact, .gradient = Gradient{gradient}});
+    } else {
+      density.add_to(data);
+      optimizer.step(data);
+    }
+    return optimizer.report().outcome;
+  }
+};
+
+void expect_unmoved(const Density::Options& options, const Numbers& theta, const Numbers& samples,
+                    double damping, Outcome outcome) {
+  for (const FisherKind kind : {FisherKind::exact, FisherKind::empirical}) {
+    Fit fit(options, theta, samples);
+    EXPECT_EQ(fit.step(damping, kind), outcome) << to_string(kind);
+    EXPECT_EQ(fit.density.read(), theta);
+  }
+}
+
+TEST(densities, theta_outside_of_its_domain_moves_nothing) {
+  expect_unmoved({.family = DensityFamily::gaussian_scale}, {0, -1}, {1, 2}, 0.1,
+                 Outcome::not_finite);
+  expect_unmoved({.family = DensityFamily::gaussian_scale}, {0, 0}, {1, 2}, 0.1,
+                 Outcome::not_finite);
+  expect_unmoved({.family = DensityFamily::gaussian_natural}, {0, 0.5}, {1, 2}, 0.1,
+                 Outcome::not_finite);
+}
+
+TEST(densities, samples_outside_of_the_support_move_nothing) {
+  const Support support =
+      Support::finite({0, 1, 2}, 1, [](double x, std::span<double> t) { t[0] = x; });
+  const std::vector<double> observed = support.observe(std::vector<double>{0, 1, 1.5});
+  EXPECT_EQ(observed[1], 1);
+  EXPECT_TRUE(std::isnan(observed[2]));
+  expect_unmoved({.family = DensityFamily::exponential, .support = support}, {0.3}, observed, 0.1,
+                 Outcome::not_finite);
+  const Support interval =
+      Support::on_interval(-1, 1, 3, 1, [](double x, std::span<double> t) { t[0] = x; });
+  EXPECT_TRUE(std::isnan(interval.observe(std::vector<double>{1.01})[0]));
+  EXPECT_EQ(interval.observe(std::vector<double>{-1, 1}), (std::vector<double>{-1, 1}));
+  expect_unmoved({}, {0, 0}, {1, nan}, 0.1, Outcome::not_finite);
+  expect_unmoved({.family = DensityFamily::mixture, .components = 2}, {0, -1, 1, 0, 0},
+                 {std::numeric_limits<double>::infinity(), 1}, 0.1, Outcome::not_finite);
+}
+
+/// All samples are one number: the scale falls by about a quarter a step, and where the scores
+/// overflow the step ends, parameters as they were.
+TEST(densities, a_variance_collapses_until_its_scores_overflow) {
+  Fit fit({}, {1, 0}, {1, 1, 1});
+  for (int step = 0; step < 20; ++step) {
+    EXPECT_EQ(fit.step(0, FisherKind::exact), Outcome::accepted);
+    EXPECT_TRUE(std::isfinite(fit.density.read()[1]));
+  }
+  EXPECT_TRUE(within(fit.density.read()[1], -20 * 0.25, 1e-12));
+  expect_unmoved({}, {1, -400}, {1, 1.5}, 0, Outcome::not_finite);
+}
+
+/// A component that no sample is near has no score, and moves nowhere; undamped F is singular once
+/// its weight is at the level of rounding.
+TEST(densities, a_component_without_data_stays) {
+  const Density::Options options{.family = DensityFamily::mixture, .components = 2};
+  Fit fit(options, {0, 0, 100, 0, 0}, {-1, 0, 0.5, 1});
+  EXPECT_EQ(fit.step(0.1, FisherKind::empirical), Outcome::accepted);
+  const Numbers after = fit.density.read();
+  EXPECT_GT(after[0], 0);
+  EXPECT_EQ(after[2], 100);
+  EXPECT_EQ(after[4], 0);
+  Fit exact(options, {0, 0, 100, 0, 0}, {-1, 0, 0.5, 1});
+  EXPECT_EQ(exact.step(0.1, FisherKind::exact), Outcome::accepted);
+  EXPECT_EQ(exact.density.read()[2], 100);
+  Fit singular(options, {800, 0, 3, 0, 0}, {-1, 0, 0.5, 1});
+  EXPECT_EQ(singular.step(0, FisherKind::exact), Outcome::not_positive_definite);
+  EXPECT_EQ(singular.density.read(), (Numbers{800, 0, 3, 0, 0}));
+}
+
+TEST(densities, dependent_statistics_make_a_singular_fisher) {
+  const Support support = Support::finite({0, 1, 2, 5}, 2, [](double x, std::span<double> t) {
+    t[0] = x;
+    t[1] = 1 - 2 * x;
+  });
+  const std::vector<double> samples = support.observe(std::vector<double>{0, 1, 5});
+  Fit undamped({.family = DensityFamily::exponential, .support = support}, {0.1, 0}, samples);
+  EXPECT_EQ(undamped.step(0, FisherKind::exact), Outcome::not_positive_definite);
+  Fit damped({.family = DensityFamily::exponential, .support = support}, {0.1, 0}, samples);
+  EXPECT_EQ(damped.step(0.1, FisherKind::exact), Outcome::accepted);
+}
+
+template <class Call>
+std::string message_of(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(densities, wrong_options_are_named) {
+  const Context context = test_context();
+  const auto made = [&](const Density::Options& options) {
+    return message_of([&] { const Density density(context, options); });
+  };
+  EXPECT_EQ(made({.dimensions = 2, .components = 3, .kl_draws = 0}),
+            "density: .dimensions = 2, must be 1 for this family; .components = 3, must be 1 for "
+            "this family; .kl_draws = 0, must be > 0");
+  EXPECT_EQ(made({.family = DensityFamily::mixture, .dimensions = 0, .components = 0}),
+            "density: .dimensions = 0, must be > 0; .components = 0, must be > 0");
+  EXPECT_NE(made({.family = static_cast<DensityFamily>(77)}).find(".family = 77"),
+            std::string::npos);
+  EXPECT_NE(made({.type = ElementType::int32}).find("a float"), std::string::npos);
+  Density::Options options{.family = DensityFamily::exponential};
+  EXPECT_NE(made(options).find(".support.statistics"), std::string::npos);
+  options.support = Support::finite({0, 1}, 1, [](double, std::span<double> t) { t[0] = nan; });
+  EXPECT_NE(made(options).find("must be finite"), std::string::npos);
+  options.support.weights = {0, 0};
+  EXPECT_NE(made(options).find("the largest"), std::string::npos);
+  options.support.weights = {-1, 1};
+  EXPECT_NE(made(options).find(".support.weights = -1"), std::string::npos);
+  EXPECT_THROW(Support::on_interval(1, 1, 1, 1, nullptr), OptionError);
+}
+
+TEST(densities, operands_that_do_not_fit_are_refused) {
+  Fit fit({.family = DensityFamily::mixture, .dimensions = 2, .components = 2}, Numbers(9, 0.1),
+          {0, 1, 2, 3});
+  Density& density = fit.density;
+  const Array log_p = fit.context.array({2, 1}, float64);
+  const Array three = fit.context.array({2, 3}, float64);
+  const Array narrow = fit.context.array({2, 2}, ElementType::float32);
+  EXPECT_THROW(density.log_likelihood(three, log_p), ShapeError);
+  EXPECT_THROW(density.log_likelihood(narrow, log_p), TypeError);
+  EXPECT_THROW(density.log_likelihood(fit.x, three), ShapeError);
+  EXPECT_THROW(density.compute(fit.context.array({0, 2}, float64)), Error);
+  EXPECT_THROW(density.gradient(fit.gradient), ArgumentError);
+  EXPECT_THROW(density.rows(), ArgumentError);
+  DenseScores scores(density.parameters());
+  DenseScores sampled(density.parameters(), {.kind = FisherKind::sampled});
+  EXPECT_THROW(density.add_to(scores), ArgumentError);
+  EXPECT_THROW(density.add_sampled_to(sampled), ArgumentError);
+  density.compute_sampled(3);
+  EXPECT_THROW(density.add_sampled_to(scores), ArgumentError);
+  EXPECT_NO_THROW(density.add_sampled_to(sampled));
+  EXPECT_FALSE(density.has_exact());
+  EXPECT_NE(message_of([&] { density.compute_exact(); }).find("compute_sampled"),
+            std::string::npos);
+  EXPECT_THROW(density.sample(0), OptionError);
+  EXPECT_THROW(density.set_draw_counter(-1), OptionError);
+  EXPECT_THROW(density.write(Numbers(3, 0.0)), ShapeError);
+  Density other(fit.context, {.family = DensityFamily::mixture, .dimensions = 2, .components = 2});
+  DenseScores foreign(other.parameters());
+  density.compute(fit.x);
+  EXPECT_THROW(density.add_to(foreign), ArgumentError);
+}
+
+TEST(densities, draws_follow_from_key_and_counter_alone) {
+  for (const DensityRow& row : density_table) {
+    if (row.family == DensityFamily::exponential) continue;
+    SCOPED_TRACE(row.name);
+    const Context context = test_context();
+    const auto made = [&](std::uint64_t key) {
+      return Density(context, {.family = row.family, .key = key});
+    };
+    const auto drawn = [&](Density& density, std::int64_t samples) {
+      return host_copy<double>(context, density.sample(samples));
+    };
+    Density density = made(5);
+    const Numbers first = drawn(density, 7);
+    const Numbers second = drawn(density, 7);
+    EXPECT_NE(first, second);
+    EXPECT_EQ(density.draw_counter(), 2);
+    density.set_draw_counter(1);
+    EXPECT_EQ(drawn(density, 7), second);
+    density.set_draw_counter(0);
+    const Numbers shorter = drawn(density, 3);
+    EXPECT_EQ(shorter, Numbers(first.begin(), first.begin() + 3));
+    Density other = made(6);
+    EXPECT_NE(drawn(other, 7), first);
+  }
+}
+
+/// Float parameters, samples and rows: the numbers of double, rounded.
+TEST(densities, float_is_double_rounded) {
+  const Context context = test_context();
+  Density wide(context, {.family = DensityFamily::mixture, .components = 2});
+  Density narrow(context,
+                 {.family = DensityFamily::mixture, .components = 2, .type = ElementType::float32});
+  const std::vector<float> samples = {-1.5F, 0.25F, 2};
+  const std::vector<double> exact(samples.begin(), samples.end());
+  const Array x = context.array({3, 1}, ElementType::float32);
+  const Array exact_x = context.array({3, 1}, float64);
+  context.write(samples.data(), x);
+  context.write(exact.data(), exact_x);
+  narrow.compute(x);
+  wide.compute(exact_x);
+  const auto rows = host_copy<float>(context, narrow.rows());
+  const auto exact_rows = host_copy<double>(context, wide.rows());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i], static_cast<float>(exact_rows[i])) << i;
+  }
+  EXPECT_EQ(narrow.read(), wide.read());
+}
+
+}  // namespace
+
+}  // namespace natgrad::tests
