@@ -11,7 +11,7 @@ namespace natgrad::formulas {
 /// p(x) = exp(eta^T t(x) - A(eta)) with respect to weights w_q of Q points; a sample is its D
 /// statistics t(x). Constants: t of the points (Q, D), log w (Q). `prepared`: A, the mean of t (D),
 /// w_q p(x_q) (Q). The score is t less its mean.
-struct Exponential {
+struct ExponentialDensity {
   static constexpr DensityFamily family = DensityFamily::exponential;
   static constexpr bool closed = false;
   static constexpr bool quadrature = true;

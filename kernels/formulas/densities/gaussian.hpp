@@ -13,7 +13,7 @@
 namespace natgrad::formulas {
 
 /// What the parameterizations have in common.
-struct Gaussian {
+struct UnivariateGaussian {
   static constexpr bool closed = true;
   static constexpr bool quadrature = false;
   NATGRAD_FORMULA static std::int64_t parameters(const DensityShape&) { return 2; }
@@ -55,7 +55,7 @@ struct Gaussian {
 };
 
 /// theta = (m, s).
-struct GaussianScale : Gaussian {
+struct GaussianScaleDensity : UnivariateGaussian {
   static constexpr DensityFamily family = DensityFamily::gaussian_scale;
 
   static DensityTensors tensors(const DensityShape&) {
@@ -80,7 +80,7 @@ struct GaussianScale : Gaussian {
 };
 
 /// theta = (m, log s).
-struct GaussianLogScale : Gaussian {
+struct GaussianLogScaleDensity : UnivariateGaussian {
   static constexpr DensityFamily family = DensityFamily::gaussian_log_scale;
 
   static DensityTensors tensors(const DensityShape&) { return {{{"mean", 1}, {"log_scale", 1}}}; }
@@ -106,7 +106,7 @@ struct GaussianLogScale : Gaussian {
 
 /// theta = (eta1, eta2), m = -eta1 / (2 eta2), s^2 = -1 / (2 eta2): the score is (x, x^2) less its
 /// mean (m, m^2 + s^2), and F = L L^T with L = (s, 0; 2 m s, sqrt(2) s^2).
-struct GaussianNatural : Gaussian {
+struct GaussianNaturalDensity : UnivariateGaussian {
   static constexpr DensityFamily family = DensityFamily::gaussian_natural;
 
   static DensityTensors tensors(const DensityShape&) {

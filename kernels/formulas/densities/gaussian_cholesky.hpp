@@ -15,7 +15,7 @@ namespace natgrad::formulas {
 /// in L. In the coordinates a = A dm and M = A dL, KL is 1/2 |a|^2 + sum_i M_ii^2 + 1/2 sum_(i>j)
 /// M_ij^2 to second order, which gives the rows of F: those of a, and of M times sqrt(2) where i =
 /// j.
-struct GaussianCholesky {
+struct GaussianCholeskyDensity {
   static constexpr DensityFamily family = DensityFamily::gaussian_cholesky;
   static constexpr bool closed = true;
   static constexpr bool quadrature = false;
@@ -105,7 +105,7 @@ struct GaussianCholesky {
 
   NATGRAD_FORMULA static void fisher(const DensityAt& at, double* rows) {
     const std::int64_t d = at.shape.dimensions;
-    const std::int64_t parameters = GaussianCholesky::parameters(at.shape);
+    const std::int64_t parameters = GaussianCholeskyDensity::parameters(at.shape);
     const double* L = at.prepared;
     const double* A = at.prepared + d * d;
     for (std::int64_t i = 0; i < parameters * parameters; ++i) rows[i] = 0;

@@ -15,7 +15,7 @@ namespace natgrad::formulas {
 ///
 /// With the responsibilities r_k = pi_k N_k / p and z = (x - m) exp(-l), log p has the derivatives
 /// r_k - pi_k in the logits, r_k z exp(-l) in m and r_k (z^2 - 1) in l.
-struct Mixture {
+struct MixtureDensity {
   static constexpr DensityFamily family = DensityFamily::mixture;
   static constexpr bool closed = false;
   static constexpr bool quadrature = true;

@@ -58,8 +58,8 @@ struct DensityList {
   }
 };
 
-using Densities = DensityList<GaussianScale, GaussianLogScale, GaussianNatural, GaussianCholesky,
-                              Mixture, Exponential>;
+using Densities = DensityList<GaussianScaleDensity, GaussianLogScaleDensity, GaussianNaturalDensity,
+                              GaussianCholeskyDensity, MixtureDensity, ExponentialDensity>;
 
 /// Calls body(F{}, T{}) with the formulas of a family and the float type of its samples.
 template <class Body>
