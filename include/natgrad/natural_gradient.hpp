@@ -183,16 +183,16 @@ struct StepReport {
   std::int64_t trials = 0;
   /// Of the batch with `.l2`, by such a rule: at the parameters before the step, and at those that
   /// were tried last. NaN where it is not finite or nothing could be tried.
-  std::optional<double> loss_before;
-  std::optional<double> loss_after;
+  std::optional<double> loss_before = {};
+  std::optional<double> loss_after = {};
   /// By a rule that measures it: the KL divergence at the parameters that were tried last.
-  std::optional<double> actual_kl;
+  std::optional<double> actual_kl = {};
   /// Of the last trial: what the loss fell by, as a share of what the quadratic model without
   /// lambda predicted (see `LevenbergMarquardt`); where the slope or the model was asked for.
-  std::optional<double> reduction_ratio;
+  std::optional<double> reduction_ratio = {};
   /// What `QuadraticModel` chose: the step is rate (model_rate d + momentum s_prev).
-  std::optional<double> model_rate;
-  std::optional<double> momentum;
+  std::optional<double> model_rate = {};
+  std::optional<double> momentum = {};
 };
 
 /// The update loop: hands the scores of a batch to a damped exact solve and moves the parameters.

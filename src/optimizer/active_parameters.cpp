@@ -154,6 +154,26 @@ View ActiveParameters::scale(Backend& backend, const View& direction, const View
   return scaled;
 }
 
+void ActiveParameters::keep(Backend& backend, const View& kept) const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.copy(places_[i].theta, part(tensors_[i], kept));
+  }
+}
+
+void ActiveParameters::restore(Backend& backend, const View& flag, const View& kept) const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.commit(flag, part(tensors_[i], kept), places_[i].theta);
+  }
+}
+
+void ActiveParameters::add_decay(Backend& backend, double decay, const ConstView& step,
+                                 const View& movement) const {
+  backend.copy(step, movement);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.axpby(-decay * updates_[i].decay, places_[i].theta, 1.0, part(tensors_[i], movement));
+  }
+}
+
 std::vector<Segment> ActiveParameters::segments() const {
   std::vector<Segment> segments;
   for (const Tensor& tensor : tensors_) segments.push_back(tensor.segment);
