@@ -155,6 +155,9 @@ void NaturalGradient::State::search(detail::Trial& trial, const StepInput& input
   if (shapes.models_step()) {
     const View product = model->multiply(u, 0, scalar(scalars.trial, &TrialScalars::slope));
     backend.dot(product, product, scalar(scalars.trial, &TrialScalars::curvature));
+  } else {
+    backend.fill(0, scalar(scalars.trial, &TrialScalars::slope));
+    backend.fill(0, scalar(scalars.trial, &TrialScalars::curvature));
   }
   const Busy calling(busy);
   trial.search({.search = shapes.search(),

@@ -27,8 +27,10 @@ std::string help_footer() {
   return text + R"(
 --fisher sampled makes the Fisher matrix of labels drawn from the model, a fresh --fisher-draws for
 every sample and step, and takes the gradient from the data. --step-rule kl shortens a step whose
-predicted KL divergence (predicted_kl, of sampled rows only) would be more than --kl-radius. A rate
-that falls is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
+predicted KL divergence (predicted_kl, of sampled rows only) would be more than --kl-radius. With
+--trials, --step-rule backtracking and --damping lm a step measures the loss of its batch before and
+after (loss_before, loss_after), and is taken back where it grew. --damping X:FACTOR:FLOOR begins at X
+and is multiplied by FACTOR with every accepted step, down to FLOOR; lm begins at 0.03. A rate that falls is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
 falls over these.
 --plan prints the memory that the optimizer, the model and the data take, and ends. It goes with the
 natural optimizer and without --quiet.

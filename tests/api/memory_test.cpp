@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <sys/resource.h>
+#include <variant>
 #include <vector>
 
 // A plan is what the context's allocator gives out, to the byte. The parameters and the factors of
@@ -50,6 +51,15 @@ struct Plan {
   std::int64_t batch = samples;  // larger: it comes in parts
 };
 
+/// Rules that need the whole batch in one call.
+bool takes_parts(const Plan& plan) {
+  const bool compares = std::holds_alternative<Backtracking>(plan.options.step) ||
+                        std::holds_alternative<QuadraticModel>(plan.options.step) ||
+                        std::holds_alternative<LevenbergMarquardt>(plan.options.damping.rule);
+  const auto* region = std::get_if<KlTrustRegion>(&plan.options.step);
+  return !compares && (region == nullptr || region->trials == 0);
+}
+
 /// What one step of a plan is taken from, and the context whose memory is counted.
 template <class T>
 struct Work {
@@ -88,13 +98,16 @@ struct Work {
       dense.begin(formed.view().row_range(0, count), set);
     else
       rows.fill(layers, set);
-    if (plan.source == Source::rows) return {.fisher = fisher()};
+    // Losses that fall, and a divergence of nothing.
+    const BatchFunction loss = [this](const View& result) { *result.as<double>() = falling -= 1; };
+    const BatchFunction kl = [](const View& result) { *result.as<double>() = 0; };
+    if (plan.source == Source::rows) return {.fisher = fisher(), .loss = loss, .kl = kl};
     if (plan.source == Source::numbers) {
-      return {.fisher = fisher(), .gradient = Gradient{numbers.view()}};
+      return {.fisher = fisher(), .gradient = Gradient{numbers.view()}, .loss = loss, .kl = kl};
     }
     others.fill(other_layers,
                 {.samples = count / per_input(), .batch_samples = whole / per_input()});
-    return {.fisher = fisher(), .gradient = other_layers};
+    return {.fisher = fisher(), .gradient = other_layers, .loss = loss, .kl = kl};
   }
   /// A step of `whole` rows in sets of at most `most`.
   void step(NaturalGradient& optimizer, std::int64_t whole, std::int64_t most) {
@@ -127,7 +140,37 @@ struct Work {
   LayerScores layers;
   LayerScores other_layers;
   DenseScores dense;
+  double falling = 0;
 };
+
+/// Plans of rules that compare losses or look at the quadratic model.
+void add_rules(std::vector<Plan>& plans) {
+  const Options trust{.step = KlTrustRegion{.trials = 2}};
+  Options searching{.step = Backtracking{.trials = 2}, .weight_decay = 0.1};
+  plans.push_back({.name = "trials of a KL", .options = trust});
+  plans.push_back({.name = "trials", .options = searching});
+  searching.l2 = 0.1;
+  searching.rate_factors = {{{0}, 2}, {{1}, 0.5}};
+  for (Source source : {Source::rows, Source::numbers, Source::other_rows}) {
+    plans.push_back({.name = "trials, penalty, factors",
+                     .options = searching,
+                     .type = ElementType::float64,
+                     .source = source});
+  }
+  searching.l2 = 0;
+  plans.push_back({.name = "trials, centred", .options = searching, .centering = Centering::rows});
+  plans.push_back({.name = "trials, frozen",
+                   .options = {.step = Backtracking{.trials = 2}, .rate_factors = {{{1}, 0}}},
+                   .source = Source::numbers});
+  for (Structure structure : {Structure::full, Structure::block_diagonal, Structure::diagonal}) {
+    const Options model{.step = QuadraticModel{}, .momentum = NoMomentum{}, .structure = structure};
+    plans.push_back({.name = "model", .options = model});
+    plans.push_back({.name = "model, numbers, terms",
+                     .options = model,
+                     .uses = convolution,
+                     .source = Source::numbers});
+  }
+}
 
 std::vector<Plan> plans() {
   const SegmentFactor first{{0}, 0};
@@ -225,6 +268,7 @@ std::vector<Plan> plans() {
       base.push_back(plan);
     }
   }
+  add_rules(base);
   std::vector<Plan> all;
   for (Plan plan : base) {
     for (Form form : {Form::dual, Form::primal}) {
@@ -233,9 +277,13 @@ std::vector<Plan> plans() {
       if (is_large && form == Form::primal && structure != Structure::diagonal) continue;
       if (structure == Structure::diagonal && form == Form::dual) continue;
       for (std::int64_t batch : {samples, 2 * samples + 12}) {
+        if (batch > samples && !takes_parts(plan)) continue;
         plan.options.form = form;
         plan.options.damping = damping;
         plan.batch = batch;
+        all.push_back(plan);
+        if (takes_parts(plan) || plan.centering == Centering::fisher_only) continue;
+        plan.options.damping.rule = LevenbergMarquardt{};
         all.push_back(plan);
       }
     }

@@ -1,5 +1,6 @@
 #include "support/graph.hpp"
 
+#include "core/context_state.hpp"
 #include "natgrad/cuda.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/device.hpp"
@@ -116,6 +117,59 @@ TEST(graph, a_captured_batch_of_parts_is_the_next_one) {
       ADD_FAILURE() << "it cannot be captured: " << error.what();
     }
     EXPECT_EQ(batch.theta_memory(), uncaptured.theta_memory());
+  }
+}
+
+TEST(graph, a_captured_step_tries_its_rates_anew) {
+  // Some trials lower the loss, a distance from a point, and some do not; it is enqueued, as a
+  // caller's kernels are.
+  const std::vector<NaturalGradient::Options> rules = {
+      {.step = Backtracking{.rate = 2, .trials = 3}, .weight_decay = 0.1},
+      {.damping = {.absolute = 0.05, .rule = LevenbergMarquardt{.allow_empirical = true}},
+       .step = FixedRate{0.2}},
+      {.damping = {.absolute = 0.5, .rule = DampingSchedule{.factor = 0.5}},
+       .step = QuadraticModel{.allow_empirical = true},
+       .momentum = NoMomentum{},
+       .structure = Structure::diagonal}};
+  for (const NaturalGradient::Options& options : rules) {
+    SCOPED_TRACE(testing::Message() << "rule " << options.step.index());
+    const BatchShape shape = {.layers = {{.inputs = 9, .outputs = 7}}, .samples = 24};
+    const Stream stream;
+    const Context context = cuda_context(stream);
+    const LayeredBatch<double> batch(shape, context);
+    const LayeredBatch<double> uncaptured(shape, context);
+    NaturalGradient optimizer(batch.parameters, options);
+    NaturalGradient expected(uncaptured.parameters, options);
+    LayerScores scores(batch.parameters);
+    LayerScores uncaptured_scores(uncaptured.parameters);
+    Tensor<double> theta = zeros<double>(batch.parameters.size());
+    Tensor<double> weights(Random(5).numbers(static_cast<std::size_t>(batch.parameters.size())));
+    const auto step = [&](const LayeredBatch<double>& of, LayerScores& rows, NaturalGradient& by) {
+      of.fill(rows);
+      by.step({.fisher = rows, .loss = [&](const View& result) {
+                 Backend& backend = context.state().backend();
+                 of.parameters.gather(theta.view());
+                 backend.axpby(-1.0, weights.view(), 1.0, theta.view());
+                 backend.dot(theta.view(), theta.view(), result);
+               }});
+    };
+    for (int i = 0; i < 6; ++i) step(uncaptured, uncaptured_scores, expected);
+    step(batch, scores, optimizer);
+    context.synchronize();
+    try {
+      const Graph graph(stream, [&] { step(batch, scores, optimizer); });
+      for (int i = 0; i < 5; ++i) graph.launch(stream);
+    } catch (const Error& error) {
+      ADD_FAILURE() << "it cannot be captured: " << error.what();
+    }
+    EXPECT_EQ(batch.theta_memory(), uncaptured.theta_memory());
+    const StepReport report = optimizer.report();
+    EXPECT_EQ(report.step, 6);
+    EXPECT_EQ(report.outcome, expected.report().outcome);
+    EXPECT_EQ(report.trials, expected.report().trials);
+    EXPECT_EQ(report.loss_after, expected.report().loss_after);
+    EXPECT_EQ(report.damping, expected.report().damping);
+    EXPECT_EQ(report.momentum, expected.report().momentum);
   }
 }
 

@@ -105,7 +105,7 @@ TEST(backtracking, knows_penalty_decay_and_factors) {
         SCOPED_TRACE(testing::Message() << numbers << ", eta " << eta << ", decay " << decay);
         LeastSquares model;
         NaturalGradient optimizer(model.parameters,
-                                  {.damping = {.absolute = 0.02},
+                                  {.damping = {.absolute = 1},  // so that momentum leads downhill
                                    .step = Backtracking{.rate = 2.5, .sufficient_decrease = 0.3},
                                    .momentum = HeavyBall{0.5},
                                    .weight_decay = decay,
@@ -170,7 +170,7 @@ std::vector<Options> searching() {
   for (Form form : forms) {
     for (const Momentum& momentum : momenta) {
       all.push_back({.damping = {.absolute = 0.1},
-                     .step = Backtracking{.trials = 3},
+                     .step = Backtracking{.rate = 0.2, .trials = 3},
                      .momentum = momentum,
                      .weight_decay = 0.05,
                      .form = form});
@@ -231,7 +231,7 @@ TEST(backtracking, a_loss_that_nobody_writes_is_nan) {
   LeastSquares model;
   const Numbers before = model.theta();
   NaturalGradient optimizer(model.parameters, {.step = Backtracking{}});
-  optimizer.step(model.batch([](const View&) {}));
+  optimizer.step(model.batch(BatchFunction([](const View&) {})));
   EXPECT_EQ(optimizer.report().outcome, Outcome::not_finite);
   EXPECT_EQ(model.theta(), before);
 }

@@ -77,14 +77,17 @@ TEST(levenberg_marquardt, has_ratio_1_on_a_quadratic) {
           SCOPED_TRACE(testing::Message() << to_string(form) << ", " << to_string(structure)
                                           << ", momentum " << momentum.index() << ", " << eta);
           LeastSquares model;
-          NaturalGradient optimizer(model.parameters, {.damping = adapting,
-                                                       .step = FixedRate{0.4},
-                                                       .momentum = momentum,
-                                                       .weight_decay = 0.1,
-                                                       .l2 = eta,
-                                                       .structure = structure,
-                                                       .groups = {{{0}}, {{1}}},
-                                                       .form = form});
+          NaturalGradient optimizer(
+              model.parameters,
+              {.damping = adapting,
+               .step = FixedRate{0.4},
+               .momentum = momentum,
+               .weight_decay = 0.1,
+               .l2 = eta,
+               .structure = structure,
+               .groups =
+                   structure == Structure::full ? ParameterGroups{} : ParameterGroups{{{0}}, {{1}}},
+               .form = form});
           double lambda = 0.03;
           for (int k = 0; k < 3; ++k) {
             optimizer.step(model.batch(momentum.index() == 1));
