@@ -92,7 +92,7 @@ struct LikelihoodOperation {
   void (*call)(const Outputs& on);
 };
 
-constexpr Likelihood categorical = Likelihood::categorical;
+constexpr OutputDistribution categorical;
 constexpr LikelihoodOperation likelihood_operations[] = {
     {"score",
      [](const Outputs& on) {

@@ -86,6 +86,37 @@ enum class NotFinite : std::uint8_t {
 /// Functions between the layers of a net; gelu is x Phi(x), Phi the normal distribution function.
 enum class Activation : std::uint8_t { identity, tanh, relu, sigmoid, gelu };
 
+/// The distribution p(y | z) of a model's K targets y given its C outputs z. Each target has one
+/// output (K = C), but for `categorical` (K = 1) and `gaussian_scale` (C = 2 K); given z, targets
+/// are independent.
+enum class Likelihood : std::uint8_t {
+  categorical,  ///< one label in [0, C), int32: p(y) = softmax(z)_y
+  /// p(1) = 1 / (1 + exp(-z)); targets in [0, 1], which count as y ones and 1 - y zeros
+  bernoulli,
+  gaussian,  ///< mean z and a fixed standard deviation sigma; any finite targets
+  /// Means z_1 ... z_K and log standard deviations z_{K+1} ... z_{2K}; any finite targets. The
+  /// score holds exp(-2 log sigma): it is finite for |log sigma| <= 44 in float and <= 354 in
+  /// double. Where a variance collapses or grows beyond, the outcome of the step is `not_finite`
+  /// and the parameters stay.
+  gaussian_scale,
+  /// Counts y = 0, 1, 2, ... of rate exp(z). Where z is so large that the rate overflows (z > 88 in
+  /// float, 709 in double), the outcome of the step is `not_finite`.
+  poisson,
+};
+
+/// A likelihood and its name.
+struct LikelihoodName {
+  Likelihood likelihood;
+  const char* name;
+};
+
+/// Every likelihood, in the order of their values.
+inline constexpr LikelihoodName likelihood_names[] = {
+    {Likelihood::categorical, "categorical"}, {Likelihood::bernoulli, "bernoulli"},
+    {Likelihood::gaussian, "gaussian"},       {Likelihood::gaussian_scale, "gaussian_scale"},
+    {Likelihood::poisson, "poisson"},
+};
+
 NATGRAD_EXPORT const char* to_string(ElementType type);
 NATGRAD_EXPORT const char* to_string(DeviceKind kind);
 NATGRAD_EXPORT const char* to_string(FisherKind kind);
@@ -94,6 +125,7 @@ NATGRAD_EXPORT const char* to_string(Structure structure);
 NATGRAD_EXPORT const char* to_string(Outcome outcome);
 NATGRAD_EXPORT const char* to_string(NotFinite operand);
 NATGRAD_EXPORT const char* to_string(Activation activation);
+NATGRAD_EXPORT const char* to_string(Likelihood likelihood);
 
 /// Bytes of one element.
 constexpr std::int64_t size_of(ElementType type) { return type == ElementType::float64 ? 8 : 4; }

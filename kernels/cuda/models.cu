@@ -133,6 +133,7 @@ void launch_over_rows(Stream stream, std::int64_t rows, std::int64_t outputs, co
 /// Row n of scores is that of targets n at outputs n / R, where R rows of targets share one.
 template <class L, class T>
 struct LikelihoodScore {
+  L likelihood;
   Matrix<const T> z;
   Matrix<const Target<L, T>> targets;
   Matrix<T> score;
@@ -140,18 +141,18 @@ struct LikelihoodScore {
   template <class Lanes>
   NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
     const std::int64_t shared = z.rows == 0 ? 1 : score.rows / z.rows;
-    L::score(lanes, &z(n / shared, 0), z.columns, &targets(n, 0), &score(n, 0));
+    likelihood.score(lanes, &z(n / shared, 0), z.columns, &targets(n, 0), &score(n, 0));
   }
 };
 
 }  // namespace
 
-void likelihood_score(Stream stream, Likelihood likelihood, const ConstView& z,
+void likelihood_score(Stream stream, const OutputDistribution& distribution, const ConstView& z,
                       const ConstView& targets, const View& score) {
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
-    launch_over_rows(
-        stream, score.rows(), z.columns(),
-        LikelihoodScore<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), matrix<T>(score)});
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    launch_over_rows(stream, score.rows(), z.columns(),
+                     LikelihoodScore<L, T>{likelihood, matrix<T>(z), matrix<Target<L, T>>(targets),
+                                           matrix<T>(score)});
   });
 }
 
@@ -160,6 +161,7 @@ namespace {
 /// Rows n draws to (n + 1) draws of targets are drawn at outputs n.
 template <class L, class T>
 struct LikelihoodSample {
+  L likelihood;
   Matrix<const T> z;
   std::uint64_t key;
   std::int64_t draws;
@@ -170,7 +172,8 @@ struct LikelihoodSample {
   NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
     const auto drawing = static_cast<std::uint64_t>(*counter);
     const std::int64_t first = n * draws * L::targets(z.columns);
-    L::sample(lanes, &z(n, 0), z.columns, {key, drawing, first}, draws, &targets(n * draws, 0));
+    likelihood.sample(lanes, &z(n, 0), z.columns, {key, drawing, first}, draws,
+                      &targets(n * draws, 0));
   }
 };
 
@@ -183,13 +186,14 @@ struct CountDrawing {
 
 }  // namespace
 
-void likelihood_sample(Stream stream, Likelihood likelihood, const ConstView& z, std::uint64_t key,
-                       std::int64_t draws, const View& counter, const View& targets) {
+void likelihood_sample(Stream stream, const OutputDistribution& distribution, const ConstView& z,
+                       std::uint64_t key, std::int64_t draws, const View& counter,
+                       const View& targets) {
   double* const drawing = counter.as<double>();
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
-    launch_over_rows(
-        stream, z.rows(), z.columns(),
-        LikelihoodSample<L, T>{matrix<T>(z), key, draws, drawing, matrix<Target<L, T>>(targets)});
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    launch_over_rows(stream, z.rows(), z.columns(),
+                     LikelihoodSample<L, T>{likelihood, matrix<T>(z), key, draws, drawing,
+                                            matrix<Target<L, T>>(targets)});
   });
   launch(stream, {}, {}, CountDrawing{drawing});
 }
@@ -198,25 +202,26 @@ namespace {
 
 template <class L, class T>
 struct LogLikelihood {
+  L likelihood;
   Matrix<const T> z;
   Matrix<const Target<L, T>> targets;
   double* log_p;
 
   template <class Lanes>
   NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
-    const double value = L::log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
+    const double value = likelihood.log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
     if (lanes.index() == 0) log_p[n] = value;
   }
 };
 
 }  // namespace
 
-void log_likelihood(Stream stream, Likelihood likelihood, const ConstView& z,
+void log_likelihood(Stream stream, const OutputDistribution& distribution, const ConstView& z,
                     const ConstView& targets, const View& log_p) {
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
-    launch_over_rows(
-        stream, z.rows(), z.columns(),
-        LogLikelihood<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), log_p.as<double>()});
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    launch_over_rows(stream, z.rows(), z.columns(),
+                     LogLikelihood<L, T>{likelihood, matrix<T>(z), matrix<Target<L, T>>(targets),
+                                         log_p.as<double>()});
   });
 }
 
@@ -227,6 +232,7 @@ template <class L, class T>
 struct Evaluation {
   static constexpr bool synchronizes = true;
   static constexpr unsigned most_threads = RowLanes::block;
+  L likelihood;
   Matrix<const T> z;
   Matrix<const Target<L, T>> targets;
   double* partials;
@@ -236,8 +242,8 @@ struct Evaluation {
     double log_p = 0;
     double figure = 0;
     for (std::int64_t n = thread.row(); n < z.rows; n += thread.rows()) {
-      log_p += L::log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
-      figure += L::figure(lanes, &z(n, 0), z.columns, &targets(n, 0));
+      log_p += likelihood.log_p(lanes, &z(n, 0), z.columns, &targets(n, 0));
+      figure += likelihood.figure(lanes, &z(n, 0), z.columns, &targets(n, 0));
     }
     store_sum(thread, log_p, partials);
     store_sum(thread, figure, partials + sum_blocks);
@@ -256,15 +262,71 @@ struct Evaluation {
 
 }  // namespace
 
-void likelihood_evaluate(Stream stream, Likelihood likelihood, const ConstView& z,
+void likelihood_evaluate(Stream stream, const OutputDistribution& distribution, const ConstView& z,
                          const ConstView& targets, const View& result, double* partials) {
   const Extent threads = RowLanes::threads(z.columns());
   const unsigned blocks = blocks_for(z.rows(), threads.y, sum_blocks);
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
     launch(stream, {1, blocks}, threads,
-           Evaluation<L, T>{matrix<T>(z), matrix<Target<L, T>>(targets), partials});
+           Evaluation<L, T>{likelihood, matrix<T>(z), matrix<Target<L, T>>(targets), partials});
   });
   launch(stream, {2}, {block_threads}, SumBlocks{partials, blocks, result.as<double>()});
+}
+
+namespace {
+
+/// Rows n C to (n + 1) C are the root of the Fisher matrix of outputs n.
+template <class L, class T>
+struct LikelihoodExact {
+  L likelihood;
+  Matrix<const T> z;
+  Matrix<const Target<L, T>> targets;
+  Matrix<T> roots;
+  double* r;
+
+  template <class Lanes>
+  NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
+    const std::int64_t first = n * z.columns;
+    likelihood.exact(lanes, &z(n, 0), z.columns, &targets(n, 0), &roots(first, 0),
+                     roots.leading_dimension, r + first);
+  }
+};
+
+}  // namespace
+
+void likelihood_exact(Stream stream, const OutputDistribution& distribution, const ConstView& z,
+                      const ConstView& targets, const View& rows, const View& r) {
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    launch_over_rows(stream, z.rows(), z.columns(),
+                     LikelihoodExact<L, T>{likelihood, matrix<T>(z), matrix<Target<L, T>>(targets),
+                                           matrix<T>(rows), r.as<double>()});
+  });
+}
+
+namespace {
+
+template <class L, class T>
+struct LikelihoodKl {
+  L likelihood;
+  Matrix<const T> z;
+  Matrix<const T> now;
+  double* kl;
+
+  template <class Lanes>
+  NATGRAD_DEVICE void operator()(const Lanes& lanes, std::int64_t n) const {
+    const double value = likelihood.kl(lanes, &z(n, 0), &now(n, 0), z.columns);
+    if (lanes.index() == 0) kl[n] = value;
+  }
+};
+
+}  // namespace
+
+void likelihood_kl(Stream stream, const OutputDistribution& distribution, const ConstView& z,
+                   const ConstView& now, const View& kl) {
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    launch_over_rows(stream, z.rows(), z.columns(),
+                     LikelihoodKl<L, T>{likelihood, matrix<T>(z), matrix<T>(now), kl.as<double>()});
+  });
 }
 
 }  // namespace natgrad::kernels

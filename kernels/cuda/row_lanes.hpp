@@ -26,6 +26,12 @@ struct RowLanes {
   NATGRAD_DEVICE std::int64_t index() const { return thread.index.x; }
   NATGRAD_DEVICE std::int64_t count() const { return thread.threads.x; }
 
+  NATGRAD_DEVICE void wait() const {
+    if (thread.threads.x <= warp)
+      group_barrier(thread, thread.threads.x);
+    else
+      barrier();
+  }
   template <class T>
   NATGRAD_DEVICE T sum(T value) const {
     return static_cast<T>(combined(static_cast<double>(value), Plus{}));
@@ -53,12 +59,6 @@ struct RowLanes {
 
   NATGRAD_DEVICE double* values_of_row() const {
     return shared_array<double, block>() + thread.index.y * thread.threads.x;
-  }
-  NATGRAD_DEVICE void wait() const {
-    if (thread.threads.x <= warp)
-      group_barrier(thread, thread.threads.x);
-    else
-      barrier();
   }
   template <class Combine>
   NATGRAD_DEVICE double combined(double value, const Combine& combine) const {

@@ -35,6 +35,10 @@ template <>
 constexpr Activation last_enumerator() {
   return Activation::gelu;
 }
+template <>
+constexpr Likelihood last_enumerator() {
+  return std::rbegin(likelihood_names)->likelihood;
+}
 
 /// Whether the value is one of the enumerators: an enum that comes from outside may hold any number
 /// of its underlying type.

@@ -115,4 +115,19 @@ const char* to_string(Activation activation) {
   return "unknown";
 }
 
+static_assert([] {
+  int value = 0;
+  for (const LikelihoodName& row : likelihood_names) {
+    if (static_cast<int>(row.likelihood) != value++) return false;
+  }
+  return true;
+}());
+
+const char* to_string(Likelihood likelihood) {
+  for (const LikelihoodName& row : likelihood_names) {
+    if (row.likelihood == likelihood) return row.name;
+  }
+  return "unknown";
+}
+
 }  // namespace natgrad

@@ -57,7 +57,7 @@ Mlp::Options checked(Mlp::Options options) {
 void Mlp::Options::check() const {
   if (sizes.size() < 2) {
     throw OptionError(message("fully connected: .sizes has ", sizes.size(),
-                              " entries, needs inputs and classes"));
+                              " entries, needs inputs and outputs"));
   }
   for (const std::int64_t size : sizes) {
     if (size <= 0)

@@ -208,6 +208,12 @@ void NaturalGradient::State::require_budget(const detail::StepShape& shape) cons
     text += message("Form::", to_string(other), " would take ",
                     readable(plan_of(shape, other).bytes), "; ");
   }
+  std::int64_t shared = 1;
+  for (const LayerUse& use : shape.batch.uses) shared = std::max(shared, use.rows_per_input);
+  if (shared > 1) {
+    text +=
+        message("rows of FisherKind::sampled, one draw a sample, are 1/", shared, " of these; ");
+  }
   throw MemoryError(text + "smaller sets of rows take less");
 }
 

@@ -1,4 +1,3 @@
-#include "models/head.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/bad_call.hpp"
 
@@ -38,12 +37,25 @@ TEST(contracts, models) {
                        [](W&) {
                          net_of({3, 2}, ElementType{77});
                        }),
-      bad<OptionError>("a likelihood that is none", "likelihood = 99, must be",
+      bad<OptionError>(
+          "a likelihood that is none", ".likelihood = 99, must be one of its 5",
+          [](W&) {
+            FullyConnected(Context::cpu(), {.sizes = {3, 2}, .likelihood = Likelihood{99}});
+          }),
+      bad<OptionError>("half a target", ".sizes ends with 3 outputs, must be 2 for each target",
                        [](W&) {
-                         Head(Context::cpu(), {.likelihood = Likelihood{99},
-                                               .outputs = 3,
-                                               .type = ElementType::float32,
-                                               .key = 0});
+                         FullyConnected(Context::cpu(), {.sizes = {3, 3},
+                                                         .likelihood = Likelihood::gaussian_scale});
+                       }),
+      bad<OptionError>("a sigma of 0", ".sigma = 0, must be finite and > 0",
+                       [](W&) {
+                         FullyConnected(Context::cpu(), {.sizes = {3, 2}, .sigma = 0});
+                       }),
+      bad<OptionError>("a sigma without bounds", ".sigma = inf, must be finite and > 0",
+                       [](W&) {
+                         FullyConnected(
+                             Context::cpu(),
+                             {.sizes = {3, 2}, .sigma = std::numeric_limits<double>::infinity()});
                        }),
       bad<MemoryError>("a net beyond counting", ".sizes, samples and draws make more bytes",
                        [](W&) {
@@ -78,15 +90,15 @@ TEST(contracts, models) {
                          [](W& w) {
                            net_of({3, 2}).evaluate(w.labels(6));
                          }),
-      bad<ShapeError>("too few labels", "labels is 5 x 1, expected 6 x 1",
+      bad<ShapeError>("too few labels", "targets is 5 x 1, expected 6 x 1",
                       [](W& w) { w.net.backward(w.labels(5)); }),
-      bad<TypeError>("labels that are no integers", "labels is float32, expected int32",
+      bad<TypeError>("labels that are no integers", "targets is float32, expected int32",
                      [](W& w) { w.net.evaluate(w.floats(6)); }),
       bad<ArgumentError>("log likelihood too early", "log_likelihood: call forward first",
                          [](W& w) {
                            net_of({3, 2}).log_likelihood(w.labels(6), w.float64s(6));
                          }),
-      bad<ShapeError>("log likelihood of fewer labels", "log_likelihood: labels is 5 x 1",
+      bad<ShapeError>("log likelihood of fewer labels", "log_likelihood: targets is 5 x 1",
                       [](W& w) { w.net.log_likelihood(w.labels(5), w.float64s(6)); }),
       bad<ShapeError>("log likelihood of fewer rows", "log_p is 5 x 1, expected 6 x 1",
                       [](W& w) { w.net.log_likelihood(w.labels(6), w.float64s(5)); }),
@@ -136,8 +148,8 @@ TEST(contracts, labels_drawn_from_a_model) {
                            net_of({3, 2}).sample();
                          }),
       bad<ArgumentError>("labels before they are drawn",
-                         "sampled_labels: call forward and sample first",
-                         [](W& w) { w.net.sampled_labels(); }),
+                         "sampled_targets: call forward and sample first",
+                         [](W& w) { w.net.sampled_targets(); }),
       bad<ArgumentError>("sampled scores too early",
                          "add_sampled_to: call forward and sample first",
                          [&](W& w) {
@@ -172,13 +184,13 @@ TEST(contracts, labels_drawn_from_a_model) {
                         w.net.add_sampled_to(scores, {.samples = 6});
                       }),
       bad<ArgumentError>("labels drawn of the forward before",
-                         "sampled_labels: call forward and sample first",
+                         "sampled_targets: call forward and sample first",
                          [](W& w) {
                            FullyConnected net = net_of({3, 2});
                            net.forward(w.floats(6, 3));
                            net.sample();
                            net.forward(w.floats(6, 3));
-                           net.sampled_labels();
+                           net.sampled_targets();
                          }),
       bad<OptionError>("a negative counter", "set_draw_counter: -1, must be >= 0 and <= 2^53",
                        [](W& w) { w.net.set_draw_counter(-1); }),
@@ -195,6 +207,91 @@ TEST(contracts, labels_drawn_from_a_model) {
                        [](W& w) { FullyConnected::bytes(w.net.options(), many); }),
       bad<MemoryError>("bytes of too many draws", "more bytes than an address can count",
                        [](W& w) { FullyConnected::bytes(w.net.options(), 6, many); }),
+  });
+}
+
+TEST(contracts, exact_rows_of_a_model) {
+  const auto exact = [](const Parameters& parameters) {
+    return LayerScores(parameters, {.kind = FisherKind::exact});
+  };
+  const auto add = [=](W& w, const RowSet& set) {
+    w.net.compute_exact(w.labels(6));
+    LayerScores scores = exact(w.net.parameters());
+    w.net.add_exact_to(scores, set);
+  };
+  expect_errors({
+      bad<ArgumentError>("exact rows too early", "compute_exact: call forward first",
+                         [](W& w) {
+                           net_of({3, 2}).compute_exact(w.labels(6));
+                         }),
+      bad<ShapeError>("exact rows at too few targets", "compute_exact: targets is 5 x 1",
+                      [](W& w) { w.net.compute_exact(w.labels(5)); }),
+      bad<ArgumentError>("exact scores too early",
+                         "add_exact_to: call forward and compute_exact first",
+                         [=](W& w) {
+                           LayerScores scores = exact(w.net.parameters());
+                           w.net.add_exact_to(scores, {.samples = 6});
+                         }),
+      bad<ArgumentError>("exact scores of another kind",
+                         "add_exact_to: the scores are empirical, must be of FisherKind::exact",
+                         [](W& w) {
+                           w.net.compute_exact(w.labels(6));
+                           w.net.add_exact_to(w.net_scores, {.samples = 6});
+                         }),
+      bad<ArgumentError>("exact scores of other parameters", "are of other parameters",
+                         [=](W& w) {
+                           w.net.compute_exact(w.labels(6));
+                           LayerScores scores = exact(w.batch.parameters);
+                           w.net.add_exact_to(scores, {.samples = 6});
+                         }),
+      bad<ShapeError>("exact scores of another size", "the set has 12 samples, the last forward 6",
+                      [=](W& w) { add(w, {.samples = 12}); }),
+      bad<OptionError>("exact scores of a smaller whole", ".batch_samples = 5, must be at least",
+                       [=](W& w) { add(w, {.samples = 6, .batch_samples = 5}); }),
+      bad<ShapeError>("weights of rows", "add_exact_to: weights is 12 x 1, expected 6 x 1",
+                      [=](W& w) { add(w, {.samples = 6, .weights = w.floats(12)}); }),
+      bad<ShapeError>("coefficients of rows", "add_exact_to: coefficients is 5 x 1, expected 6 x 1",
+                      [=](W& w) { add(w, {.samples = 6, .coefficients = w.floats(5)}); }),
+  });
+}
+
+TEST(contracts, loss_and_divergence_of_a_model) {
+  expect_errors({
+      bad<ArgumentError>("a loss too early", "loss_to: call forward first",
+                         [](W& w) {
+                           net_of({3, 2}).loss_to(w.labels(6), w.float64s(1));
+                         }),
+      bad<ShapeError>("a loss of many numbers", "loss_to: loss is 2 x 1, expected 1 x 1",
+                      [](W& w) { w.net.loss_to(w.labels(6), w.float64s(2)); }),
+      bad<TypeError>("a loss in float", "loss_to: loss is float32, expected float64",
+                     [](W& w) { w.net.loss_to(w.labels(6), w.floats(1)); }),
+      bad<TypeError>("weights in float", "loss_to: weights is float32, expected float64",
+                     [](W& w) { w.net.loss_to(w.labels(6), w.float64s(1), w.floats(6)); }),
+      bad<ArgumentError>("outputs kept too early", "keep_outputs: call forward first",
+                         [](W&) {
+                           net_of({3, 2}).keep_outputs();
+                         }),
+      bad<ArgumentError>("a divergence too early", "kl_to: call forward and keep_outputs first",
+                         [](W& w) { w.net.kl_to(w.float64s(1)); }),
+      bad<ShapeError>("a divergence of other rows",
+                      "kl_to: keep_outputs kept 6 rows, the last forward has 4",
+                      [](W& w) {
+                        FullyConnected net = net_of({3, 2});
+                        net.forward(w.floats(6, 3));
+                        net.keep_outputs();
+                        net.forward(w.floats(4, 3));
+                        net.kl_to(w.float64s(1));
+                      }),
+      bad<ShapeError>("a divergence of many numbers", "kl_to: kl is 2 x 1, expected 1 x 1",
+                      [](W& w) {
+                        w.net.keep_outputs();
+                        w.net.kl_to(w.float64s(2));
+                      }),
+      bad<ShapeError>("weights of other rows", "kl_to: weights is 5 x 1, expected 6 x 1",
+                      [](W& w) {
+                        w.net.keep_outputs();
+                        w.net.kl_to(w.float64s(1), w.float64s(5));
+                      }),
   });
 }
 

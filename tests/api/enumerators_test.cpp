@@ -35,6 +35,7 @@ TEST(enumerators, are_those_that_have_names) {
   expect_last_is_named<FisherKind>();
   expect_last_is_named<Form>();
   expect_last_is_named<Activation>();
+  expect_last_is_named<Likelihood>();
 }
 
 TEST(enumerators, every_wrong_one_of_some_options_is_named) {

@@ -26,7 +26,7 @@ constexpr std::array activations{Activation::identity, Activation::tanh, Activat
                                  Activation::sigmoid, Activation::gelu};
 
 Labels drawn(const FullyConnected& net) {
-  const auto labels = host_copy<std::int32_t>(net.parameters().context(), net.sampled_labels());
+  const auto labels = host_copy<std::int32_t>(net.parameters().context(), net.sampled_targets());
   return {labels.begin(), labels.end()};
 }
 
@@ -34,8 +34,7 @@ Labels draw(const ConstView& z, std::uint64_t key, std::int64_t draws, double co
   Labels labels(static_cast<std::size_t>(z.rows() * draws));
   Tensor<double> at(Numbers{counter});
   const Context context = test_context();
-  context.state().backend().likelihood_sample(Likelihood::categorical, z, key, draws, at.view(),
-                                              view_of(labels));
+  context.state().backend().likelihood_sample({}, z, key, draws, at.view(), view_of(labels));
   context.synchronize();
   return labels;
 }
@@ -249,7 +248,7 @@ TEST(sampled_scores, of_outputs_that_are_not_finite_fail_the_step) {
 TEST(sampled_scores, refuse_what_is_out_of_order) {
   SoftmaxNet model({3, 4, 3}, 10);
   LayerScores scores(model.net.parameters(), {.kind = FisherKind::sampled});
-  EXPECT_THROW(model.net.sampled_labels(), ArgumentError);
+  EXPECT_THROW(model.net.sampled_targets(), ArgumentError);
   EXPECT_THROW(model.net.add_sampled_to(scores, {.samples = 10}), ArgumentError);
   EXPECT_THROW(model.net.sample(0), OptionError);
   EXPECT_THROW(model.net.sample(std::numeric_limits<std::int64_t>::max()), OptionError);

@@ -54,7 +54,7 @@ class Side {
   std::vector<std::int32_t> draw() {
     net_.forward(inputs_);
     net_.sample(1);
-    return host_copy<std::int32_t>(context_, net_.sampled_labels());
+    return host_copy<std::int32_t>(context_, net_.sampled_targets());
   }
   /// `drawn`: the labels of the Fisher where it is sampled.
   void step(const std::vector<std::int32_t>& drawn) {

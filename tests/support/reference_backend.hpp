@@ -76,14 +76,19 @@ class ReferenceBackend final : public Backend {
                        const View& a) override;
   void activation_backward(Activation activation, const ConstView& z, const ConstView& a,
                            const View& delta) override;
-  void likelihood_score(Likelihood likelihood, const ConstView& z, const ConstView& targets,
-                        const View& score) override;
-  void likelihood_sample(Likelihood likelihood, const ConstView& z, std::uint64_t key,
-                         std::int64_t draws, const View& counter, const View& targets) override;
-  void log_likelihood(Likelihood likelihood, const ConstView& z, const ConstView& targets,
-                      const View& log_p) override;
-  void likelihood_evaluate(Likelihood likelihood, const ConstView& z, const ConstView& targets,
-                           const View& result) override;
+  void likelihood_score(const OutputDistribution& distribution, const ConstView& z,
+                        const ConstView& targets, const View& score) override;
+  void likelihood_sample(const OutputDistribution& distribution, const ConstView& z,
+                         std::uint64_t key, std::int64_t draws, const View& counter,
+                         const View& targets) override;
+  void log_likelihood(const OutputDistribution& distribution, const ConstView& z,
+                      const ConstView& targets, const View& log_p) override;
+  void likelihood_evaluate(const OutputDistribution& distribution, const ConstView& z,
+                           const ConstView& targets, const View& result) override;
+  void likelihood_exact(const OutputDistribution& distribution, const ConstView& z,
+                        const ConstView& targets, const View& rows, const View& r) override;
+  void likelihood_kl(const OutputDistribution& distribution, const ConstView& z,
+                     const ConstView& now, const View& kl) override;
 
   void evaluate(const ScalarFormula& formula) override;
   void publish(const ConstView& record, const View& slots) override;

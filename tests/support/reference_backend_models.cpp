@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <map>
+#include <stdexcept>
 #include <utility>
 
 // Activations and likelihoods.
@@ -60,6 +61,13 @@ std::map<Likelihood, std::unique_ptr<const ReferenceLikelihood>>& references() {
   return all;
 }
 
+/// The definition, of the fixed numbers that it has.
+const ReferenceLikelihood& reference_of(const OutputDistribution& distribution) {
+  const ReferenceLikelihood& reference = reference_likelihood(distribution.likelihood);
+  if (reference.sigma() != distribution.sigma) throw std::logic_error("a sigma without reference");
+  return reference;
+}
+
 }  // namespace
 
 ReferenceLikelihood::Registration::Registration(
@@ -87,16 +95,16 @@ void ReferenceBackend::activation_backward(Activation activation, const ConstVie
   });
 }
 
-void ReferenceBackend::likelihood_score(Likelihood likelihood, const ConstView& z,
+void ReferenceBackend::likelihood_score(const OutputDistribution& distribution, const ConstView& z,
                                         const ConstView& targets, const View& score) {
   for (std::int64_t n = 0; n < score.rows(); ++n) {
-    const Vector row = reference_likelihood(likelihood)
+    const Vector row = reference_of(distribution)
                            .score(row_of(z, n * z.rows() / score.rows()), row_of(targets, n));
     for (std::int64_t c = 0; c < z.columns(); ++c) store(row[c], score, n, c);
   }
 }
 
-void ReferenceBackend::likelihood_sample(Likelihood likelihood, const ConstView& z,
+void ReferenceBackend::likelihood_sample(const OutputDistribution& distribution, const ConstView& z,
                                          std::uint64_t key, std::int64_t draws, const View& counter,
                                          const View& targets) {
   const auto drawing = static_cast<std::uint64_t>(load(counter, 0));
@@ -105,22 +113,23 @@ void ReferenceBackend::likelihood_sample(Likelihood likelihood, const ConstView&
     const auto uniform = [&](std::int64_t j) {
       return formulas::draw_uniform(key, drawing, static_cast<std::uint64_t>(i * columns + j));
     };
-    const Vector row = reference_likelihood(likelihood).sample(row_of(z, i / draws), uniform);
+    const Vector row = reference_of(distribution).sample(row_of(z, i / draws), uniform);
     for (std::int64_t j = 0; j < columns; ++j) store(row[j], targets, i, j);
   }
   store(load(counter, 0) + 1, counter, 0);
 }
 
-void ReferenceBackend::log_likelihood(Likelihood likelihood, const ConstView& z,
+void ReferenceBackend::log_likelihood(const OutputDistribution& distribution, const ConstView& z,
                                       const ConstView& targets, const View& log_p) {
   for (std::int64_t n = 0; n < z.rows(); ++n) {
-    store(reference_likelihood(likelihood).log_p(row_of(z, n), row_of(targets, n)), log_p, n);
+    store(reference_of(distribution).log_p(row_of(z, n), row_of(targets, n)), log_p, n);
   }
 }
 
-void ReferenceBackend::likelihood_evaluate(Likelihood likelihood, const ConstView& z,
-                                           const ConstView& targets, const View& result) {
-  const ReferenceLikelihood& reference = reference_likelihood(likelihood);
+void ReferenceBackend::likelihood_evaluate(const OutputDistribution& distribution,
+                                           const ConstView& z, const ConstView& targets,
+                                           const View& result) {
+  const ReferenceLikelihood& reference = reference_of(distribution);
   Real log_p = 0;
   Real figure = 0;
   for (std::int64_t n = 0; n < z.rows(); ++n) {
@@ -129,6 +138,29 @@ void ReferenceBackend::likelihood_evaluate(Likelihood likelihood, const ConstVie
   }
   store(log_p, result, 0);
   store(figure, result, 1);
+}
+
+void ReferenceBackend::likelihood_exact(const OutputDistribution& distribution, const ConstView& z,
+                                        const ConstView& targets, const View& rows, const View& r) {
+  const std::int64_t outputs = z.columns();
+  const Real least = z.type() == ElementType::float64 ? 0x1p-52L : 0x1p-23L;
+  for (std::int64_t n = 0; n < z.rows(); ++n) {
+    const ReferenceLikelihood::Exact exact =
+        reference_of(distribution).exact(row_of(z, n), row_of(targets, n), least);
+    for (std::int64_t c = 0; c < outputs; ++c) {
+      store(exact.r[c], r, n * outputs + c);
+      for (std::int64_t j = 0; j < outputs; ++j) {
+        store(exact.rows[c][j], rows, n * outputs + c, j);
+      }
+    }
+  }
+}
+
+void ReferenceBackend::likelihood_kl(const OutputDistribution& distribution, const ConstView& z,
+                                     const ConstView& now, const View& kl) {
+  for (std::int64_t n = 0; n < z.rows(); ++n) {
+    store(reference_of(distribution).kl(row_of(z, n), row_of(now, n)), kl, n);
+  }
 }
 
 }  // namespace natgrad::tests

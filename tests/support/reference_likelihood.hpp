@@ -30,6 +30,18 @@ class ReferenceLikelihood {
   struct Value {
     std::vector<double> z, y, score;
     double log_p, figure;
+    std::vector<double> fisher;  // F of the outputs, C x C
+  };
+
+  struct Divergence {
+    std::vector<double> z, now;
+    double kl;
+  };
+
+  /// A root of the Fisher matrix of the outputs and its coefficients.
+  struct Exact {
+    std::vector<Vector> rows;
+    Vector r;
   };
 
   struct Draw {
@@ -40,6 +52,9 @@ class ReferenceLikelihood {
 
   virtual ~ReferenceLikelihood() = default;
 
+  /// The fixed number of the distribution that this is the definition of.
+  virtual double sigma() const { return 1; }
+
   // The definition. A target outside the support gives NaN.
   virtual Real log_p(const Vector& z, const Vector& y) const = 0;
   virtual Vector score(const Vector& z, const Vector& y) const = 0;
@@ -47,25 +62,37 @@ class ReferenceLikelihood {
   /// The K targets of one draw.
   virtual Vector sample(const Vector& z, const Uniform& uniform) const = 0;
 
+  /// With variances no less than `least`.
+  virtual Exact exact(const Vector& z, const Vector& y, Real least) const = 0;
+  virtual Real kl(const Vector& z, const Vector& now) const = 0;
+
   // By hand; every Value has the same C.
   virtual std::vector<Value> values() const = 0;
+  virtual std::vector<Divergence> divergences() const = 0;
   virtual std::vector<Draw> draws() const = 0;
 
   // Operands of the common cases.
   /// Targets in the support for so many rows, row by row.
   virtual std::vector<double> targets(std::int64_t rows, std::int64_t outputs) const = 0;
-  /// Rows of K targets for 5 outputs, of which every other one, from the first on, is outside the
-  /// support.
+  /// Rows of targets for 5 outputs, or 5 targets, all of which are outside the support in every
+  /// other row, from the first on.
   virtual std::vector<double> targets_every_other_outside() const = 0;
 
-  /// The largest |log p| of a row.
+  /// The largest outputs that leave all numbers finite.
+  virtual double largest_output() const { return 1e4; }
+  /// The largest |log p| and figure of a row.
   virtual double largest_log_p(const Outputs& outputs) const = 0;
+  virtual double largest_figure(const Outputs&) const { return 1; }
 
-  // What a backend may err by: in each number of a score, in each row's log p (double arithmetic
-  // whatever the type), and in a drawn target.
+  // What a backend may err by: in each number of a score, in each row's log p and KL divergence
+  // (double arithmetic whatever the type), in a drawn target, in each number of an exact Fisher row
+  // and in its coefficient.
   virtual double score_bound(const Outputs& outputs) const = 0;
   virtual double log_p_bound(const Outputs& outputs) const = 0;
+  virtual double kl_bound(const Outputs& outputs) const = 0;
   virtual double sample_bound(const Outputs& outputs) const = 0;
+  virtual double row_bound(const Outputs& outputs) const = 0;
+  virtual double coefficient_bound(const Outputs& outputs) const = 0;
 
   /// Makes a reference known; a static object of each file.
   struct Registration {

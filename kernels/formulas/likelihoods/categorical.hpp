@@ -4,6 +4,7 @@
 #include "kernels/formulas/formula.hpp"
 #include "kernels/formulas/likelihoods/draws.hpp"
 #include "kernels/formulas/likelihoods/lanes.hpp"
+#include "kernels/formulas/likelihoods/variances.hpp"
 
 #include <cmath>
 #include <cstdint>
@@ -14,6 +15,7 @@ namespace natgrad::formulas {
 /// largest output is taken out of every exponent, so that none overflows.
 struct Categorical {
   static constexpr bool integer_targets = true;
+  static constexpr int outputs_a_target = 1;
   /// One label a row, in [0, C).
   NATGRAD_FORMULA static std::int64_t targets(std::int64_t) { return 1; }
 
@@ -89,6 +91,74 @@ struct Categorical {
           pick_class(lanes, segment, before, uniform(k) * total, classes, weight);
       if (lanes.index() == 0) labels[k] = finite ? static_cast<std::int32_t>(label) : -1;
     }
+  }
+
+  /// Row c is sqrt(p_c) (e_c - p), and r_c = ([c = label] - p_c) / sqrt(p_c): S^T S = diag(p) - p
+  /// p^T and S^T r = e_label - p. In `r` p stands until all rows are written.
+  template <class Lanes, class T>
+  NATGRAD_FORMULA static void exact(const Lanes& lanes, const T* z, std::int64_t classes,
+                                    const std::int32_t* label, T* rows, std::int64_t stride,
+                                    double* r) {
+    const auto largest = static_cast<double>(lanes.largest(z[own_largest(lanes, z, classes)]));
+    double own = 0;
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      r[c] = formulas::exp(static_cast<double>(z[c]) - largest);
+      own += r[c];
+    }
+    const double sum = lanes.sum(own);
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) r[c] /= sum;
+    lanes.wait();
+    for (std::int64_t c = 0; c < classes; ++c) {
+      const double root = std::sqrt(bounded_variance(r[c], least_variance<T>));
+      for (std::int64_t j = lanes.index(); j < classes; j += lanes.count()) {
+        rows[c * stride + j] = static_cast<T>(root * (c == j ? 1 - r[j] : -r[j]));
+      }
+    }
+    lanes.wait();
+    const bool known = is_class(*label, classes);
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      const double root = std::sqrt(bounded_variance(r[c], least_variance<T>));
+      r[c] = known ? (c == *label ? 1 - r[c] : -r[c]) / root : static_cast<double>(NAN);
+    }
+  }
+
+  /// KL(softmax(z) || softmax(now)) in nats. With d = now - z, less its mean under p: log sum p
+  /// exp(d), where d is small without the difference of two logarithms.
+  template <class Lanes, class T>
+  NATGRAD_FORMULA static double kl(const Lanes& lanes, const T* z, const T* now,
+                                   std::int64_t classes) {
+    const auto largest = static_cast<double>(lanes.largest(z[own_largest(lanes, z, classes)]));
+    const auto p = [&](std::int64_t c) {
+      return formulas::exp(static_cast<double>(z[c]) - largest);
+    };
+    const auto d = [&](std::int64_t c) {
+      return static_cast<double>(now[c]) - static_cast<double>(z[c]);
+    };
+    double own_p = 0;
+    double own_d = 0;
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      own_p += p(c);
+      own_d += p(c) * d(c);
+    }
+    const double total = lanes.sum(own_p);
+    const double mean = lanes.sum(own_d) / total;
+    double farthest = 0;
+    double own = 0;
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      const double e = d(c) - mean;
+      if (farthest < magnitude(e)) farthest = magnitude(e);
+      own += p(c) * std::expm1(e);
+    }
+    const bool small = lanes.largest(farthest) < 1;
+    const double excess = lanes.sum(own);
+    if (small) return std::log1p(excess / total);
+
+    const double most = lanes.largest(static_cast<double>(now[own_largest(lanes, now, classes)]));
+    double own_now = 0;
+    for (std::int64_t c = lanes.index(); c < classes; c += lanes.count()) {
+      own_now += formulas::exp(static_cast<double>(now[c]) - most);
+    }
+    return (most + std::log(lanes.sum(own_now))) - (largest + std::log(total)) - mean;
   }
 
   /// The first class c with weight(0) + ... + weight(c) > threshold, where weight(c) >= 0 is a

@@ -14,6 +14,8 @@ struct OneLane {
   NATGRAD_FORMULA static constexpr std::int64_t index() { return 0; }
   NATGRAD_FORMULA static constexpr std::int64_t count() { return 1; }
 
+  /// After it every lane sees what the others wrote before.
+  NATGRAD_FORMULA static void wait() {}
   template <class T>
   NATGRAD_FORMULA static T sum(T value) {
     return value;

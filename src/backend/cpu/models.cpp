@@ -77,66 +77,95 @@ void CpuBackend::activation_backward(Activation activation, const ConstView& z, 
   });
 }
 
-void CpuBackend::likelihood_score(Likelihood likelihood, const ConstView& z,
+void CpuBackend::likelihood_score(const OutputDistribution& distribution, const ConstView& z,
                                   const ConstView& targets, const View& score) {
   const std::int64_t shared = z.rows() == 0 ? 1 : score.rows() / z.rows();
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
     cpu::parallel_blocks(score.rows(), likelihood_grain(z.columns()),
                          [&](std::int64_t begin, std::int64_t end) {
                            for (std::int64_t n = begin; n < end; ++n) {
-                             L::score(OneLane{}, at<T>(z, n / shared, 0), z.columns(),
-                                      at<Target<L, T>>(targets, n, 0), at<T>(score, n, 0));
+                             likelihood.score(OneLane{}, at<T>(z, n / shared, 0), z.columns(),
+                                              at<Target<L, T>>(targets, n, 0), at<T>(score, n, 0));
                            }
                          });
   });
 }
 
-void CpuBackend::likelihood_sample(Likelihood likelihood, const ConstView& z, std::uint64_t key,
-                                   std::int64_t draws, const View& counter, const View& targets) {
+void CpuBackend::likelihood_sample(const OutputDistribution& distribution, const ConstView& z,
+                                   std::uint64_t key, std::int64_t draws, const View& counter,
+                                   const View& targets) {
   const auto drawing = static_cast<std::uint64_t>(cpu::value_of(counter));
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
     const std::int64_t of_row = draws * L::targets(z.columns());
     cpu::parallel_blocks(z.rows(), likelihood_grain((draws + 1) * z.columns()),
                          [&](std::int64_t begin, std::int64_t end) {
                            for (std::int64_t n = begin; n < end; ++n) {
-                             L::sample(OneLane{}, at<T>(z, n, 0), z.columns(),
-                                       {key, drawing, n * of_row}, draws,
-                                       at<Target<L, T>>(targets, n * draws, 0));
+                             likelihood.sample(OneLane{}, at<T>(z, n, 0), z.columns(),
+                                               {key, drawing, n * of_row}, draws,
+                                               at<Target<L, T>>(targets, n * draws, 0));
                            }
                          });
   });
   *counter.as<double>() += 1;
 }
 
-void CpuBackend::log_likelihood(Likelihood likelihood, const ConstView& z, const ConstView& targets,
-                                const View& log_p) {
+void CpuBackend::log_likelihood(const OutputDistribution& distribution, const ConstView& z,
+                                const ConstView& targets, const View& log_p) {
   double* result = log_p.as<double>();
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    cpu::parallel_blocks(z.rows(), likelihood_grain(z.columns()),
+                         [&](std::int64_t begin, std::int64_t end) {
+                           for (std::int64_t n = begin; n < end; ++n) {
+                             result[n] = likelihood.log_p(OneLane{}, at<T>(z, n, 0), z.columns(),
+                                                          at<Target<L, T>>(targets, n, 0));
+                           }
+                         });
+  });
+}
+
+void CpuBackend::likelihood_evaluate(const OutputDistribution& distribution, const ConstView& z,
+                                     const ConstView& targets, const View& result) {
+  double log_p = 0;
+  double figure = 0;
+  // In the order of rows: a sum by several threads would depend on their number.
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    for (std::int64_t n = 0; n < z.rows(); ++n) {
+      const T* outputs = at<T>(z, n, 0);
+      const auto* target = at<Target<L, T>>(targets, n, 0);
+      log_p += likelihood.log_p(OneLane{}, outputs, z.columns(), target);
+      figure += likelihood.figure(OneLane{}, outputs, z.columns(), target);
+    }
+  });
+  result.as<double>()[0] = log_p;
+  result.as<double>()[1] = figure;
+}
+
+void CpuBackend::likelihood_exact(const OutputDistribution& distribution, const ConstView& z,
+                                  const ConstView& targets, const View& rows, const View& r) {
+  const std::int64_t outputs = z.columns();
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
     cpu::parallel_blocks(
-        z.rows(), likelihood_grain(z.columns()), [&](std::int64_t begin, std::int64_t end) {
+        z.rows(), likelihood_grain(outputs * outputs), [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t n = begin; n < end; ++n) {
-            result[n] =
-                L::log_p(OneLane{}, at<T>(z, n, 0), z.columns(), at<Target<L, T>>(targets, n, 0));
+            likelihood.exact(OneLane{}, at<T>(z, n, 0), outputs, at<Target<L, T>>(targets, n, 0),
+                             at<T>(rows, n * outputs, 0), rows.leading_dimension(),
+                             r.as<double>() + n * outputs);
           }
         });
   });
 }
 
-void CpuBackend::likelihood_evaluate(Likelihood likelihood, const ConstView& z,
-                                     const ConstView& targets, const View& result) {
-  double log_p = 0;
-  double figure = 0;
-  // In the order of rows: a sum by several threads would depend on their number.
-  with_likelihood(likelihood, z.type(), [&]<class L, class T>(L, T) {
-    for (std::int64_t n = 0; n < z.rows(); ++n) {
-      const T* outputs = at<T>(z, n, 0);
-      const auto* target = at<Target<L, T>>(targets, n, 0);
-      log_p += L::log_p(OneLane{}, outputs, z.columns(), target);
-      figure += L::figure(OneLane{}, outputs, z.columns(), target);
-    }
+void CpuBackend::likelihood_kl(const OutputDistribution& distribution, const ConstView& z,
+                               const ConstView& now, const View& kl) {
+  double* result = kl.as<double>();
+  with_likelihood(distribution, z.type(), [&]<class L, class T>(const L& likelihood, T) {
+    cpu::parallel_blocks(
+        z.rows(), likelihood_grain(2 * z.columns()), [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t n = begin; n < end; ++n) {
+            result[n] = likelihood.kl(OneLane{}, at<T>(z, n, 0), at<T>(now, n, 0), z.columns());
+          }
+        });
   });
-  result.as<double>()[0] = log_p;
-  result.as<double>()[1] = figure;
 }
 
 }  // namespace natgrad

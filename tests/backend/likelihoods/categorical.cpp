@@ -44,20 +44,79 @@ class ReferenceCategorical final : public ReferenceLikelihood {
     return {static_cast<Real>(label)};
   }
 
+  Exact exact(const Vector& z, const Vector& y, Real least) const override {
+    const Vector log_p = log_softmax(z);
+    Exact exact{std::vector<Vector>(z.size(), Vector(z.size())), score(z, y)};
+    for (std::size_t c = 0; c < z.size(); ++c) {
+      const Real root = std::sqrt(std::max(least, std::exp(log_p[c])));
+      exact.r[c] /= root;
+      for (std::size_t j = 0; j < z.size(); ++j) {
+        exact.rows[c][j] = root * ((c == j ? 1 : 0) - std::exp(log_p[j]));
+      }
+    }
+    return exact;
+  }
+
+  Real kl(const Vector& z, const Vector& now) const override {
+    const Vector before = log_softmax(z);
+    const Vector after = log_softmax(now);
+    Real sum = 0;
+    for (std::size_t c = 0; c < z.size(); ++c) {
+      sum += std::exp(before[c]) * (before[c] - after[c]);
+    }
+    return sum;
+  }
+
   std::vector<Value> values() const override {
     // softmax(0, ln 2, 0) = (1/4, 1/2, 1/4); softmax(1000, 1000, 1000) = 1/3 each.
     const double ln2 = std::numbers::ln2;
+    const std::vector<double> fisher{3.0 / 16, -1.0 / 8,  -1.0 / 16, -1.0 / 8, 1.0 / 4,
+                                     -1.0 / 8, -1.0 / 16, -1.0 / 8,  3.0 / 16};
+    const std::vector<double> of_thirds{2.0 / 9,  -1.0 / 9, -1.0 / 9, -1.0 / 9, 2.0 / 9,
+                                        -1.0 / 9, -1.0 / 9, -1.0 / 9, 2.0 / 9};
+    const std::vector<double> of_last{3.0 / 16, -1.0 / 16, -1.0 / 8, -1.0 / 16, 3.0 / 16,
+                                      -1.0 / 8, -1.0 / 8,  -1.0 / 8, 1.0 / 4};
     return {
-        {.z = {0, ln2, 0}, .y = {1}, .score = {-0.25, 0.5, -0.25}, .log_p = -ln2, .figure = 1},
-        {.z = {0, ln2, 0}, .y = {0}, .score = {0.75, -0.5, -0.25}, .log_p = -2 * ln2, .figure = 0},
+        {.z = {0, ln2, 0},
+         .y = {1},
+         .score = {-0.25, 0.5, -0.25},
+         .log_p = -ln2,
+         .figure = 1,
+         .fisher = fisher},
+        {.z = {0, ln2, 0},
+         .y = {0},
+         .score = {0.75, -0.5, -0.25},
+         .log_p = -2 * ln2,
+         .figure = 0,
+         .fisher = fisher},
         {.z = {1000, 1000, 1000},
          .y = {2},
          .score = {-1.0 / 3, -1.0 / 3, 2.0 / 3},
          .log_p = -std::log(3.0),
-         .figure = 0},
-        {.z = {0, 0, ln2}, .y = {3}, .score = {nan, nan, nan}, .log_p = nan, .figure = 0},
-        {.z = {0, 0, ln2}, .y = {-1}, .score = {nan, nan, nan}, .log_p = nan, .figure = 0},
+         .figure = 0,
+         .fisher = of_thirds},
+        {.z = {0, 0, ln2},
+         .y = {3},
+         .score = {nan, nan, nan},
+         .log_p = nan,
+         .figure = 0,
+         .fisher = of_last},
+        {.z = {0, 0, ln2},
+         .y = {-1},
+         .score = {nan, nan, nan},
+         .log_p = nan,
+         .figure = 0,
+         .fisher = of_last},
     };
+  }
+
+  std::vector<Divergence> divergences() const override {
+    // From (1/4, 1/2, 1/4) to thirds and back; of distributions that share no class.
+    const double ln2 = std::numbers::ln2;
+    return {{{0, ln2, 0}, {5, 5, 5}, std::log(3.0) - 1.5 * ln2},
+            {{0, 0, 0}, {0, ln2, 0}, 5 * ln2 / 3 - std::log(3.0)},
+            {{1000, 0}, {0, 1000}, 1000},
+            {{3, 1, 2}, {3, 1, 2}, 0}};
   }
 
   std::vector<Draw> draws() const override {
@@ -100,6 +159,20 @@ class ReferenceCategorical final : public ReferenceLikelihood {
   double log_p_bound(const Outputs& outputs) const override {
     return softmax_bound(outputs.count, ElementType::float64) +
            sum_bound(4, ElementType::float64, largest_log_p(outputs));
+  }
+
+  double kl_bound(const Outputs& outputs) const override {
+    return (static_cast<double>(outputs.count) + 20) * epsilon(ElementType::float64) *
+           (4 * outputs.largest + std::log(static_cast<double>(outputs.count)));
+  }
+
+  double row_bound(const Outputs& outputs) const override { return 2 * epsilon(outputs.type); }
+
+  /// The quotient of a score that errs in double and the root of a probability.
+  double coefficient_bound(const Outputs& outputs) const override {
+    const double least = std::exp(-2 * outputs.largest) / static_cast<double>(outputs.count);
+    return softmax_bound(outputs.count, ElementType::float64) /
+           std::sqrt(std::max(epsilon(outputs.type), least));
   }
 
   /// The uniform numbers are the same bits, and the sums in double so close to the reference's that
