@@ -8,23 +8,22 @@
 
 namespace natgrad::trainer {
 
-/// Labelled images on the device.
+/// Samples on the device.
 struct StagedExamples {
-  /// `type`: of the images, float32 or float64. Waits.
-  StagedExamples(const Context& context, const Examples& examples, std::int64_t inputs,
-                 ElementType type);
+  /// `type`: of the numbers, float32 or float64; labels of classes are int32. Waits.
+  StagedExamples(const Context& context, const Examples& examples, ElementType type);
 
-  std::int64_t count() const { return images.view().rows(); }
+  std::int64_t count() const { return inputs.view().rows(); }
   std::int64_t bytes() const;
 
-  Array images;  // (count, inputs)
-  Array labels;  // (count) int32
+  Array inputs;   // (count, inputs)
+  Array targets;  // (count, targets)
 };
 
 /// The samples of one step, valid until the next.
-struct LabelledBatch {
-  ConstView images;        // (samples, inputs)
-  ConstView labels;        // (samples) int32
+struct SampleBatch {
+  ConstView inputs;        // (samples, inputs)
+  ConstView targets;       // (samples, targets)
   std::int64_t epoch = 0;  // from 1
   bool ends_epoch = false;
 };
@@ -39,10 +38,10 @@ class Batches {
           std::uint64_t seed);
 
   std::int64_t per_epoch() const { return per_epoch_; }
-  std::int64_t largest() const { return labels_.view().rows(); }  ///< samples of a batch
+  std::int64_t largest() const { return targets_.view().rows(); }  ///< samples of a batch
   std::int64_t bytes() const;
   /// Does not wait, but at the first batch of an epoch, whose order goes to the device.
-  LabelledBatch next();
+  SampleBatch next();
 
   /// How many batches were handed out, in all epochs.
   std::int64_t taken() const { return taken_; }
@@ -58,9 +57,9 @@ class Batches {
   std::uint64_t seed_;
   std::int64_t per_epoch_;
   std::int64_t taken_ = 0;
-  Array order_;   // (count) int32
-  Array images_;  // (samples of the largest batch, inputs)
-  Array labels_;  // (samples of the largest batch) int32
+  Array order_;    // (count) int32
+  Array inputs_;   // (samples of the largest batch, inputs)
+  Array targets_;  // (samples of the largest batch, targets)
 };
 
 }  // namespace natgrad::trainer

@@ -88,16 +88,20 @@ std::vector<std::int64_t> parse_widths(std::string_view option, std::string_view
   }
 }
 
-}  // namespace
-
-ValueType file_name() {
-  return {"FILE",
-          [](std::string_view option, std::string_view text) -> std::any {
-            if (text.empty()) throw_unexpected(option, "\"\"", "the name of a file");
+/// Any text but an empty one, in whose place `expected` should be.
+ValueType named(std::string argument, std::string expected) {
+  return {std::move(argument),
+          [expected](std::string_view option, std::string_view text) -> std::any {
+            if (text.empty()) throw_unexpected(option, "\"\"", expected);
             return std::string(text);
           },
           [](const std::any& value) { return std::any_cast<std::string>(value); }};
 }
+
+}  // namespace
+
+ValueType file_name() { return named("FILE", "the name of a file"); }
+ValueType column_names() { return named("COLUMN", "the name of a column"); }
 
 ValueType momentum_decay() {
   ValueType type = number(decay, "X");

@@ -103,6 +103,9 @@ inline ValueType flag() {
 /// The name of a file, a std::string that is not empty.
 ValueType file_name();
 
+/// One or more names of columns, a std::string that is not empty.
+ValueType column_names();
+
 /// A momentum's decay, a double in [0, 1); 0 is printed as "none".
 ValueType momentum_decay();
 

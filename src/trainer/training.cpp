@@ -60,6 +60,7 @@ Training::Training(const Settings& settings, Task& task, const Outputs& outputs,
   stamp(last_);
   if (saved != nullptr) resume(*saved);
   outputs_.metrics.begin();
+  for (const std::string& warning : task_.warnings()) outputs_.warn(warning);
   const std::string from =
       last_.step > 0 ? fmt::format("; resumed at step {}", last_.step) : std::string();
   outputs_.progress.begin(task_.headline() + from, total_steps_, last_,

@@ -14,6 +14,7 @@
 #include <functional>
 #include <numeric>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace natgrad::tests {
@@ -146,15 +147,22 @@ class Mnist : public testing::Test {
 
 using mnist = Mnist;
 
+const std::vector<float>& pixels(const trainer::Examples& examples) {
+  return std::get<std::vector<float>>(examples.inputs);
+}
+const std::vector<std::int32_t>& labels(const trainer::Examples& examples) {
+  return std::get<std::vector<std::int32_t>>(examples.targets);
+}
+
 TEST_F(mnist, loads_plain_and_packed_files) {
   const trainer::Dataset data = trainer::load_mnist(directory_.path());
   EXPECT_EQ(data.inputs, 6);
-  EXPECT_EQ(data.classes, 10);
-  EXPECT_EQ(data.train.count(), 20);
-  EXPECT_EQ(data.test.count(), 5);
-  ASSERT_EQ(data.train.images.size(), 120);
-  EXPECT_EQ(data.train.images[6], 1.0F / 255);
-  EXPECT_EQ(data.train.labels[13], 3);
+  EXPECT_EQ(data.outputs, 10);
+  EXPECT_EQ(data.train.count, 20);
+  EXPECT_EQ(data.test.count, 5);
+  ASSERT_EQ(pixels(data.train).size(), 120);
+  EXPECT_EQ(pixels(data.train)[6], 1.0F / 255);
+  EXPECT_EQ(labels(data.train)[13], 3);
 }
 
 TEST_F(mnist, refuses_files_that_do_not_fit_each_other) {
@@ -217,13 +225,13 @@ TEST(shuffle, is_uniform_over_the_six_orders_of_three) {
 TEST(digits, are_split_four_to_one) {
   const trainer::Dataset data = trainer::load_digits(0);
   EXPECT_EQ(data.inputs, 64);
-  EXPECT_EQ(data.classes, 10);
-  EXPECT_EQ(data.train.count(), 1437);
-  EXPECT_EQ(data.test.count(), 360);
-  EXPECT_EQ(data.train.images.size(), 1437 * 64);
-  EXPECT_EQ(data.test.images.size(), 360 * 64);
+  EXPECT_EQ(data.outputs, 10);
+  EXPECT_EQ(data.train.count, 1437);
+  EXPECT_EQ(data.test.count, 360);
+  EXPECT_EQ(pixels(data.train).size(), 1437 * 64);
+  EXPECT_EQ(pixels(data.test).size(), 360 * 64);
   for (const trainer::Examples* part : {&data.train, &data.test}) {
-    const auto [least, most] = std::minmax_element(part->images.begin(), part->images.end());
+    const auto [least, most] = std::minmax_element(pixels(*part).begin(), pixels(*part).end());
     EXPECT_EQ(*least, 0);
     EXPECT_EQ(*most, 1);
   }
@@ -238,8 +246,8 @@ TEST(digits, follow_the_order_of_the_split) {
   const bool in_train = at < 1437;
   const trainer::Examples& part = in_train ? data.train : data.test;
   const std::size_t row = in_train ? at : at - 1437;
-  EXPECT_EQ(part.labels[row], 0);
-  EXPECT_EQ(part.images[row * 64 + 2], 5.0F / 16);
+  EXPECT_EQ(labels(part)[row], 0);
+  EXPECT_EQ(pixels(part)[row * 64 + 2], 5.0F / 16);
 }
 
 TEST(digits, of_two_splits_differ_but_are_the_same_in_all) {
@@ -248,11 +256,11 @@ TEST(digits, of_two_splits_differ_but_are_the_same_in_all) {
     const trainer::Dataset data = trainer::load_digits(split);
     for (const trainer::Examples* part : {&data.train, &data.test}) {
       label_sums[split] =
-          std::accumulate(part->labels.begin(), part->labels.end(), label_sums[split]);
+          std::accumulate(labels(*part).begin(), labels(*part).end(), label_sums[split]);
     }
   }
   EXPECT_EQ(label_sums[0], label_sums[1]);
-  EXPECT_NE(trainer::load_digits(0).test.labels, trainer::load_digits(1).test.labels);
+  EXPECT_NE(labels(trainer::load_digits(0).test), labels(trainer::load_digits(1).test));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <span>
 #include <system_error>
+#include <utility>
 
 namespace natgrad::trainer {
 
@@ -23,9 +24,21 @@ constexpr std::int64_t digit_inputs = 64;
 constexpr int digit_maximum = 16;
 constexpr int classes = 10;
 
+struct LabelledImages {
+  std::vector<float> pixels;         // (count, inputs), within [0, 1]
+  std::vector<std::int32_t> labels;  // (count)
+
+  std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
+};
+
+Examples examples_of(LabelledImages images) {
+  const std::int64_t count = images.count();
+  return {.inputs = std::move(images.pixels), .targets = std::move(images.labels), .count = count};
+}
+
 /// Reads the numbers of one line, `digit_inputs` pixels and the label. Returns where the next
 /// begins.
-const char* append_digit(const char* at, const char* end, Examples& examples) {
+const char* append_digit(const char* at, const char* end, LabelledImages& images) {
   for (std::int64_t column = 0; column <= digit_inputs; ++column) {
     int value = -1;
     const auto [next, error] = std::from_chars(at, end, value);
@@ -34,34 +47,35 @@ const char* append_digit(const char* at, const char* end, Examples& examples) {
     const char separator = is_label ? '\n' : ',';
     if (error != std::errc() || value < 0 || value > largest || next == end || *next != separator) {
       throw FileError(fmt::format("digits.csv.gz: line {}, column {} is not a number up to {}",
-                                  examples.count() + 1, column + 1, largest));
+                                  images.count() + 1, column + 1, largest));
     }
     if (is_label) {
-      examples.labels.push_back(value);
+      images.labels.push_back(value);
     } else {
-      examples.images.push_back(static_cast<float>(value) / digit_maximum);
+      images.pixels.push_back(static_cast<float>(value) / digit_maximum);
     }
     at = next + 1;
   }
   return at;
 }
 
-Examples parse_digits(const std::vector<std::uint8_t>& text) {
-  Examples examples;
+LabelledImages parse_digits(const std::vector<std::uint8_t>& text) {
+  LabelledImages images;
   const char* at = reinterpret_cast<const char*>(text.data());
   const char* const end = at + text.size();
-  while (at != end) at = append_digit(at, end, examples);
-  return examples;
+  while (at != end) at = append_digit(at, end, images);
+  return images;
 }
 
-Examples select(const Examples& from, std::span<const std::int32_t> rows, std::int64_t inputs) {
-  Examples selected;
+Examples select(const LabelledImages& from, std::span<const std::int32_t> rows,
+                std::int64_t inputs) {
+  LabelledImages selected;
   for (const std::int32_t row : rows) {
-    const auto first = from.images.begin() + static_cast<std::ptrdiff_t>(row * inputs);
-    selected.images.insert(selected.images.end(), first, first + inputs);
+    const auto first = from.pixels.begin() + static_cast<std::ptrdiff_t>(row * inputs);
+    selected.pixels.insert(selected.pixels.end(), first, first + inputs);
     selected.labels.push_back(from.labels[static_cast<std::size_t>(row)]);
   }
-  return selected;
+  return examples_of(std::move(selected));
 }
 
 std::string plain_or_packed(const std::filesystem::path& directory, const std::string& name) {
@@ -79,7 +93,7 @@ std::string plain_or_packed(const std::filesystem::path& directory, const std::s
 }
 
 struct ImageFiles {
-  Examples examples;
+  LabelledImages images;
   std::int64_t height = 0;
   std::int64_t width = 0;
 };
@@ -94,9 +108,9 @@ ImageFiles load_pair(const std::string& directory, const std::string& prefix) {
                                 images.count, image_path));
   }
   ImageFiles files = {{}, images.height, images.width};
-  files.examples.labels.assign(labels.begin(), labels.end());
-  files.examples.images.resize(images.pixels.size());
-  std::transform(images.pixels.begin(), images.pixels.end(), files.examples.images.begin(),
+  files.images.labels.assign(labels.begin(), labels.end());
+  files.images.pixels.resize(images.pixels.size());
+  std::transform(images.pixels.begin(), images.pixels.end(), files.images.pixels.begin(),
                  [](std::uint8_t pixel) { return static_cast<float>(pixel) / 255; });
   return files;
 }
@@ -108,13 +122,21 @@ const char* const digits_attribution =
     "(1998), UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, as shipped by\n"
     "scikit-learn; licence CC BY 4.0, https://creativecommons.org/licenses/by/4.0/";
 
+Split divide(std::int64_t count, std::uint64_t split) {
+  const std::vector<std::int32_t> order = shuffled(split, RandomStream::split, 0, count);
+  const auto middle = order.begin() + static_cast<std::ptrdiff_t>(order.size() * 4 / 5);
+  return {.train = {order.begin(), middle}, .test = {middle, order.end()}};
+}
+
 Dataset load_digits(std::uint64_t split) {
-  const Examples all = parse_digits(unpack(digits_bytes(), "digits.csv.gz"));
-  const std::vector<std::int32_t> order = shuffled(split, RandomStream::split, 0, all.count());
-  const std::span<const std::int32_t> rows = order;
-  const std::size_t train_rows = rows.size() * 4 / 5;
-  return {"digits", digit_inputs, classes, select(all, rows.first(train_rows), digit_inputs),
-          select(all, rows.subspan(train_rows), digit_inputs)};
+  const LabelledImages all = parse_digits(unpack(digits_bytes(), "digits.csv.gz"));
+  const Split rows = divide(all.count(), split);
+  return {.name = "digits",
+          .samples = "images",
+          .inputs = digit_inputs,
+          .outputs = classes,
+          .train = select(all, rows.train, digit_inputs),
+          .test = select(all, rows.test, digit_inputs)};
 }
 
 Dataset load_mnist(const std::string& directory) {
@@ -127,8 +149,12 @@ Dataset load_mnist(const std::string& directory) {
     throw FileError(fmt::format("{}: images are {} x {} for training and {} x {} for test",
                                 directory, train.height, train.width, test.height, test.width));
   }
-  return {"mnist", train.height * train.width, classes, std::move(train.examples),
-          std::move(test.examples)};
+  return {.name = "mnist",
+          .samples = "images",
+          .inputs = train.height * train.width,
+          .outputs = classes,
+          .train = examples_of(std::move(train.images)),
+          .test = examples_of(std::move(test.images))};
 }
 
 }  // namespace natgrad::trainer

@@ -1,11 +1,11 @@
-#include "trainer/tasks/classification.hpp"
+#include "trainer/tasks/supervised.hpp"
 
 namespace natgrad::trainer {
 
 TaskRow mnist_task();
 
 TaskRow mnist_task() {
-  TaskRow row = classification_task([](const Settings& s) { return load_mnist(s.operand()); });
+  TaskRow row = supervised_task([](const Settings& s) { return load_mnist(s.operand()); });
   row.name = "mnist";
   row.help = "images in the form of MNIST";
   row.operand = "DIR";

@@ -39,6 +39,8 @@ class Task {
   virtual const Parameters& parameters() const = 0;
   /// Says in one line what is trained on what, for the top of the output.
   virtual std::string headline() const = 0;
+  /// What the user should know of the data before the run, a line each.
+  virtual std::vector<std::string> warnings() const { return {}; }
   /// Steps a pass over the data; 0 of a task without epochs, which does not take --epochs.
   virtual std::int64_t steps_per_epoch() const = 0;
 

@@ -1,15 +1,18 @@
-#include "trainer/tasks/classification.hpp"
+#include "trainer/tasks/supervised.hpp"
 
 #include "natgrad/error.hpp"
 #include "natgrad/models/fully_connected.hpp"
 #include "natgrad/scores.hpp"
 #include "trainer/batches.hpp"
 #include "trainer/json_blob.hpp"
+#include "trainer/likelihoods.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <utility>
 
 namespace natgrad::trainer {
@@ -19,31 +22,31 @@ namespace {
 /// Samples of the test set that are evaluated at once: a large set needs no large memory.
 constexpr std::int64_t evaluation_part = 1000;
 
-const std::string state_blob = "natgrad-train classification";
-
-std::string percent(double share) { return fmt::format("{:.2f} %", 100 * share); }
+const std::string state_blob = "natgrad-train supervised";
 
 FullyConnected::Options net_options(const Settings& settings, const Dataset& data) {
   auto sizes = settings.get<std::vector<std::int64_t>>("--hidden");
   sizes.insert(sizes.begin(), data.inputs);
-  sizes.push_back(data.classes);
+  sizes.push_back(data.outputs);
   return {.sizes = sizes,
+          .likelihood = data.likelihood,
+          .sigma = data.sigma,
           .activation = settings.get_or("--activation", Activation::tanh),
           .type = settings.get<ElementType>("--precision"),
           .seed = settings.get<std::uint64_t>("--seed"),
           .allow_tf32 = settings.is_on("--allow-tf32")};
 }
 
-/// Labels drawn for each sample; 0: the Fisher's rows are the data's.
+/// Targets drawn for each sample; 0: the Fisher's rows are the data's.
 std::int64_t draws_of(const Settings& settings) {
   return settings.get_or<std::int64_t>("--fisher-draws", 0);
 }
 
-/// The images of a run on its device, and the batches cut out of them.
+/// The samples of a run on its device, and the batches cut out of them.
 struct StagedData {
   StagedData(const Settings& settings, const Context& context, const Dataset& data)
-      : train(context, data.train, data.inputs, settings.get<ElementType>("--precision")),
-        test(context, data.test, data.inputs, settings.get<ElementType>("--precision")),
+      : train(context, data.train, settings.get<ElementType>("--precision")),
+        test(context, data.test, settings.get<ElementType>("--precision")),
         batches(context, train, settings.get<std::int64_t>("--batch"),
                 settings.get<std::uint64_t>("--seed")) {}
 
@@ -54,18 +57,69 @@ struct StagedData {
   Batches batches;
 };
 
-class Classification : public Task {
+/// Puts the model where its outputs are `first`, whatever the inputs, as far as its layers may.
+void begin_at(const std::vector<double>& first, const FullyConnected& net) {
+  if (first.empty()) return;
+  const Parameters& parameters = net.parameters();
+  const auto write = [&](int index, const std::vector<double>& numbers) {
+    const View& tensor = parameters.tensor({index});
+    if (tensor.type() == ElementType::float64) {
+      return parameters.context().write(numbers.data(), tensor);
+    }
+    const std::vector<float> converted(numbers.begin(), numbers.end());
+    parameters.context().write(converted.data(), tensor);
+  };
+  const int bias = parameters.segments() - 1;
+  write(bias, first);
+  const bool has_hidden_layers = net.options().sizes.size() > 2;
+  if (has_hidden_layers) return;
+  const auto weights = static_cast<std::size_t>(parameters.tensor({bias - 1}).size());
+  write(bias - 1, std::vector<double>(weights));
+}
+
+/// What the library sums up beside log p, as the user reads it.
+class FigureOfMerit {
  public:
-  Classification(const Settings& settings, const Context& context, const Dataset& data)
+  explicit FigureOfMerit(const Dataset& data)
+      : row_(&row_of(data.likelihood)), unit_(data.error_unit) {}
+
+  const std::string& name() const { return row_->figure; }
+  /// From its mean over the samples.
+  double value(double mean) const {
+    return row_->figure_is_a_square ? unit_ * std::sqrt(mean) : mean;
+  }
+  double value(const FullyConnected::Evaluation& evaluation) const {
+    return value(row_->figure_is_a_square ? evaluation.squared_error : evaluation.accuracy);
+  }
+  /// "accuracy 97.00 %"
+  std::string in_words(double value) const {
+    return row_->figure_is_a_square ? fmt::format("{} {:.4g}", name(), value)
+                                    : fmt::format("{} {:.2f} %", name(), 100 * value);
+  }
+
+ private:
+  const LikelihoodRow* row_;
+  double unit_;
+};
+
+class Supervised : public Task {
+ public:
+  Supervised(const Settings& settings, const Context& context, const Dataset& data)
       : name_(data.name),
+        samples_name_(data.samples),
+        warnings_(data.warnings),
+        figure_(data),
         draws_(draws_of(settings)),
         data_(settings, context, data),
         net_(context, net_options(settings, data)),
         data_rows_(net_.parameters()),
-        sampled_rows_(net_.parameters(), {.kind = FisherKind::sampled}) {}
+        sampled_rows_(net_.parameters(), {.kind = FisherKind::sampled}) {
+    begin_at(data.first_outputs, net_);
+  }
 
   const Parameters& parameters() const override { return net_.parameters(); }
   std::string headline() const override;
+  std::vector<std::string> warnings() const override { return warnings_; }
   std::int64_t steps_per_epoch() const override { return data_.batches.per_epoch(); }
 
   std::int64_t numbers() const override { return 2; }
@@ -83,6 +137,9 @@ class Classification : public Task {
 
  private:
   std::string name_;
+  std::string samples_name_;
+  std::vector<std::string> warnings_;
+  FigureOfMerit figure_;
   std::int64_t draws_;
   StagedData data_;
   FullyConnected net_;
@@ -91,31 +148,33 @@ class Classification : public Task {
   std::int64_t samples_ = 0;  // of the last batch
 };
 
-std::string Classification::headline() const {
+std::string Supervised::headline() const {
   const FullyConnected::Options& net = net_.options();
   const bool is_deep = net.sizes.size() > 2;
-  return fmt::format("{}: {} images to train on, {} to test; net {}{}, {} parameters, {} on {}",
-                     name_, data_.train.count(), data_.test.count(), fmt::join(net.sizes, "-"),
+  const bool is_default = net.likelihood == Likelihood::categorical;
+  return fmt::format("{}: {} {} to train on, {} to test; {}net {}{}, {} parameters, {} on {}",
+                     name_, data_.train.count(), samples_name_, data_.test.count(),
+                     is_default ? "" : row_of(net.likelihood).name + ' ', fmt::join(net.sizes, "-"),
                      is_deep ? fmt::format(" {}", to_string(net.activation)) : "",
                      net_.parameters().size(), to_string(net.type),
                      to_string(net_.parameters().context().device().kind));
 }
 
-BatchPosition Classification::next(const View& numbers) {
-  const LabelledBatch batch = data_.batches.next();
-  net_.forward(batch.images);
-  net_.evaluate_to(batch.labels, numbers);
-  net_.backward(batch.labels);
-  samples_ = batch.images.rows();
+BatchPosition Supervised::next(const View& numbers) {
+  const SampleBatch batch = data_.batches.next();
+  net_.forward(batch.inputs);
+  net_.evaluate_to(batch.targets, numbers);
+  net_.backward(batch.targets);
+  samples_ = batch.inputs.rows();
   return {.samples = samples_, .epoch = batch.epoch, .ends_epoch = batch.ends_epoch};
 }
 
-Figures Classification::figures(std::span<const double> numbers, const BatchPosition& batch) const {
+Figures Supervised::figures(std::span<const double> numbers, const BatchPosition& batch) const {
   const auto n = static_cast<double>(batch.samples);
-  return {{"loss", -numbers[0] / n}, {"accuracy", numbers[1] / n}};
+  return {{"loss", -numbers[0] / n}, {figure_.name(), figure_.value(numbers[1] / n)}};
 }
 
-natgrad::Batch Classification::batch() {
+natgrad::Batch Supervised::batch() {
   net_.add_to(data_rows_, {.samples = samples_});
   if (draws_ == 0) return {.fisher = data_rows_};
   net_.sample(draws_);
@@ -124,45 +183,45 @@ natgrad::Batch Classification::batch() {
   return {.fisher = sampled_rows_, .gradient = data_rows_};
 }
 
-Figures Classification::evaluate() {
+Figures Supervised::evaluate() {
   const std::int64_t count = data_.test.count();
   FullyConnected::Evaluation mean;
   for (std::int64_t first = 0; first < count; first += evaluation_part) {
     const std::int64_t samples = std::min(evaluation_part, count - first);
-    net_.forward(data_.test.images.view().row_range(first, samples));
-    const auto result = net_.evaluate(data_.test.labels.view().row_range(first, samples));
+    net_.forward(data_.test.inputs.view().row_range(first, samples));
+    const auto result = net_.evaluate(data_.test.targets.view().row_range(first, samples));
     const double share = static_cast<double>(samples) / static_cast<double>(count);
     mean.loss += share * result.loss;
     mean.accuracy += share * result.accuracy;
+    mean.squared_error += share * result.squared_error;
   }
-  return {{"test_loss", mean.loss}, {"test_accuracy", mean.accuracy}};
+  return {{"test_loss", mean.loss}, {"test_" + figure_.name(), figure_.value(mean)}};
 }
 
-std::string Classification::in_words(const Figures& evaluation) const {
-  return fmt::format("test loss {:.4f}, accuracy {}", value_of(evaluation, "test_loss").value_or(0),
-                     percent(value_of(evaluation, "test_accuracy").value_or(0)));
+std::string Supervised::in_words(const Figures& evaluation) const {
+  return fmt::format("test loss {:.4f}, {}", value_of(evaluation, "test_loss").value_or(0),
+                     figure_.in_words(value_of(evaluation, "test_" + figure_.name()).value_or(0)));
 }
 
-std::string Classification::summary(const Figures& evaluation) const {
-  return "test accuracy " + percent(value_of(evaluation, "test_accuracy").value_or(0));
+std::string Supervised::summary(const Figures& evaluation) const {
+  return "test " + figure_.in_words(value_of(evaluation, "test_" + figure_.name()).value_or(0));
 }
 
-Blobs Classification::save() const {
+Blobs Supervised::save() const {
   return {{state_blob, to_blob({{"batches", data_.batches.taken()},
                                 {"draws", net_.draw_counter()},
                                 {"train_samples", data_.train.count()},
                                 {"test_samples", data_.test.count()}})}};
 }
 
-void Classification::restore(const Blobs& blobs, const std::string& file) {
+void Supervised::restore(const Blobs& blobs, const std::string& file) {
   const BlobReader state(blobs, state_blob, file);
   const auto train = state.get<std::int64_t>("train_samples");
   const auto test = state.get<std::int64_t>("test_samples");
   if (train != data_.train.count() || test != data_.test.count()) {
     throw FileError(
-        fmt::format("{}: the run has {} images to train on and {} to test, here are {} "
-                    "and {}",
-                    file, train, test, data_.train.count(), data_.test.count()));
+        fmt::format("{}: the run has {} {} to train on and {} to test, here are {} and {}", file,
+                    train, samples_name_, test, data_.train.count(), data_.test.count()));
   }
   const auto batches = state.get<std::int64_t>("batches");
   const auto draws = state.get<std::int64_t>("draws");
@@ -207,11 +266,11 @@ TaskMemory memory_of(const Settings& settings, const Context& context, const Dat
 
 }  // namespace
 
-TaskRow classification_task(const std::function<Dataset(const Settings&)>& load) {
+TaskRow supervised_task(const std::function<Dataset(const Settings&)>& load) {
   TaskRow row;
   row.takes = {"--batch", "--epochs", "--hidden", "--activation"};
   row.make = [load](const Settings& settings, const Context& context) {
-    return std::make_unique<Classification>(settings, context, load(settings));
+    return std::make_unique<Supervised>(settings, context, load(settings));
   };
   row.memory = [load](const Settings& settings, const Context& context) {
     return memory_of(settings, context, load(settings));
