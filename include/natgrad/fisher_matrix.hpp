@@ -134,7 +134,8 @@ class NATGRAD_EXPORT FisherMatrix {
   void solve(const Gradient& gradient, const View& direction);
 
   /// Changes lambda for the next solves; K or F is kept, its factor is not. Does not wait. Throws
-  /// `OptionError` for a negative or non-finite part.
+  /// `OptionError` for a negative or non-finite part, and for another `Damping::scaling` than the
+  /// options'.
   void set_damping(const Damping& damping);
 
   // What follows throws `ArgumentError` without rows, `ShapeError`, `TypeError` or `DeviceError`

@@ -210,6 +210,10 @@ class NATGRAD_EXPORT NaturalGradient {
     /// eta of a penalty eta/2 |theta|^2 in the loss: eta joins lambda in the matrix, -eta theta
     /// joins g. Finite, >= 0.
     double l2 = 0;
+    /// Factors of eta, for segments named here; 1 for the others, 0 for one without penalty (an
+    /// intercept). With factors, or with a scaled damping, eta joins a diagonal in the primal form;
+    /// in the dual form that takes `.damping` of an absolute part alone, > 0 (`OptionError`).
+    std::vector<SegmentFactor> l2_factors = {};
     /// Of the final step, for segments named here; 1 for the others. 0 freezes a tensor: its
     /// columns leave S, K, P and every norm, and it does not decay.
     std::vector<SegmentFactor> rate_factors = {};
@@ -286,7 +290,8 @@ class NATGRAD_EXPORT NaturalGradient {
   SolveReport direction_report() const;
 
   /// Change the rate (the largest rate of `KlTrustRegion`) or lambda from the next step on. Do not
-  /// wait. Throw `OptionError` for a value that the options would not take.
+  /// wait. Throw `OptionError` for a value that the options would not take, and for another
+  /// `Damping::scaling` than theirs.
   void set_rate(double rate);
   void set_damping(const Damping& damping);
 

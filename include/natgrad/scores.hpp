@@ -45,6 +45,9 @@ struct RowSet {
   /// the first row of centred rows in parameter space or of a diagonal, which the others are taken
   /// relative to.
   ConstView weights = {};
+  /// The weight of all rows where none are given: w_n = `weight`. 1 makes F and g sums over the
+  /// rows instead of means. Finite, >= 0; 0: 1/M. Not beside `weights`.
+  double weight = 0;
   /// c_n, (N, 1) of any leading dimension, float64 or of the parameters' type. Not given: 1, which
   /// is maximum likelihood for empirical rows, and for rows of another kind the gradient of
   /// nothing: those need coefficients, or a gradient from elsewhere. Double is for coefficients

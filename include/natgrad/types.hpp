@@ -60,6 +60,30 @@ inline constexpr StructureRow structure_table[] = {
     {Structure::diagonal, "diagonal"},
 };
 
+/// The unit that damping is counted in: D of the damped matrix F + lambda D.
+enum class DampingScaling : std::uint8_t {
+  identity,  ///< D = I: lambda is in the units of F
+  /// D is the mean of the diagonal of F over each tensor, trace(F_t) / P_t: a direction that does
+  /// not depend on the unit of any tensor
+  tensor,
+  /// D = diag(F) (Marquardt 1963): a direction that does not depend on the unit of any parameter
+  diagonal,
+};
+
+/// A scaling and its name.
+struct DampingScalingRow {
+  DampingScaling scaling;
+  const char* name;
+};
+
+/// Every scaling, in the order of their values: names in messages, the values of the option
+/// --damping-scaling and the check of enumerators follow from it.
+inline constexpr DampingScalingRow damping_scaling_table[] = {
+    {DampingScaling::identity, "identity"},
+    {DampingScaling::tensor, "tensor"},
+    {DampingScaling::diagonal, "diagonal"},
+};
+
 /// How a step or a solve ended. On every outcome but `accepted`, parameters and momentum are
 /// exactly as before.
 enum class Outcome : std::uint8_t {
@@ -122,6 +146,7 @@ NATGRAD_EXPORT const char* to_string(DeviceKind kind);
 NATGRAD_EXPORT const char* to_string(FisherKind kind);
 NATGRAD_EXPORT const char* to_string(Form form);
 NATGRAD_EXPORT const char* to_string(Structure structure);
+NATGRAD_EXPORT const char* to_string(DampingScaling scaling);
 NATGRAD_EXPORT const char* to_string(Outcome outcome);
 NATGRAD_EXPORT const char* to_string(NotFinite operand);
 NATGRAD_EXPORT const char* to_string(Activation activation);

@@ -2,6 +2,7 @@
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/reduce.hpp"
 #include "kernels/cuda/triangle.hpp"
+#include "kernels/formulas/damping_units.hpp"
 
 #include <cmath>
 
@@ -253,6 +254,27 @@ void divide(Stream stream, const ConstView& f, DeviceScalar shift, const ConstVi
 namespace {
 
 template <class T>
+struct InverseRoots {
+  T smallest;
+  Matrix<const T> x;
+  Matrix<T> y;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    y(i, j) = formulas::inverse_root(x(i, j), smallest);
+  }
+};
+
+}  // namespace
+
+void inverse_roots(Stream stream, const ConstView& x, double smallest, const View& y) {
+  with_float_type(y.type(), [&]<class T>(T) {
+    map(stream, {y.rows(), y.columns()},
+        InverseRoots<T>{static_cast<T>(smallest), matrix<T>(x), matrix<T>(y)});
+  });
+}
+
+namespace {
+
+template <class T>
 struct Adam {
   T rate, beta1, rest1, beta2, rest2, epsilon, square_correction;  // rest = 1 - beta
   Matrix<const T> g;
@@ -394,6 +416,44 @@ void identity_unless(Stream stream, const ConstView& flag, bool lower, const Vie
   with_float_type(A.type(), [&]<class T>(T) {
     map(stream, {A.rows(), A.columns()},
         IdentityUnless<T>{flag.as<double>(), triangle(lower), matrix<T>(A)});
+  });
+}
+
+namespace {
+
+template <class T>
+struct ScaleSymmetric {
+  Part part;
+  const T* factors;
+  Matrix<T> A;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    if (within(part, i, j)) A(i, j) *= factors[i] * factors[j];
+  }
+};
+
+template <class T>
+struct ScaleColumns {
+  Matrix<const T> A;
+  const T* factors;
+  Matrix<T> B;
+  NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
+    B(i, j) = A(i, j) * factors[j];
+  }
+};
+
+}  // namespace
+
+void scale_symmetric(Stream stream, bool lower, const ConstView& factors, const View& A) {
+  with_float_type(A.type(), [&]<class T>(T) {
+    map(stream, {A.rows(), A.columns()},
+        ScaleSymmetric<T>{triangle(lower), factors.as<T>(), matrix<T>(A)});
+  });
+}
+
+void scale_columns(Stream stream, const ConstView& A, const ConstView& factors, const View& B) {
+  with_float_type(A.type(), [&]<class T>(T) {
+    map(stream, {A.rows(), A.columns()},
+        ScaleColumns<T>{matrix<T>(A), factors.as<T>(), matrix<T>(B)});
   });
 }
 

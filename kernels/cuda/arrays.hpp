@@ -17,6 +17,7 @@ void fill(Stream stream, double value, const View& to);
 void gather_rows(Stream stream, const ConstView& from, const ConstView& rows, const View& to);
 void axpby(Stream stream, DeviceScalar a, const ConstView& x, DeviceScalar b, const View& y);
 void multiply(Stream stream, const ConstView& x, const ConstView& y, const View& z);
+void inverse_roots(Stream stream, const ConstView& x, double smallest, const View& y);
 void adam(Stream stream, const ConstView& g, double rate, double beta1, double beta2,
           double epsilon, std::int64_t step, const View& mean, const View& square,
           const View& theta);
@@ -31,6 +32,8 @@ void residual(Stream stream, const ConstView& b, const ConstView& product, Devic
 void add_to_diagonal(Stream stream, DeviceScalar value, const View& A);
 /// `lower`: which triangle.
 void identity_unless(Stream stream, const ConstView& flag, bool lower, const View& A);
+void scale_symmetric(Stream stream, bool lower, const ConstView& factors, const View& A);
+void scale_columns(Stream stream, const ConstView& A, const ConstView& factors, const View& B);
 
 /// C = b C, for products whose inner dimension is 0; b = 0 ignores what C held.
 void scale_matrix(Stream stream, double b, const View& C);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/formulas/damping_units.hpp"
 #include "kernels/formulas/rules/kl_trust_region.hpp"
 #include "kernels/formulas/rules/levenberg_marquardt.hpp"
 #include "kernels/formulas/rules/quadratic_model.hpp"
@@ -19,8 +20,9 @@ template <class Struct>
 inline constexpr bool every_number_has_a_name = std::size(Struct::names) * sizeof(double) ==
                                                 sizeof(Struct);
 static_assert(every_number_has_a_name<DampingState> && every_number_has_a_name<SolveScalars> &&
-              every_number_has_a_name<KlTrustRegionState> && every_number_has_a_name<Counters> &&
-              every_number_has_a_name<RateSettings> && every_number_has_a_name<StepRecord>);
+              every_number_has_a_name<TensorUnit> && every_number_has_a_name<KlTrustRegionState> &&
+              every_number_has_a_name<Counters> && every_number_has_a_name<RateSettings> &&
+              every_number_has_a_name<StepRecord>);
 
 namespace formulas {
 
@@ -45,13 +47,15 @@ static_assert(is_value_of(not_finite_nothing, NotFinite::nothing) &&
 /// Every formula that advances numbers on the device: a struct whose members are its constants and
 /// the addresses of what it reads and writes. A new one is a row here; both backends run it as it
 /// is (`StepOperations::evaluate`).
-using ScalarFormula = std::variant<
-    formulas::Damp, formulas::PullToZero, formulas::SpringShift, formulas::CenterFactors,
-    formulas::DropRounding, formulas::InverseIterate, formulas::CenterFisher, formulas::JudgeSolve,
-    formulas::AddBlock, formulas::BeginStep, formulas::LimitStep, formulas::BeginTrials,
-    formulas::OpenTrial, formulas::JudgeTrial, formulas::JudgeStep, formulas::JudgeDirection,
-    // Of the strategies in rules/.
-    formulas::KlTrustRegionRate, formulas::ChooseStepOfModel, formulas::ScheduledDamping,
-    formulas::FollowReductionRatio>;
+using ScalarFormula =
+    std::variant<formulas::Damp, formulas::PullToZero, formulas::SpringShift,
+                 formulas::CenterFactors, formulas::DropRounding, formulas::InverseIterate,
+                 formulas::CenterFisher, formulas::JudgeSolve, formulas::AddBlock,
+                 formulas::BeginStep, formulas::LimitStep, formulas::BeginTrials,
+                 formulas::OpenTrial, formulas::JudgeTrial, formulas::JudgeStep,
+                 formulas::JudgeDirection, formulas::UnitOfTensor,
+                 // Of the strategies in rules/.
+                 formulas::KlTrustRegionRate, formulas::ChooseStepOfModel,
+                 formulas::ScheduledDamping, formulas::FollowReductionRatio>;
 
 }  // namespace natgrad

@@ -43,12 +43,14 @@ struct StepScalars {
 /// What a rule that compares losses knows of one attempt. u is the step before its rate, weight
 /// decay included: theta becomes theta + rate u.
 struct TrialScalars {
-  double loss_before;       // of the batch at theta, with the penalty of `.l2`
+  double loss_before;  // of the batch at theta, with the penalty of `.l2`
+  double measured;     // what the caller's function wrote of the trial at hand, and its divergence
+  double measured_kl;
   double loss;              // at the parameters that were tried last
   double kl;                // from theta to these
   double slope;             // (g - eta theta)^T u
   double curvature;         // u^T (F + eta I) u
-  double parameter_square;  // |theta|^2, as the next two where there is a penalty
+  double parameter_square;  // |theta|^2 in units of the penalty, as the next two where there is one
   double parameter_step;    // theta^T u
   double step_square;       // |u|^2
   double open;              // 1: the trial moves the parameters

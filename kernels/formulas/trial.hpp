@@ -14,11 +14,10 @@ inline constexpr double loss_rounding = 8 * 0x1p-52;
 /// `.l2`, eta/2 |theta|^2: its share.
 struct BeginTrials {
   TrialScalars* trial;
-  const DampingState* damping;
+  double eta;
 
   NATGRAD_FORMULA void operator()() const {
     TrialScalars& t = *trial;
-    const double eta = damping->l2;
     t.loss_before += eta / 2 * t.parameter_square;
     t.slope -= eta * t.parameter_step;
     t.curvature += eta * t.step_square;
@@ -44,8 +43,8 @@ struct OpenTrial {
 struct JudgeTrial {
   TrialScalars* trial;
   StepScalars* step;
-  const DampingState* damping;
   const RateSettings* settings;
+  double eta;
   double sufficient_decrease;  // share of rate times slope that the loss must fall by
   double kl_radius;            // the largest divergence; infinite where none is measured
   double shrink;               // of the rate from trial to trial
@@ -64,11 +63,11 @@ struct JudgeTrial {
     if (t.passed != 0) return;
     const double rate = step->rate;
     t.count += 1;
-    if (t.open == 0) {
-      t.loss = t.kl = NAN;
-    } else {
-      t.loss += damping->l2 * (t.parameter_square / 2 + rate * t.parameter_step +
-                               rate * rate / 2 * t.step_square);
+    t.loss = t.kl = NAN;
+    if (t.open != 0) {
+      t.kl = t.measured_kl;
+      t.loss = t.measured + eta * (t.parameter_square / 2 + rate * t.parameter_step +
+                                   rate * rate / 2 * t.step_square);
     }
     const double rounding = loss_rounding * (t.loss_before < 0 ? -t.loss_before : t.loss_before);
     const double reduction = t.loss_before - t.loss;

@@ -46,6 +46,10 @@ class ArrayOperations : public detail::DeviceMemory {
   virtual void divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
                       const View& info) = 0;
 
+  /// y_i = 1 / sqrt(x_i), 0 where x_i < smallest, NaN where x_i is not finite. Vectors (n) of one
+  /// float type; y may be x.
+  virtual void inverse_roots(const ConstView& x, double smallest, const View& y) = 0;
+
   /// Inner product: result = sum_i x_i y_i over contiguous arrays of one shape and type,
   /// accumulated in double.
   virtual void dot(const ConstView& x, const ConstView& y, const View& result) = 0;

@@ -79,6 +79,13 @@ class BlasOperations {
   virtual void project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
                               const View& A) = 0;
 
+  /// One triangle of A_ij = f_i A_ij f_j: a change of units. A (n, n), f (n). n^2 operations.
+  virtual void scale_symmetric(Triangle triangle, const ConstView& factors, const View& A) = 0;
+
+  /// B_ij = A_ij f_j, A and B (m, n) of one type, f (n); B may be A. Not a product with a diagonal
+  /// matrix: that would be of n^2 numbers.
+  virtual void scale_columns(const ConstView& A, const ConstView& factors, const View& B) = 0;
+
   /// result_j = factor sum_i A_ij; A (m, n), result (n). Not a product with ones: that would need m
   /// of them, and a matrix product with one row is slower.
   virtual void column_sums(double factor, const ConstView& A, const View& result) = 0;

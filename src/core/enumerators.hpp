@@ -32,6 +32,10 @@ constexpr Structure last_enumerator() {
   return std::rbegin(structure_table)->structure;
 }
 template <>
+constexpr DampingScaling last_enumerator() {
+  return std::rbegin(damping_scaling_table)->scaling;
+}
+template <>
 constexpr Activation last_enumerator() {
   return Activation::gelu;
 }

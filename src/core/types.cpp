@@ -65,6 +65,21 @@ const char* to_string(Structure structure) {
   return "unknown";
 }
 
+static_assert([] {
+  int value = 0;
+  for (const DampingScalingRow& row : damping_scaling_table) {
+    if (static_cast<int>(row.scaling) != value++) return false;
+  }
+  return true;
+}());
+
+const char* to_string(DampingScaling scaling) {
+  for (const DampingScalingRow& row : damping_scaling_table) {
+    if (row.scaling == scaling) return row.name;
+  }
+  return "unknown";
+}
+
 const char* to_string(Outcome outcome) {
   switch (outcome) {
     case Outcome::accepted:

@@ -12,6 +12,7 @@ void DampedCholesky::layout(Carver& carver, std::int64_t n, ElementType type) {
   const std::int64_t work = backend_.potrf_scratch(Triangle::upper, n, leading_dimension(n), type);
   size_ = n;
   type_ = type;
+  extra_ = {};
   const View both = carver.take({n, leading_dimension(n)}, type);
   rhs_ = carver.take({n, 1}, type);
   solution_ = carver.take({n, 1}, type);
@@ -47,6 +48,7 @@ void DampedCholesky::factorize(const DampingState* damping, double rank, MeanRul
                                    .rounding = static_cast<double>(size_) * epsilon()});
   const View shift = field(&SolveScalars::shift);
   backend_.add_to_diagonal(shift, factor_);
+  if (!extra_.empty()) backend_.axpby(1.0, extra_, 1.0, diagonal_of(factor_));
   backend_.identity_unless(field(&SolveScalars::matrix_finite), Triangle::upper, factor_);
   backend_.potrf(Triangle::upper, factor_, field(&SolveScalars::info), work_);
   static_assert(offsetof(SolveScalars, pivot) ==
@@ -81,7 +83,13 @@ void DampedCholesky::solve() {
   backend_.dot(rhs_, rhs_, field(&SolveScalars::rhs_square));
   substitute();
   backend_.symv(Triangle::lower, matrix_, solution_, product_);
-  backend_.residual(rhs_, product_, field(&SolveScalars::shift), solution_, residual_,
+  View product = product_;
+  if (!extra_.empty()) {
+    backend_.multiply(extra_, solution_, residual_);
+    backend_.axpby(1.0, product_, 1.0, residual_);
+    product = residual_;
+  }
+  backend_.residual(rhs_, product, field(&SolveScalars::shift), solution_, residual_,
                     field(&SolveScalars::residual_square));
 }
 

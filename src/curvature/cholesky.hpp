@@ -18,6 +18,9 @@ class DampedCholesky {
   explicit DampedCholesky(Backend& backend) : backend_(backend) {}
 
   void layout(Carver& carver, std::int64_t n, ElementType type);
+  /// Until the next `layout` the system is (A + E + shift I) x = b, E the diagonal matrix of
+  /// `extra` (n) >= 0, which must stay there; norm, trace and product are of A alone.
+  void use_extra(const View& extra) { extra_ = extra; }
   /// Of A and its factor: n + 16, rounded up to a multiple of 32, so that all rows begin at the
   /// same place in a line of cache.
   static std::int64_t leading_dimension(std::int64_t n) {
@@ -60,6 +63,7 @@ class DampedCholesky {
   Backend& backend_;
   std::int64_t size_ = 0;
   ElementType type_ = ElementType::float64;
+  View extra_;  // (n), or none
   View matrix_;
   View factor_;  // U (n, n), upper triangle, U^T U = A + shift I
   View rhs_;

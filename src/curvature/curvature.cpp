@@ -9,7 +9,8 @@ void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, 
   if (a.is_constant() && a.constant() == 0) return;
   for (const ParameterTensor& tensor : tensors) {
     auto* start = static_cast<std::byte*>(to.data()) + tensor.offset * size_of(to.type());
-    backend.axpby(a, tensor.theta, 1.0,
+    const Scalar own = a.is_constant() ? Scalar(a.constant() * tensor.l2) : a;
+    backend.axpby(own, tensor.theta, 1.0,
                   View(start, to.type(), tensor.theta.shape(), {.device = to.device()}));
   }
 }

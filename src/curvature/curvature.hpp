@@ -24,6 +24,7 @@ namespace natgrad::detail {
 struct ParameterTensor {
   View theta;
   std::int64_t offset = 0;
+  double l2 = 1;  // factor of eta
 };
 
 /// How much of a batch one call sees.
@@ -48,6 +49,8 @@ struct BatchShape {
   bool bounds_form = false;         // d^T F d decides a rate, so that its rounding counts
   bool damped = true;               // lambda + eta > 0
   double l2 = 0;                    // eta
+  // eta is no part of the shift: it has factors, or the shift is not of one unit.
+  bool l2_by_tensor = false;
   std::span<const ParameterTensor> tensors = {};  // all of the P numbers
 };
 
@@ -81,6 +84,7 @@ struct RightHandSide {
 /// What is fixed when an optimizer or a Fisher matrix is built.
 struct CurvatureOptions {
   Structure structure = Structure::full;
+  DampingScaling scaling = DampingScaling::identity;  // the unit D of the damping
   /// Block diagonal: the tensors of each block by their places in `BatchShape::tensors`; none:
   /// those that one use of a layer names together, and each tensor that no use names alone.
   std::vector<std::vector<std::size_t>> groups = {};
@@ -92,7 +96,7 @@ struct CurvatureOptions {
   std::int64_t tile_rows = 256;  // rows materialized at a time
 };
 
-/// The damped matrix F + (lambda + eta) I of a batch in some structure, and its solves. Everything
+/// The damped matrix F + lambda D + eta E of a batch in some structure, and its solves. Everything
 /// is enqueued and nothing reads back: what became of a solve stands in `scalars`. The calls of a
 /// step come in this order: `layout`, `accumulate`, `factorize`, `solve`, perhaps `measure`,
 /// `judge`. A batch in parts repeats `layout` (of the part) and `accumulate`, and begins the solve
@@ -155,7 +159,8 @@ Struct* address(const View& of) {
   return of.empty() ? nullptr : reinterpret_cast<Struct*>(of.as<double>());
 }
 
-/// to += a theta, tensor by tensor; nothing where a is the constant 0. `to` (P).
+/// to += a theta, tensor by tensor, a constant with the tensor's factor of eta; nothing where a is
+/// the constant 0. `to` (P).
 void add_parameters(Backend& backend, std::span<const ParameterTensor> tensors, Scalar a,
                     const View& to);
 

@@ -1,5 +1,7 @@
 #include "curvature/diagonal.hpp"
 
+#include "curvature/damping_units.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <limits>
@@ -90,6 +92,7 @@ void DiagonalCurvature::lay_out_rows(Carver& scratch, const BatchShape& shape) {
 void DiagonalCurvature::lay_out_solve(Carver& scratch) {
   const Shape p{shape_.parameters, 1};
   fisher_ = centred() ? scratch.take(p, real) : squares_;
+  system_ = shape_.l2_by_tensor ? scratch.take(p, real) : fisher_;
   scratch_ = scratch.take(p, real);
   rhs_ = scratch.take(p, real);
   solution_ = scratch.take(p, real);
@@ -243,12 +246,24 @@ void DiagonalCurvature::solve(const RightHandSide& rhs) {
     }
   }
   add_start(backend_, shape_, rhs, scalars_, element_, b);
+  if (shape_.l2_by_tensor) {
+    load_penalty(backend_, shape_, system_);
+    if (!rhs.previous.empty()) {
+      backend_.copy(rhs.previous, scratch_);
+      backend_.multiply(system_, scratch_, scratch_);
+      backend_.axpby(rhs.decay, scratch_, 1.0, b);
+    }
+    backend_.axpby(1.0, F, 1.0, system_);
+  }
+  // Of rows that are all zero, which have no unit: there is no step.
+  if (options_.scaling != DampingScaling::identity) backend_.fill(0, b);
   const View shift = field(&SolveScalars::shift);
-  backend_.divide(F, shift, b, solution_, field(&SolveScalars::info));
+  backend_.divide(system_, shift, b, solution_, field(&SolveScalars::info));
   if (centred()) count_unusable();
   backend_.dot(b, b, field(&SolveScalars::rhs_square));
   backend_.multiply(F, solution_, product_);
   backend_.dot(solution_, product_, field(&SolveScalars::quadratic_form));
+  if (shape_.l2_by_tensor) backend_.multiply(system_, solution_, product_);
   backend_.residual(b, product_, shift, solution_, scratch_, field(&SolveScalars::residual_square));
   backend_.copy(solution_, result_);
 }
@@ -259,7 +274,7 @@ void DiagonalCurvature::count_unusable() {
   const double relative = static_cast<double>(shape_.batch_rows) * epsilon;
   backend_.multiply(mean_.first_row(), mean_.first_row(), scratch_);
   backend_.axpby(0.0, scratch_, mean_.field(&CenteringScalars::weight), scratch_);
-  backend_.axpby(1.0, fisher_, -relative * relative, scratch_);
+  backend_.axpby(1.0, system_, -relative * relative, scratch_);
   backend_.divide(scratch_, field(&SolveScalars::shift), rhs_, product_,
                   field(&SolveScalars::info));
 }

@@ -69,6 +69,7 @@ class DiagonalCurvature final : public Curvature {
   View scalars_;       // a SolveScalars
   View buffer_;        // rows materialized at a time, or squared factors; float64
   View fisher_;        // diag(F) (P) float64, as are the next four
+  View system_;  // diag(F) + eta E (P) float64, where eta is no part of the shift; else `fisher_`
   View scratch_;
   View rhs_;
   View solution_;

@@ -19,6 +19,11 @@ Curvature& ExactCurvature::chosen() const {
 }
 
 Form ExactCurvature::form_of(const BatchShape& shape) const {
+  // Units of parameters are those of columns, which layers do not have.
+  if (options_.scaling == DampingScaling::diagonal && options_.form == Form::automatic &&
+      !without_layers(shape.uses)) {
+    return Form::primal;
+  }
   const bool centred = shape.centering != Centering::none;
   return choose_form(
       {.form = options_.form,

@@ -2,6 +2,7 @@
 
 #include "core/context_state.hpp"
 #include "core/message.hpp"
+#include "curvature/damping_options.hpp"
 #include "curvature/groups.hpp"
 #include "natgrad/error.hpp"
 #include "scores/score_checks.hpp"
@@ -51,6 +52,7 @@ void FisherMatrix::State::make_curvature() {
   }
   curvature = detail::make_curvature(
       parameters.context(), {.structure = options.structure,
+                             .scaling = options.damping.scaling,
                              .groups = detail::active_groups("Fisher matrix", options.structure,
                                                              options.groups, parameters, segments),
                              .form = options.form,
@@ -124,6 +126,7 @@ void FisherMatrix::State::begin(const detail::ScoreSet& rows) {
 
 void FisherMatrix::State::accumulate(const detail::ScoreSet& rows) {
   rows.require_rows("accumulate", parameters);
+  detail::require_scalable("accumulate", options.damping.scaling, options.form, rows);
   if (samples == 0) {
     begin(rows);
   } else {

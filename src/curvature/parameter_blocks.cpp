@@ -78,7 +78,7 @@ void ParameterBlocks::build() {
     }
     Block& block = blocks_[owners_[i]];
     local_[i] = block.size;
-    block.tensors.push_back({.theta = tensor.theta, .offset = block.size});
+    block.tensors.push_back({.theta = tensor.theta, .offset = block.size, .l2 = tensor.l2});
     block.offsets.push_back(tensor.offset);
     block.adjacent = block.adjacent && tensor.offset == block.offsets.front() + block.size;
     block.size += tensor.theta.size();

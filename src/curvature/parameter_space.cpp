@@ -21,6 +21,10 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
   mean_.lay_out_nothing();
   if (centred()) mean_.lay_out_sums(lasting, shape.parameters);
   lasting.item("F (P, P) and its factor");
+  if (scaled()) units_.layout(lasting, shape, real);
+  penalty_ = shape.l2_by_tensor ? lasting.take(p, real) : View();
+  cholesky_.use_extra(penalty_);
+  lasting.item("units of the damping, penalty");
 
   Carver& scratch = memory.scratch;
   std::int64_t work = 0;
@@ -42,6 +46,7 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
   if (shape.phase == Phase::whole) {
     rows_ = 0;
     mean_removed_ = false;
+    in_units_ = false;
   }
 }
 
@@ -52,6 +57,7 @@ MeanRule ParameterSpace::mean_rule() const {
 void ParameterSpace::forget() {
   rows_ = 0;
   mean_removed_ = false;
+  in_units_ = false;
   viewed_ = {};
 }
 
@@ -84,6 +90,7 @@ void ParameterSpace::accumulate_tile(const RowBatch& batch, std::int64_t first, 
 }
 
 void ParameterSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
+  leave_units();
   if (mean_removed_) {
     mean_.scale(cholesky_.residual());
     backend_.syrk(Triangle::lower, Transpose::no, 1, cholesky_.residual(), 1, cholesky_.matrix());
@@ -118,13 +125,58 @@ const View& ParameterSpace::centred_matrix() {
   return cholesky_.matrix();
 }
 
+/// D of F as it stands. Of float rows a diagonal is as exact as the rows.
+void ParameterSpace::load_units() {
+  const View diagonal = diagonal_of(cholesky_.matrix());
+  if (units_.by_parameter()) {
+    backend_.copy(diagonal, units_.diagonal());
+  } else {
+    backend_.copy(diagonal, scratch_);
+    for (std::size_t i = 0; i < shape_.tensors.size(); ++i) {
+      const ParameterTensor& tensor = shape_.tensors[i];
+      const std::int64_t size = tensor.theta.size();
+      backend_.column_sums(1 / static_cast<double>(size), scratch_.row_range(tensor.offset, size),
+                           units_.mean(i));
+    }
+  }
+  units_.finish(shape_, nullptr, false);
+}
+
+void ParameterSpace::enter_units() {
+  if (!scaled() || in_units_) return;
+  backend_.scale_symmetric(Triangle::lower, units_.inverse_roots(), cholesky_.matrix());
+  in_units_ = true;
+}
+
+void ParameterSpace::leave_units() {
+  if (!in_units_) return;
+  backend_.scale_symmetric(Triangle::lower, units_.roots(), cholesky_.matrix());
+  in_units_ = false;
+}
+
+/// eta E as the system takes it, D^-1/2 eta E D^-1/2.
+void ParameterSpace::load_penalty_in_units() {
+  if (penalty_.empty()) return;
+  load_penalty(backend_, shape_, penalty_);
+  if (!scaled()) return;
+  units_.from_units(penalty_);
+  units_.from_units(penalty_);
+}
+
 const FisherOperator& ParameterSpace::fisher() {
+  leave_units();
   fisher_.use({.F = centred_matrix(), .vector = scratch_, .product = cholesky_.product()});
   return fisher_;
 }
 
 void ParameterSpace::factorize(const DampingState* damping) {
+  leave_units();
   centred_matrix();
+  if (scaled()) {
+    load_units();
+    enter_units();
+  }
+  load_penalty_in_units();
   const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
   cholesky_.factorize(damping, rank, mean_rule(), mean_.scalars());
   if (!shape_.damped) cholesky_.estimate_inverse();
@@ -138,20 +190,50 @@ void ParameterSpace::finish_gradient() {
   mean_.remove_from(cholesky_.rhs(), scratch_);
 }
 
+/// b += (shift + eta E) m in the units, for the m that `add_start` takes.
+void ParameterSpace::add_start_in_units(const RightHandSide& rhs) {
+  const View& b = cholesky_.rhs();
+  add_parameters(backend_, shape_.tensors, -shape_.l2, b);
+  if (scaled()) units_.from_units(b);
+  if (rhs.previous.empty()) return;
+  const View& previous = scratch_;
+  backend_.copy(rhs.previous, previous);
+  if (scaled()) units_.to_units(previous);
+  const View element = cholesky_.residual().row_range(0, 1);
+  backend_.evaluate(formulas::SpringShift{.solve = address<SolveScalars>(scalars()),
+                                          .decay = rhs.decay,
+                                          .factor = element.as<double>()});
+  backend_.axpby(element, previous, 1.0, b);
+  if (penalty_.empty()) return;
+  backend_.multiply(penalty_, previous, previous);
+  backend_.axpby(rhs.decay, previous, 1.0, b);
+}
+
 void ParameterSpace::solve(const RightHandSide& rhs) {
+  enter_units();
   if (!shape_.gradient_given) finish_gradient();
   const View& b = cholesky_.rhs();
-  add_start(backend_, shape_, rhs, scalars(), scratch_.row_range(0, 1), b);
+  if (scaled() || shape_.l2_by_tensor) {
+    add_start_in_units(rhs);
+  } else {
+    add_start(backend_, shape_, rhs, scalars(), scratch_.row_range(0, 1), b);
+  }
   cholesky_.solve();
-  backend_.copy(cholesky_.solution(), result_);
+  ConstView d = cholesky_.solution();
+  if (scaled()) {
+    backend_.copy(d, scratch_);
+    units_.from_units(scratch_);
+    d = scratch_;
+  }
+  backend_.copy(d, result_);
   backend_.dot(cholesky_.solution(), cholesky_.product(),
                cholesky_.field(&SolveScalars::quadratic_form));
   backend_.dot(cholesky_.solution(), cholesky_.solution(),
                cholesky_.field(&SolveScalars::direction_square));
   // Such a gradient is not in the space of the matrix's rows.
   const bool outside = shape_.gradient_given || shape_.centering == Centering::fisher_only;
-  if (outside) measure_from_rows(cholesky_.solution());
-  if (shape_.bounds_form) store_length(result_);
+  if (outside) measure_from_rows(d);
+  if (shape_.bounds_form) store_square(result_, &SolveScalars::stored_square);
 }
 
 /// v^T F v of a v that is mostly outside the rows' space cancels: |S v|^2 from rows at hand does
@@ -167,13 +249,18 @@ void ParameterSpace::measure_from_rows(const ConstView& v) {
 void ParameterSpace::measure(const ConstView& v) {
   // It leaves v in double in `scratch_`.
   fisher().quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));
-  backend_.dot(scratch_, scratch_, cholesky_.field(&SolveScalars::direction_square));
+  store_square(scratch_, &SolveScalars::direction_square);
   measure_from_rows(scratch_);
-  if (shape_.bounds_form) store_length(v);
+  if (shape_.bounds_form) store_square(v, &SolveScalars::stored_square);
 }
 
-void ParameterSpace::store_length(const ConstView& d) {
-  backend_.dot(d, d, cholesky_.field(&SolveScalars::stored_square));
+/// |d|^2 in the units of the system.
+void ParameterSpace::store_square(const ConstView& d, double SolveScalars::*to) {
+  if (!scaled()) return backend_.dot(d, d, cholesky_.field(to));
+  const View& scaled = cholesky_.residual();
+  backend_.copy(d, scaled);
+  units_.to_units(scaled);
+  backend_.dot(scaled, scaled, cholesky_.field(to));
 }
 
 void ParameterSpace::judge() {

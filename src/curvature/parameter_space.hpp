@@ -2,6 +2,7 @@
 
 #include "curvature/cholesky.hpp"
 #include "curvature/curvature.hpp"
+#include "curvature/damping_units.hpp"
 #include "curvature/dense_fisher.hpp"
 #include "curvature/row_mean.hpp"
 
@@ -11,7 +12,9 @@ namespace natgrad::detail {
 
 /// F itself, P x P, accumulated and factorized in double whatever the rows' type: nothing of the
 /// rows is kept. N P^2 + P^3 / 3 operations a batch.
-/// Centred rows: see `RowMean`.
+/// Centred rows: see `RowMean`. A damping in units D scales F in place, D^-1/2 F D^-1/2, from the
+/// factorization on until more is added to F or looked at; a penalty by tensor is a diagonal beside
+/// it.
 class ParameterSpace final : public Curvature {
  public:
   ParameterSpace(Backend& backend, const CurvatureOptions& options)
@@ -19,6 +22,7 @@ class ParameterSpace final : public Curvature {
         options_(options),
         cholesky_(backend),
         mean_(backend),
+        units_(backend, options.scaling, options.type),
         fisher_(backend) {}
 
   void layout(const CurvatureMemory& memory, const BatchShape& shape) override;
@@ -37,26 +41,35 @@ class ParameterSpace final : public Curvature {
   const FisherOperator& fisher() override;
 
  private:
+  bool scaled() const { return options_.scaling != DampingScaling::identity; }
   const View& centred_matrix();
+  void load_units();
+  void enter_units();
+  void leave_units();
+  void load_penalty_in_units();
+  void add_start_in_units(const RightHandSide& rhs);
   MeanRule mean_rule() const;
   bool centred() const { return shape_.centering != Centering::none; }
   void accumulate_tile(const RowBatch& batch, std::int64_t first, double beta);
   void load_first_row(const RowInput& rows);
   void finish_gradient();
   void measure_from_rows(const ConstView& v);
-  void store_length(const ConstView& d);
+  void store_square(const ConstView& d, double SolveScalars::*to);
 
   Backend& backend_;
   CurvatureOptions options_;
   DampedCholesky cholesky_;
   RowMean mean_;
+  DampingUnits units_;
   DenseFisher fisher_;
   BatchShape shape_;
   std::int64_t rows_ = 0;             // so far
   bool mean_removed_ = false;         // from F
+  bool in_units_ = false;             // F is D^-1/2 F D^-1/2
   std::span<const LayerUse> viewed_;  // rows at hand until the step has run
   ConstView viewed_scale_;
   View gradient_sum_;  // S^T r (P) float64, of centred rows less the first
+  View penalty_;       // eta E (P) float64 in the units, where it is no part of the shift
   View tile_;          // (rows at a time, P) float64
   View product_;       // S d (N) float64, where rows are at hand and g is given
   View scratch_;       // (P) float64

@@ -36,8 +36,8 @@ void RowMean::load(const ScoreSet& rows, bool first) {
     backend_.fill(0, sum_);
     if (!set.coefficients.empty()) backend_.copy(set.coefficients.row_range(0, 1), reference);
   }
-  backend_.row_scaling(set.weights, 1.0 / static_cast<double>(rows.batch_samples()),
-                       set.coefficients, reference, 1, roots_, rhs_);
+  backend_.row_scaling(set.weights, rows.uniform_weight(), set.coefficients, reference, 1, roots_,
+                       rhs_);
   add(roots_, roots_, &CenteringScalars::weight);
   add(roots_, rhs_, &CenteringScalars::coefficients);
 }

@@ -13,7 +13,10 @@ SampleSpace::SampleSpace(const Context& context, const CurvatureOptions& options
       options_(options),
       mode_(backend_.math_mode(options.allow_tf32)),
       cholesky_(backend_),
-      fisher_(context, store_, options_) {}
+      fisher_(context, store_, options_),
+      squares_(backend_, options_),
+      units_(backend_, options_.scaling, options_.type),
+      scaled_rows_(backend_) {}
 
 ElementType SampleSpace::gram_type() const {
   if (shape_.centering != Centering::none) return ElementType::float64;
@@ -60,6 +63,10 @@ void SampleSpace::layout(const CurvatureMemory& memory, const BatchShape& shape)
   cholesky_.layout(memory.system, n.rows, gram_type());
   centering_ = centered ? take_scalars<CenteringScalars>(memory.system) : View();
   memory.system.item("K (N, N) and its factor");
+  // Of the rows there are; a plan knows their shapes alone.
+  const bool stored = shape.phase == Phase::finish && store_.size() > 0;
+  const std::span<const LayerUse> uses = stored ? store_.blocks().blocks : shape.uses;
+  if (scaled()) lay_out_units(memory, uses);
 
   Carver& scratch = memory.scratch;
   const ElementType type = vector_type();
@@ -80,9 +87,6 @@ void SampleSpace::layout(const CurvatureMemory& memory, const BatchShape& shape)
   scalar_ = scratch.take({1, 1}, ElementType::float64);
   measured_ = shape.measures ? scratch.take(p, ElementType::float64) : View();
   measured_product_ = shape.measures ? scratch.take(n, ElementType::float64) : View();
-  // Of the rows there are; a plan knows their shapes alone.
-  const bool stored = shape.phase == Phase::finish && store_.size() > 0;
-  const std::span<const LayerUse> uses = stored ? store_.blocks().blocks : shape.uses;
   const auto work = [&](ElementType result) {
     return backend_.rows_scratch(uses, shape.batch_rows, options_.type, result);
   };
@@ -90,6 +94,16 @@ void SampleSpace::layout(const CurvatureMemory& memory, const BatchShape& shape)
   if (shape.measures) work_.bytes = std::max(work_.bytes, work(ElementType::float64));
   work_.data = scratch.take_bytes(work_.bytes);
   scratch.item("vectors of the solve, scratch of products with the rows");
+}
+
+/// What a later solve of the same factorization reads lasts with it.
+void SampleSpace::lay_out_units(const CurvatureMemory& memory, std::span<const LayerUse> uses) {
+  units_.layout(memory.system, shape_, vector_type());
+  scaled_rows_.layout(memory.system, uses, options_.type);
+  memory.system.item("units of the damping, rows in these units");
+  in_units_ = memory.scratch.take({shape_.bounds_form ? shape_.parameters : 0, 1}, options_.type);
+  if (options_.scaling == DampingScaling::identity) return;
+  squares_.layout(memory.scratch, shape_, uses, shape_.batch_rows);
 }
 
 void SampleSpace::accumulate(const RowInput& rows, Lifetime lifetime) {
@@ -118,14 +132,21 @@ void SampleSpace::load_roots() {
 
 /// z = S v, of centred rows where asked for.
 void SampleSpace::multiply(const ConstView& v, const View& z) {
-  backend_.apply(rows(), v, z, work_);
+  backend_.apply(system_rows(), v, z, work_);
   if (centred()) backend_.project(roots_, z);
 }
 
 /// g = S^T y + beta g; centres y in place.
 void SampleSpace::adjoint(const View& y, double beta, const View& g) {
   if (centred()) backend_.project(roots_, y);
-  backend_.adjoint(rows(), y, beta, g, work_);
+  backend_.adjoint(system_rows(), y, beta, g, work_);
+}
+
+/// D of the rows, and the rows in these units.
+void SampleSpace::load_units() {
+  if (options_.scaling != DampingScaling::identity) squares_.load(rows(), shape_, units_);
+  units_.finish(shape_, damping_, shape_.l2_by_tensor);
+  scaled_rows_.load(rows(), shape_, units_);
 }
 
 /// K, of centred rows where asked for.
@@ -133,7 +154,8 @@ void SampleSpace::assemble() {
   load_roots();
   if (assembled_) return;
   const View& K = cholesky_.matrix();
-  backend_.gram(rows(), K, work_);
+  if (scaled()) load_units();
+  backend_.gram(system_rows(), K, work_);
   if (!roots_.empty()) {
     backend_.fill(0, centering_);
     backend_.symv(Triangle::lower, K, roots_, cholesky_.product());
@@ -147,8 +169,9 @@ void SampleSpace::assemble() {
 }
 
 void SampleSpace::factorize(const DampingState* damping) {
-  assemble();
   damping_ = damping;
+  if (shape_.l2_by_tensor) assembled_ = false;  // lambda stands in the units
+  assemble();
   const auto rank = static_cast<double>(std::min(shape_.batch_rows, shape_.parameters));
   cholesky_.factorize(damping, rank, mean_rule(), centering());
   if (!shape_.damped) cholesky_.estimate_inverse();
@@ -183,12 +206,16 @@ void SampleSpace::refine() {
   }
 }
 
-/// m = decay previous - (eta / shift) theta, to `direction_`.
+/// m = decay previous - (eta / shift) theta, to `direction_`, in the units of the system.
 void SampleSpace::load_start(const RightHandSide& rhs) {
   if (rhs.previous.empty()) {
     backend_.fill(0, direction_);
   } else {
     backend_.axpby(rhs.decay, rhs.previous, 0.0, direction_);
+  }
+  if (scaled()) {
+    if (shape_.l2_by_tensor) units_.pull_to_zero(shape_, direction_);
+    return units_.to_units(direction_);
   }
   if (shape_.l2 == 0) return;
   backend_.evaluate(formulas::PullToZero{.solve = address<SolveScalars>(scalars()),
@@ -242,8 +269,25 @@ void SampleSpace::push_through(const RightHandSide& rhs) {
   if (shape_.centering == Centering::fisher_only) center_fisher(r);
 }
 
+/// g + shift m in the units of the system, to `gradient_`.
+void SampleSpace::load_scaled_gradient(const RightHandSide& rhs) {
+  if (shape_.l2_by_tensor) add_parameters(backend_, shape_.tensors, -shape_.l2, gradient_);
+  units_.from_units(gradient_);
+  if (rhs.previous.empty()) return;
+  backend_.copy(rhs.previous, direction_);
+  units_.to_units(direction_);
+  backend_.evaluate(formulas::SpringShift{.solve = address<SolveScalars>(scalars()),
+                                          .decay = rhs.decay,
+                                          .factor = scalar_.as<double>()});
+  backend_.axpby(scalar_, direction_, 1.0, gradient_);
+}
+
 void SampleSpace::solve_gradient(const RightHandSide& rhs) {
-  add_start(backend_, shape_, rhs, scalars(), scalar_, gradient_);
+  if (scaled()) {
+    load_scaled_gradient(rhs);
+  } else {
+    add_start(backend_, shape_, rhs, scalars(), scalar_, gradient_);
+  }
   backend_.dot(gradient_, gradient_, field(&SolveScalars::gradient_square));
   multiply(gradient_, rhs_);
   solve_system();
@@ -277,6 +321,7 @@ void SampleSpace::solve(const RightHandSide& rhs) {
   } else {
     push_through(rhs);
   }
+  if (scaled()) units_.from_units(direction_);
   if (direction_.data() != result_.data()) backend_.copy(direction_, result_);
   if (shape_.bounds_form) store_length(result_);
 }
@@ -298,6 +343,16 @@ const FisherOperator& SampleSpace::fisher() {
 }
 
 void SampleSpace::store_length(const ConstView& d) {
+  if (scaled()) {
+    const ConstView roots = units_.roots();
+    if (roots.type() == in_units_.type()) {
+      backend_.multiply(d, roots, in_units_);
+    } else {
+      backend_.copy(roots, in_units_);
+      backend_.multiply(d, in_units_, in_units_);
+    }
+    return backend_.dot(in_units_, in_units_, field(&SolveScalars::stored_square));
+  }
   backend_.dot(d, d, field(&SolveScalars::stored_square));
 }
 

@@ -2,7 +2,10 @@
 
 #include "curvature/cholesky.hpp"
 #include "curvature/curvature.hpp"
+#include "curvature/damping_units.hpp"
+#include "curvature/row_squares.hpp"
 #include "curvature/rows_fisher.hpp"
+#include "curvature/scaled_rows.hpp"
 #include "natgrad/context.hpp"
 #include "scores/row_store.hpp"
 
@@ -16,7 +19,8 @@ namespace natgrad::detail {
 ///
 /// With g = S^T r: (K + shift I) y = r - S m, d = m + S^T y, and S d = S m + K y comes free. For
 /// any other g: (K + shift I) t = S g, d = (g - S^T t) / shift, S d = t. Centred rows: everything
-/// is projected onto the complement of u, u_n = sqrt(w_n), in double.
+/// is projected onto the complement of u, u_n = sqrt(w_n), in double. A damping in units D, or a
+/// penalty by tensor, is one of scaled rows: K = S D^-1 S^T.
 class SampleSpace final : public Curvature {
  public:
   SampleSpace(const Context& context, const CurvatureOptions& options);
@@ -46,15 +50,23 @@ class SampleSpace final : public Curvature {
   bool centred() const { return shape_.centering == Centering::rows; }
   MeanRule mean_rule() const;
   RowBatch rows() const;
+  /// Whether the shift is not of one unit: the system is one of scaled rows then.
+  bool scaled() const {
+    return options_.scaling != DampingScaling::identity || shape_.l2_by_tensor;
+  }
+  RowBatch system_rows() const { return scaled() ? scaled_rows_.rows(rows()) : rows(); }
   const CenteringScalars* centering() const;
   View of_centering(double CenteringScalars::*name) const { return scalar(centering_, name); }
   View field(double SolveScalars::*name) const { return cholesky_.field(name); }
 
+  void lay_out_units(const CurvatureMemory& memory, std::span<const LayerUse> uses);
   void load_roots();
+  void load_units();
   void assemble();
   void multiply(const ConstView& v, const View& z);
   void adjoint(const View& y, double beta, const View& g);
   void load_start(const RightHandSide& rhs);
+  void load_scaled_gradient(const RightHandSide& rhs);
   void center_coefficients();
   void solve_system();
   void refine();
@@ -71,6 +83,9 @@ class SampleSpace final : public Curvature {
   DampedCholesky cholesky_;
   RowStore store_;
   RowsFisher fisher_;
+  RowSquares squares_;
+  DampingUnits units_;
+  ScaledRows scaled_rows_;
   BatchShape shape_;
   bool assembled_ = false;     // K is of the rows there are
   bool roots_loaded_ = false;  // since the last layout
@@ -92,6 +107,7 @@ class SampleSpace final : public Curvature {
   View given_rhs_;         // r (N) float64 of coefficients that a solve brings
   View unused_;            // (N) float64
   View scalar_;            // one element
+  View in_units_;          // scaled: (P), what the rate is bounded by
   View measured_;          // v (P) float64, as is the next
   View measured_product_;  // S v (N)
   Scratch work_;           // of row operations

@@ -5,6 +5,8 @@
 #include "natgrad/error.hpp"
 #include "scores/gram_way.hpp"
 
+#include <algorithm>
+
 namespace natgrad::detail {
 
 namespace {
@@ -38,6 +40,7 @@ ActiveParameters::ActiveParameters(const Parameters& parameters,
     : parameters_(parameters), total_(parameters.size()) {
   check_segments(options.rate_factors, parameters.segments(), ".rate_factors");
   check_segments(options.weight_decay_factors, parameters.segments(), ".weight_decay_factors");
+  check_segments(options.l2_factors, parameters.segments(), ".l2_factors");
   for (int i = 0; i < parameters.segments(); ++i) {
     const Segment segment{i};
     const double rate = factor_of(options.rate_factors, segment);
@@ -47,7 +50,9 @@ ActiveParameters::ActiveParameters(const Parameters& parameters,
     }
     offsets_.push_back(size_);
     tensors_.push_back({.segment = segment, .offset = size_, .rate = rate});
-    places_.push_back({.theta = parameters.tensor(segment), .offset = size_});
+    places_.push_back({.theta = parameters.tensor(segment),
+                       .offset = size_,
+                       .l2 = factor_of(options.l2_factors, segment)});
     updates_.push_back({.theta = parameters.tensor(segment),
                         .d = {},
                         .decay = factor_of(options.weight_decay_factors, segment)});
@@ -163,6 +168,18 @@ void ActiveParameters::keep(Backend& backend, const View& kept) const {
 void ActiveParameters::restore(Backend& backend, const View& flag, const View& kept) const {
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     backend.commit(flag, part(tensors_[i], kept), places_[i].theta);
+  }
+}
+
+void ActiveParameters::penalty_dot(Backend& backend, const View& x, const View& y,
+                                   const View& element, const View& result) const {
+  const bool plain = std::all_of(places_.begin(), places_.end(),
+                                 [](const ParameterTensor& place) { return place.l2 == 1; });
+  if (plain) return backend.dot(x, y, result);
+  backend.fill(0, result);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.dot(part(tensors_[i], x), part(tensors_[i], y), element);
+    backend.axpby(places_[i].l2, element, 1.0, result);
   }
 }
 

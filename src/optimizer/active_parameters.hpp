@@ -52,6 +52,10 @@ class ActiveParameters {
   /// kept = theta, and back where `flag` > 0. `kept` (P).
   void keep(Backend& backend, const View& kept) const;
   void restore(Backend& backend, const View& flag, const View& kept) const;
+  /// result = x^T y (P, contiguous) with the tensors' factors of the penalty; `element` is one
+  /// float64 of scratch.
+  void penalty_dot(Backend& backend, const View& x, const View& y, const View& element,
+                   const View& result) const;
   /// movement = step - decay theta, each tensor with its share of the decay: what a rate of 1 moves
   /// the parameters by. Both (P).
   void add_decay(Backend& backend, double decay, const ConstView& step, const View& movement) const;

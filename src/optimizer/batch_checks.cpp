@@ -3,6 +3,7 @@
 #include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
+#include "curvature/damping_options.hpp"
 #include "natgrad/error.hpp"
 
 #include <cmath>
@@ -102,6 +103,7 @@ void check_batch(const char* caller, const Batch& batch, const BatchContract& co
     check_kind(caller, rows.kind(), needs);
   }
   if (rows.size() != rows.batch_samples()) require_takes_parts(caller, contract);
+  require_scalable(caller, contract.options.damping.scaling, contract.options.form, rows);
   check_gradient(caller, rows, batch.gradient, contract);
   if (rows.centering() == Centering::fisher_only && (contract.starts || contract.options.l2 > 0)) {
     throw ArgumentError(

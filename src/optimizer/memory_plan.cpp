@@ -7,6 +7,7 @@
 #include "natgrad/error.hpp"
 #include "optimizer/natural_gradient_state.hpp"
 #include "optimizer/planned_uses.hpp"
+#include "optimizer/settings.hpp"
 #include "scores/score_checks.hpp"
 
 #include <algorithm>
@@ -96,8 +97,10 @@ struct NaturalGradient::State::PlannedBatch {
     const bool parts = all > given.samples;
     if (parts) detail::require_takes_parts("plan", s.contract());
     uses = detail::planned_uses(given, given.samples, s.active.size(), false);
-    // The full matrix costs the same whichever parameters they are.
-    if (s.options.structure != Structure::full) {
+    // The full matrix costs the same whichever parameters they are, damped in one unit.
+    const bool one_unit =
+        s.options.damping.scaling == DampingScaling::identity && !detail::l2_by_tensor(s.options);
+    if (s.options.structure != Structure::full || !one_unit) {
       detail::name_parameters(uses, s.parameters, s.active);
     }
     shape = s.shapes.of_loop(parts ? Phase::part : Phase::whole, true);

@@ -2,6 +2,7 @@
 
 #include "core/context_state.hpp"
 #include "core/memory_errors.hpp"
+#include "curvature/damping_options.hpp"
 #include "curvature/solve_report.hpp"
 #include "natgrad/error.hpp"
 #include "optimizer/natural_gradient_state.hpp"
@@ -110,6 +111,7 @@ void NaturalGradient::set_damping(const Damping& damping) {
     Options changed = s.options;
     changed.damping = detail::with_numbers(s.options.damping, damping);
     detail::check_options(changed, s.parameters.type());
+    detail::check_same_scaling("optimizer", damping, s.options.damping);
     s.options.damping = changed.damping;
     s.damping->set(changed.damping);
     if (!s.scalar_memory.empty()) s.damping->upload(s.backend);

@@ -45,7 +45,27 @@ void check_schedule(const RateSchedule& schedule, OptionErrors& errors) {
                schedule.decay == RateDecay::none || schedule.steps > 0, "> 0");
 }
 
+/// In sample space a penalty by tensor joins the units of the damping, eta / lambda of them.
+void check_l2_by_tensor(const NaturalGradient::Options& options) {
+  if (!l2_by_tensor(options) || options.form == Form::primal) return;
+  if (options.structure == Structure::diagonal) return;
+  const Damping& damping = options.damping;
+  const bool by_parameter = damping.scaling == DampingScaling::diagonal;
+  if (!by_parameter && damping.absolute > 0 && damping.relative == 0) return;
+  throw OptionError(
+      message("optimizer: .l2 ",
+              options.l2_factors.empty() ? "beside a scaled damping" : "with .l2_factors",
+              " takes Form::primal, or in the dual form .damping of an absolute part alone, > 0",
+              by_parameter ? ", that is not by the diagonal" : ""));
+}
+
 }  // namespace
+
+bool l2_by_tensor(const NaturalGradient::Options& options) {
+  const bool factors = std::any_of(options.l2_factors.begin(), options.l2_factors.end(),
+                                   [](const SegmentFactor& f) { return f.factor != 1; });
+  return options.l2 > 0 && (factors || options.damping.scaling != DampingScaling::identity);
+}
 
 StepRule with_rate(StepRule rule, double rate) {
   const auto set = [&](auto& options) {
@@ -84,6 +104,7 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   errors.check(".weight_decay", decay, decay >= 0 && !(decay * most * rule->rate() > 1),
                "finite, >= 0 and <= 1 / rate, with the largest decay factor");
   errors.check(".l2", options.l2, options.l2 >= 0, "finite and >= 0");
+  check_factors(".l2_factors", options.l2_factors, errors);
   errors.check_enumerator(".structure", options.structure);
   errors.check_enumerator(".form", options.form);
   errors.check(".refinement", options.refinement,
@@ -95,6 +116,8 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   errors.throw_if_any();
   check_gram_type("optimizer", options.gram_type, parameters);
   check_form("optimizer", options.structure, options.form);
+  check_scaling("optimizer", options.structure, options.damping.scaling);
+  check_l2_by_tensor(options);
   const StepRuleStrategy::Needs needs = rule->needs();
   if (needs.full_matrix && options.structure != Structure::full) {
     throw OptionError(message(
@@ -104,6 +127,13 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   if (rule->memory_name() != nullptr && !std::holds_alternative<NoMomentum>(options.momentum)) {
     throw OptionError(message("optimizer: .step = ", needs.name,
                               " chooses the momentum itself, goes with .momentum = NoMomentum"));
+  }
+  const bool units = options.damping.scaling != DampingScaling::identity || l2_by_tensor(options);
+  if (rule->changes_step() && units) {
+    throw OptionError(
+        message("optimizer: .step = ", needs.name,
+                " takes damping and penalty in one unit: .damping.scaling = identity, "
+                "no .l2_factors"));
   }
 }
 

@@ -9,6 +9,9 @@ namespace natgrad::detail {
 /// Throws one `OptionError` that names every option that is wrong.
 void check_options(const NaturalGradient::Options& options, ElementType parameters);
 
+/// Whether the penalty is no part of the shift lambda: it has factors, or the damping has units.
+bool l2_by_tensor(const NaturalGradient::Options& options);
+
 /// The options of a rule with another rate before any schedule.
 StepRule with_rate(StepRule rule, double rate);
 

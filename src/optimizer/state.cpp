@@ -17,6 +17,7 @@ detail::CurvatureOptions detail::curvature_options(const NaturalGradient::Option
                                                    const Parameters& parameters,
                                                    const ActiveParameters& active) {
   return {.structure = options.structure,
+          .scaling = options.damping.scaling,
           .groups = active_groups("optimizer", options.structure, options.groups, parameters,
                                   active.segments()),
           .form = options.form,
@@ -32,13 +33,15 @@ NaturalGradient::State::State(Parameters given, Options wanted)
       backend(parameters.context().state().backend()),
       active(parameters, options),
       rule(detail::make_step_rule(options.step)),
-      damping(detail::make_damping(options.damping, options.l2)),
+      damping(
+          detail::make_damping(options.damping, detail::l2_by_tensor(options) ? 0 : options.l2)),
       momentum(detail::make_momentum(options.momentum)),
       shapes({.active = active,
               .rule = *rule,
               .damping = *damping,
               .momentum = *momentum,
               .l2 = options.l2,
+              .l2_by_tensor = detail::l2_by_tensor(options),
               .weight_decay = options.weight_decay}),
       ring(options.structure),
       memory(parameters.context(), parameters.type()) {

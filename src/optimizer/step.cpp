@@ -138,7 +138,7 @@ void NaturalGradient::State::choose_step(const detail::LocalModel& model, const 
                               .parameters = options.l2 > 0 ? ConstView(kept) : ConstView(),
                               .solve = solved,
                               .trial = scalars.trial,
-                              .damping = damping->view()});
+                              .eta = options.l2});
 }
 
 /// Moves the parameters by the first good of several rates. Nothing reads rows once it calls the
@@ -167,7 +167,7 @@ void NaturalGradient::State::search(detail::Trial& trial, const StepInput& input
                 .kept = buffers.kept,
                 .movement = options.l2 > 0 ? u : View(),
                 .solve = solved,
-                .damping = damping->view()});
+                .eta = options.l2});
 }
 
 /// The direction d of accumulated rows, to `curvature.direction()`.

@@ -24,7 +24,8 @@ bool same_numbers(const BatchShape& a, const BatchShape& b) {
   return a.rows == b.rows && a.batch_rows == b.batch_rows && a.parameters == b.parameters &&
          a.phase == b.phase && a.centering == b.centering && a.gradient_given == b.gradient_given &&
          a.has_previous == b.has_previous && a.measures == b.measures &&
-         a.bounds_form == b.bounds_form && a.damped == b.damped && a.l2 == b.l2;
+         a.bounds_form == b.bounds_form && a.damped == b.damped && a.l2 == b.l2 &&
+         a.l2_by_tensor == b.l2_by_tensor;
 }
 
 /// All but the uses.

@@ -13,7 +13,7 @@ bool StepShapes::models_step() const {
 }
 
 StepShape StepShapes::of_loop(Phase phase, bool with_momentum) const {
-  const auto& [active, rule, damping, momentum, l2, weight_decay] = parts_;
+  const auto& [active, rule, damping, momentum, l2, l2_by_tensor, weight_decay] = parts_;
   const bool scaled = with_momentum && active.scaled();
   StepShape shape;
   shape.batch = {.parameters = active.size(),
@@ -23,6 +23,7 @@ StepShape StepShapes::of_loop(Phase phase, bool with_momentum) const {
                  .bounds_form = with_momentum && rule.needs().full_matrix,
                  .damped = damping.damped(),
                  .l2 = l2,
+                 .l2_by_tensor = l2_by_tensor,
                  .tensors = active.places()};
   if (scaled && phase != Phase::part) shape.scaled = active.size();
   if (phase != Phase::whole || !with_momentum) return shape;

@@ -21,7 +21,8 @@ class StepShapes {
     const StepRuleStrategy& rule;
     const DampingStrategy& damping;
     const MomentumStrategy& momentum;
-    double l2;  // eta
+    double l2;          // eta
+    bool l2_by_tensor;  // see `BatchShape`
     double weight_decay;
   };
   explicit StepShapes(const Parts& parts) : parts_(parts) {}

@@ -28,14 +28,17 @@ void Trial::measure(const BatchFunction& number, const View& result) {
 void Trial::search(const Searched& s) {
   s.active.keep(backend_, s.kept);
   if (!s.movement.empty()) {
-    backend_.dot(s.kept, s.kept, field(&TrialScalars::parameter_square));
-    backend_.dot(s.kept, s.movement, field(&TrialScalars::parameter_step));
-    backend_.dot(s.movement, s.movement, field(&TrialScalars::step_square));
+    const auto dot = [&](const View& x, const View& y, double TrialScalars::*result) {
+      s.active.penalty_dot(backend_, x, y, field(&TrialScalars::restore), field(result));
+    };
+    dot(s.kept, s.kept, &TrialScalars::parameter_square);
+    dot(s.kept, s.movement, &TrialScalars::parameter_step);
+    dot(s.movement, s.movement, &TrialScalars::step_square);
   }
   try {
     measure(s.batch.loss, field(&TrialScalars::loss_before));
-    backend_.evaluate(formulas::BeginTrials{.trial = address<TrialScalars>(scalars_.trial),
-                                            .damping = address<DampingState>(s.damping)});
+    backend_.evaluate(
+        formulas::BeginTrials{.trial = address<TrialScalars>(scalars_.trial), .eta = s.eta});
     for (int i = 1; i <= s.search.trials; ++i) try_rate(s, i == s.search.trials);
   } catch (...) {
     take_back_attempt(s);
@@ -53,12 +56,12 @@ void Trial::try_rate(const Searched& s, bool last) {
       formulas::OpenTrial{.trial = trial, .solve = address<SolveScalars>(s.solve), .step = step});
   backend_.update(field(&TrialScalars::open), s.tensors, rate, shrink);
   const bool compares_kl = std::isfinite(s.search.kl_radius);
-  measure(s.batch.loss, field(&TrialScalars::loss));
-  if (compares_kl) measure(s.batch.kl, field(&TrialScalars::kl));
+  measure(s.batch.loss, field(&TrialScalars::measured));
+  if (compares_kl) measure(s.batch.kl, field(&TrialScalars::measured_kl));
   backend_.evaluate(formulas::JudgeTrial{.trial = trial,
                                          .step = step,
-                                         .damping = address<DampingState>(s.damping),
                                          .settings = address<RateSettings>(scalars_.settings),
+                                         .eta = s.eta,
                                          .sufficient_decrease = s.search.sufficient_decrease,
                                          .kl_radius = s.search.kl_radius,
                                          .shrink = s.search.shrink,

@@ -31,10 +31,10 @@ class Trial {
     const Batch& batch;
     std::span<const UpdatedTensor> tensors;
     const ActiveParameters& active;
-    View kept;            // (P), where theta is kept
-    View movement;        // u (P), before the rate, with the decay; where there is a penalty
-    const View& solve;    // a SolveScalars
-    const View& damping;  // a DampingState
+    View kept;          // (P), where theta is kept
+    View movement;      // u (P), before the rate, with the decay; where there is a penalty
+    const View& solve;  // a SolveScalars
+    double eta;         // of the penalty
   };
 
   Trial(ContextState& context, const LoopScalars& scalars)

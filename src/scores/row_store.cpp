@@ -276,7 +276,7 @@ void RowStore::append(const ScoreSet& rows, std::span<const LayerUse> blocks,
     backend.copy(rows.rhs(), b_.rhs.row_range(count_, count));
     const View weights = b_.weights.row_range(count_, count);
     if (rows.set().weights.empty()) {
-      backend.fill(1.0 / static_cast<double>(rows.batch_samples()), weights);
+      backend.fill(rows.uniform_weight(), weights);
     } else {
       backend.copy(rows.set().weights, weights);
     }

@@ -130,6 +130,13 @@ void check_row_set(const Parameters& parameters, FisherKind kind, const RowSet& 
   if (!std::isfinite(set.scale) || set.scale == 0) {
     throw OptionError(message("scores: .scale = ", set.scale, ", must be finite and not 0"));
   }
+  if (!std::isfinite(set.weight) || set.weight < 0) {
+    throw OptionError(message("scores: .weight = ", set.weight,
+                              ", must be finite and > 0, or 0 for 1 / .batch_samples"));
+  }
+  if (set.weight > 0 && !set.weights.empty()) {
+    throw OptionError("scores: .weight is of all rows; give it or .weights, not both");
+  }
   require_enumerator("scores", ".centering", set.centering);
   if (set.centering == Centering::fisher_only) check_fisher_only(kind, set);
   check_column(parameters, ".weights", set.weights, set.samples);

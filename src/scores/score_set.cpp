@@ -66,9 +66,9 @@ void ScoreSet::begin(const RowSet& set) {
   parameters_size_ = parameters_.size();
   blocks_.clear();
   dense_ = false;
-  context.state().backend().row_scaling(
-      set_.weights, 1.0 / static_cast<double>(set_.batch_samples), set_.coefficients, 0.0,
-      set_.scale, scale_.view().row_range(0, set_.samples), rhs_.view().row_range(0, set_.samples));
+  context.state().backend().row_scaling(set_.weights, uniform_weight(), set_.coefficients, 0.0,
+                                        set_.scale, scale_.view().row_range(0, set_.samples),
+                                        rhs_.view().row_range(0, set_.samples));
 }
 
 void ScoreSet::add(const LayerUse& use, bool dense) {

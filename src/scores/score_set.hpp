@@ -24,6 +24,10 @@ class ScoreSet {
   const RowSet& set() const { return set_; }
   std::int64_t size() const { return set_.samples; }                 // N
   std::int64_t batch_samples() const { return set_.batch_samples; }  // M
+  /// w of all rows where the set gives none.
+  double uniform_weight() const {
+    return set_.weight > 0 ? set_.weight : 1.0 / static_cast<double>(set_.batch_samples);
+  }
   std::int64_t parameters_size() const { return parameters_size_; }  // P when the set began
   RowBatch blocks() const { return {blocks_, scale()}; }
   ConstView scale() const { return scale_.view().row_range(0, size()); }  // (N) float64

@@ -143,8 +143,13 @@ struct Work {
   double falling = 0;
 };
 
-/// Plans of rules that compare losses or look at the quadratic model.
-void add_rules(std::vector<Plan>& plans) {
+/// Plans of rules that compare losses or look at the quadratic model, and all of them with a
+/// damping that does both.
+void add_rules(std::vector<Plan>& all) {
+  std::vector<Plan> plans = {
+      {.name = "fixed rate"},
+      {.name = "fixed rate, penalty by tensor",
+       .options = {.weight_decay = 0.1, .l2 = 0.1, .l2_factors = {{{0}, 0.5}}}}};
   const Options trust{.step = KlTrustRegion{.trials = 2}};
   Options searching{.step = Backtracking{.trials = 2}, .weight_decay = 0.1};
   plans.push_back({.name = "trials of a KL", .options = trust});
@@ -169,6 +174,11 @@ void add_rules(std::vector<Plan>& plans) {
                      .options = model,
                      .uses = convolution,
                      .source = Source::numbers});
+  }
+  for (Plan plan : plans) {
+    all.push_back(plan);
+    plan.options.damping.rule = LevenbergMarquardt{};
+    all.push_back(plan);
   }
 }
 
@@ -279,11 +289,8 @@ std::vector<Plan> plans() {
       for (std::int64_t batch : {samples, 2 * samples + 12}) {
         if (batch > samples && !takes_parts(plan)) continue;
         plan.options.form = form;
-        plan.options.damping = damping;
+        plan.options.damping.absolute = damping.absolute;
         plan.batch = batch;
-        all.push_back(plan);
-        if (takes_parts(plan) || plan.centering == Centering::fisher_only) continue;
-        plan.options.damping.rule = LevenbergMarquardt{};
         all.push_back(plan);
       }
     }

@@ -354,6 +354,34 @@ void add_triangle_cases(OperationTable& table) {
       });
     }
   });
+  for (Triangle triangle : {Triangle::lower, Triangle::upper}) {
+    table.add_types("scale_symmetric", triangle == Triangle::lower ? "lower" : "upper",
+                    [=](TestDevice& device, ElementType type) {
+                      for_sizes(device, squares, [=](Trial& trial, const Square& s) {
+                        const Operand f = trial.vector(s.n, type, Use::input);
+                        const Operand A =
+                            trial.matrix(s.n, s.n, type, Use::both, part_of(triangle));
+                        trial.run([&](Backend& backend, const Side& of) {
+                          backend.scale_symmetric(triangle, of(f), of(A));
+                        });
+                        trial.expect_rounded(A, 3);
+                      });
+                    });
+  }
+  for (bool in_place : {false, true}) {
+    table.add_types(
+        "scale_columns", in_place ? "in_place" : "", [=](TestDevice& device, ElementType type) {
+          for_sizes(device, products, [=](Trial& trial, const Product& p) {
+            const Operand f = trial.vector(p.n, type, Use::input);
+            const Operand A = trial.matrix(p.m, p.n, type, in_place ? Use::both : Use::input);
+            const Operand B = in_place ? A : trial.matrix(p.m, p.n, type, Use::output);
+            trial.run([&](Backend& backend, const Side& of) {
+              backend.scale_columns(of(A), of(f), of(B));
+            });
+            trial.expect_rounded(B, 1);
+          });
+        });
+  }
   table.add_types("column_squares", "", [](TestDevice& device, ElementType type) {
     for (bool add : {false, true}) {
       for_sizes(device, products, [=](Trial& trial, const Product& p) {

@@ -333,6 +333,47 @@ void add_blocks(OperationTable& table) {
   }
 }
 
+void add_units(OperationTable& table) {
+  constexpr Number inverse_root = [](const Scalars& s) { return s.unit.inverse_root; };
+  constexpr Number root = [](const Scalars& s) { return s.unit.root; };
+  constexpr Number row_factor = [](const Scalars& s) { return s.unit.row_factor; };
+  constexpr Number row_root = [](const Scalars& s) { return s.unit.row_root; };
+  constexpr Number pull = [](const Scalars& s) { return s.unit.pull; };
+  constexpr Number nans = [](const Scalars& s) {
+    double count = 0;
+    for (double number : {s.unit.inverse_root, s.unit.root, s.unit.row_factor, s.unit.row_root}) {
+      count += std::isnan(number) ? 1 : 0;
+    }
+    return count;
+  };
+  const auto unit = [](bool scaled, double l2) {
+    return [=](Scalars* at) -> ScalarFormula {
+      return formulas::UnitOfTensor{.unit = &at->unit,
+                                    .damping = &at->damping,
+                                    .scaled = scaled,
+                                    .l2 = l2,
+                                    .smallest = 0.125};
+    };
+  };
+  add_formula(
+      table, "unit_of_tensor", unit(true, 0),
+      {{as_it_is, {{inverse_root, 0.5}, {root, 2}, {row_factor, 0.5}, {row_root, 2}, {pull, 0}}},
+       // A tensor without a unit keeps its rows and gets no step.
+       {[](Scalars& s) { s.unit.diagonal = 0; },
+        {{inverse_root, 0}, {root, 0}, {row_factor, 1}, {row_root, 1}, {pull, 0}}},
+       {[](Scalars& s) { s.unit.diagonal = 0.0625; }, {{inverse_root, 0}, {root, 0}}},
+       {[](Scalars& s) { s.unit.diagonal = nan; }, {{nans, 4}}},
+       {[](Scalars& s) { s.unit.diagonal = infinity; }, {{nans, 4}}}});
+  // lambda is 0.5, and 6 / 0.5 joins the unit of 4.
+  add_formula(table, "unit_of_tensor_penalty", unit(true, 6),
+              {{as_it_is, {{inverse_root, 0.25}, {root, 4}, {row_factor, 0.25}, {pull, -0.75}}},
+               {[](Scalars& s) { s.unit.diagonal = 0; }, {{inverse_root, 0}, {pull, 0}}}});
+  // Not scaled the diagonal is not read.
+  add_formula(table, "unit_of_tensor_unscaled", unit(false, 1.5),
+              {{[](Scalars& s) { s.unit.diagonal = nan; },
+                {{inverse_root, 0.5}, {root, 2}, {pull, -0.75}}}});
+}
+
 }  // namespace
 
 void add_solve_scalar_cases(OperationTable& table) {
@@ -341,6 +382,7 @@ void add_solve_scalar_cases(OperationTable& table) {
   add_bounds(table);
   add_outcomes(table);
   add_blocks(table);
+  add_units(table);
   add_separate_arrays(table);
 }
 

@@ -66,7 +66,7 @@ void add_trials(OperationTable& table) {
   constexpr Number finite = [](const Scalars& s) { return s.step.finite; };
   add_formula(table, "begin_trials",
               [](Scalars* at) -> ScalarFormula {
-                return formulas::BeginTrials{&at->trial, &at->damping};
+                return formulas::BeginTrials{&at->trial, 1.5};
               },
               {{as_it_is,
                 {{[](const Scalars& s) { return s.trial.loss_before; }, 8},
@@ -94,8 +94,8 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.trial.loss_before = infinity; }, {{open, 0}}}});
   const auto judge = [](double share, double radius, bool last) {
     return [=](Scalars* at) -> ScalarFormula {
-      return formulas::JudgeTrial{&at->trial, &at->step, &at->damping, &at->settings,
-                                  share,      radius,    0.5,          last};
+      return formulas::JudgeTrial{&at->trial, &at->step, &at->settings, 1.5,
+                                  share,      radius,    0.5,           last};
     };
   };
   // Promised are 3/2 of the slope alone, 11/8 of the model.
@@ -106,11 +106,11 @@ void add_trials(OperationTable& table) {
       table, "judge_trial", judge(0, infinity, false),
       {{as_it_is, good},
        {as_it_is, {{ratio, 0.5 / 1.375}, {informative, 1}, {loss, 7.5}}},
-       {[](Scalars& s) { s.trial.loss = 8; }, good},
-       {[](Scalars& s) { s.trial.loss = 8 + 0x1p-48; }, good},
-       {[](Scalars& s) { s.trial.loss = 8 + 0x1p-44; }, bad},
-       {[](Scalars& s) { s.trial.loss = nan; }, bad},
-       {[](Scalars& s) { s.trial.loss = -infinity; }, bad},
+       {[](Scalars& s) { s.trial.measured = 8; }, good},
+       {[](Scalars& s) { s.trial.measured = 8 + 0x1p-48; }, good},
+       {[](Scalars& s) { s.trial.measured = 8 + 0x1p-44; }, bad},
+       {[](Scalars& s) { s.trial.measured = nan; }, bad},
+       {[](Scalars& s) { s.trial.measured = -infinity; }, bad},
        {[](Scalars& s) { s.trial.slope = nan; }, good},
        // A model that promises nothing says nothing.
        {[](Scalars& s) { s.trial.slope = 0, s.trial.curvature = 0; }, {{ratio, 1}, {passed, 1}}},
@@ -118,25 +118,25 @@ void add_trials(OperationTable& table) {
        // eta (4/2 + 2/2 + 4/8) = 21/4
        {[](Scalars& s) {
           s.trial.parameter_square = 4, s.trial.parameter_step = 2, s.trial.step_square = 4;
-          s.trial.loss = 1;
+          s.trial.measured = 1;
         },
         {{loss, 6.25}, {passed, 1}}},
        {[](Scalars& s) { s.trial.open = 0; }, {{passed, 0}, {restore, 0}, {rate, 0.25}}},
-       {[](Scalars& s) { s.trial.passed = 1; },
-        {{passed, 1}, {restore, 0}, {count, 1}, {rate, 0.5}, {ratio, 0.5}}}});
+       {[](Scalars& s) { s.trial.passed = 1, s.trial.measured = 3; },
+        {{passed, 1}, {restore, 0}, {count, 1}, {rate, 0.5}, {ratio, 0.5}, {loss, 7.5}}}});
   add_formula(table, "judge_trial_by_slope", judge(0.25, infinity, false),
               {{as_it_is, good},  // 1/4 of 3/2
-               {[](Scalars& s) { s.trial.loss = 7.75; }, bad},
+               {[](Scalars& s) { s.trial.measured = 7.75; }, bad},
                {[](Scalars& s) { s.trial.slope = -8; }, good},
-               {[](Scalars& s) { s.trial.slope = -8, s.trial.loss = 8.5; }, bad},
+               {[](Scalars& s) { s.trial.slope = -8, s.trial.measured = 8.5; }, bad},
                {[](Scalars& s) { s.trial.slope = nan; }, bad}});
   add_formula(table, "judge_trial_by_divergence", judge(0, 0.125, false),
               {{as_it_is, good},
-               {[](Scalars& s) { s.trial.kl = 0.25; }, bad},
-               {[](Scalars& s) { s.trial.kl = nan; }, bad}});
+               {[](Scalars& s) { s.trial.measured_kl = 0.25; }, bad},
+               {[](Scalars& s) { s.trial.measured_kl = nan; }, bad}});
   add_formula(table, "judge_last_trial", judge(0, infinity, true),
               {{as_it_is, good},
-               {[](Scalars& s) { s.trial.loss = 9, s.step.finite = 1; },
+               {[](Scalars& s) { s.trial.measured = 9, s.step.finite = 1; },
                 {{passed, 0}, {restore, 1}, {count, 2}, {rate, 0.5}}},
                {[](Scalars& s) { s.trial.open = 0, s.step.finite = 0; },
                 {{passed, 0}, {restore, 0}, {finite, 0}, {rate, 0.5}}}});
@@ -146,27 +146,26 @@ void add_strategies(OperationTable& table) {
   constexpr Number alpha = [](const Scalars& s) { return s.trial.model_rate; };
   constexpr Number mu = [](const Scalars& s) { return s.trial.momentum; };
   constexpr Number form = [](const Scalars& s) { return s.solve.quadratic_form; };
-  add_formula(
-      table, "choose_step_of_model",
-      [](Scalars* at) -> ScalarFormula {
-        return formulas::ChooseStepOfModel{&at->model, &at->damping, &at->solve, &at->trial};
-      },
-      {{as_it_is, {{alpha, 1.4}, {mu, 1.2}, {form, 4 * 1.96 + 4 * 1.68 + 4 * 1.44}}},
-       // No last step, and one that is parallel.
-       {[](Scalars& s) {
-          s.model.square_dp = s.model.square_p = s.model.fisher_dp = s.model.fisher_p = 0;
-          s.model.slope_p = s.model.theta_p = 0;
-        },
-        {{alpha, 2}, {mu, 0}, {form, 16}}},
-       {[](Scalars& s) {
-          s.model.square_dp = 2, s.model.square_p = 4, s.model.fisher_dp = 8;
-          s.model.fisher_p = 16, s.model.slope_p = 38, s.model.theta_p = 4;
-        },
-        {{alpha, 2}, {mu, 0}}},
-       {[](Scalars& s) {
-          s.model.square_d = s.model.square_dp = s.model.fisher_d = s.model.fisher_dp = 0;
-        },
-        {{alpha, 1}, {mu, 0}, {form, 0}}}});
+  add_formula(table, "choose_step_of_model",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::ChooseStepOfModel{&at->model, 1.5, &at->solve, &at->trial};
+              },
+              {{as_it_is, {{alpha, 1.4}, {mu, 1.2}, {form, 4 * 1.96 + 4 * 1.68 + 4 * 1.44}}},
+               // No last step, and one that is parallel.
+               {[](Scalars& s) {
+                  s.model.square_dp = s.model.square_p = s.model.fisher_dp = s.model.fisher_p = 0;
+                  s.model.slope_p = s.model.theta_p = 0;
+                },
+                {{alpha, 2}, {mu, 0}, {form, 16}}},
+               {[](Scalars& s) {
+                  s.model.square_dp = 2, s.model.square_p = 4, s.model.fisher_dp = 8;
+                  s.model.fisher_p = 16, s.model.slope_p = 38, s.model.theta_p = 4;
+                },
+                {{alpha, 2}, {mu, 0}}},
+               {[](Scalars& s) {
+                  s.model.square_d = s.model.square_dp = s.model.fisher_d = s.model.fisher_dp = 0;
+                },
+                {{alpha, 1}, {mu, 0}, {form, 0}}}});
   constexpr Number absolute = [](const Scalars& s) { return s.damping.absolute; };
   add_formula(table, "scheduled_damping",
               [](Scalars* at) -> ScalarFormula {

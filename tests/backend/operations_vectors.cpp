@@ -289,6 +289,33 @@ void add_elementwise_cases(OperationTable& table) {
     }
   });
 
+  table.add_types("inverse_roots", "", [](TestDevice& device, ElementType type) {
+    for (const std::int64_t n : {0, 1, 13, 2049}) {
+      for (bool in_place : {false, true}) {
+        Trial trial(device);
+        const Operand x = trial.vector(n, type, in_place ? Use::both : Use::input);
+        std::vector<double> elements = trial.given(x);
+        for (double& element : elements) element = std::abs(element) + 0.125;
+        trial.set(x, elements);
+        const Operand y = in_place ? x : trial.vector(n, type, Use::output);
+        trial.run(
+            [&](Backend& backend, const Side& of) { backend.inverse_roots(of(x), 0.25, of(y)); });
+        trial.expect_rounded(y, 3);
+      }
+    }
+  });
+  table.add_types("inverse_roots", "not_positive", [](TestDevice& device, ElementType type) {
+    Trial trial(device);
+    const Operand x = trial.vector(type, Use::input, {4, 0, -1, 0.25, nan, infinity, -infinity});
+    const Operand y = trial.vector(7, type, Use::output);
+    trial.run([&](Backend& backend, const Side& of) { backend.inverse_roots(of(x), 0.5, of(y)); });
+    trial.expect_equal(y);
+    const std::vector<double> roots = trial.actual(y);
+    EXPECT_EQ(roots[0], 0.5);
+    for (const std::size_t i : {1, 2, 3, 6}) EXPECT_EQ(roots[i], 0) << i;
+    EXPECT_TRUE(std::isnan(roots[4]) && std::isnan(roots[5]));
+  });
+
   for (bool with_itself : {false, true}) {
     table.add_types(
         "dot", with_itself ? "with_itself" : "", [=](TestDevice& device, ElementType type) {

@@ -98,6 +98,12 @@ TEST(backtracking, minimizes_a_function_that_is_no_quadratic) {
   EXPECT_TRUE(within(theta(1), 1, 1e-6));
 }
 
+/// The first tensor's penalty is half the other's.
+Numbers halved(Numbers values) {
+  for (std::size_t i = 0; i < 6; ++i) values[i] /= 2;
+  return values;
+}
+
 TEST(backtracking, knows_penalty_decay_and_factors) {
   for (bool numbers : {false, true}) {
     for (double eta : {0.0, 0.3}) {
@@ -110,6 +116,7 @@ TEST(backtracking, knows_penalty_decay_and_factors) {
                                    .momentum = HeavyBall{0.5},
                                    .weight_decay = decay,
                                    .l2 = eta,
+                                   .l2_factors = {{{0}, 0.5}},
                                    .rate_factors = {{{1}, 0.5}},
                                    .weight_decay_factors = {{{0}, 2}},
                                    .form = Form::primal});
@@ -120,17 +127,17 @@ TEST(backtracking, knows_penalty_decay_and_factors) {
           ASSERT_EQ(report.outcome, Outcome::accepted);
           const Numbers after = model.theta();
           const auto loss = [&](const Numbers& at) {
-            return model.loss_at(at) + eta / 2 * dot(at, at);
+            return model.loss_at(at) + eta / 2 * dot(at, halved(at));
           };
           EXPECT_TRUE(within(report.loss_before.value(), loss(before), 1e-13));
           EXPECT_TRUE(within(report.loss_after.value(), loss(after), 1e-13));
           // The step itself, decay included, against the model, which is the loss.
           const Numbers s = sum(-1, before, after);
-          const Numbers g = sum(-eta, before, model.uphill(before));
+          const Numbers g = sum(-eta, halved(before), model.uphill(before));
           const double slope = dot(g, s);
           const double fall = loss(before) - loss(after);
           EXPECT_GE(fall, 0.3 * slope - 1e-13);
-          const double predicted = slope - (fisher_form(model, s, s) + eta * dot(s, s)) / 2;
+          const double predicted = slope - (fisher_form(model, s, s) + eta * dot(s, halved(s))) / 2;
           EXPECT_TRUE(within(report.reduction_ratio.value(), fall / predicted, 1e-9));
           EXPECT_TRUE(within(report.reduction_ratio.value(), 1, 1e-9)) << "a quadratic";
         }

@@ -78,6 +78,14 @@ void ReferenceBackend::divide(const ConstView& f, Scalar shift, const ConstView&
   store(bad, info, 0);
 }
 
+void ReferenceBackend::inverse_roots(const ConstView& x, double smallest, const View& y) {
+  for (std::int64_t i = 0; i < y.rows(); ++i) {
+    const Real value = load(x, i);
+    const bool finite = std::isfinite(value);
+    store(value < smallest ? 0 : finite ? 1 / std::sqrt(value) : std::nan(""), y, i);
+  }
+}
+
 void ReferenceBackend::dot(const ConstView& x, const ConstView& y, const View& result) {
   Real sum = 0;
   for_each(x, [&](auto i, auto j) { sum += load(x, i, j) * load(y, i, j); });
@@ -300,6 +308,18 @@ void ReferenceBackend::identity_unless(const ConstView& flag, Triangle triangle,
   for_each(A, [&](auto i, auto j) {
     if (in_triangle(triangle, i, j)) store(i == j ? 1 : 0, A, i, j);
   });
+}
+
+void ReferenceBackend::scale_symmetric(Triangle triangle, const ConstView& factors, const View& A) {
+  for_each(A, [&](auto i, auto j) {
+    if (in_triangle(triangle, i, j)) {
+      store(load(factors, i) * load(A, i, j) * load(factors, j), A, i, j);
+    }
+  });
+}
+
+void ReferenceBackend::scale_columns(const ConstView& A, const ConstView& factors, const View& B) {
+  for_each(B, [&](auto i, auto j) { store(load(A, i, j) * load(factors, j), B, i, j); });
 }
 
 void ReferenceBackend::column_sums(double factor, const ConstView& A, const View& result) {

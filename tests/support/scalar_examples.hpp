@@ -34,6 +34,7 @@ struct Scalars {
   StepScalars step;
   TrialScalars trial;
   StepRecord record;
+  TensorUnit unit;
   double factor;
 };
 inline constexpr std::size_t scalars_count = sizeof(Scalars) / sizeof(double);
@@ -94,6 +95,8 @@ inline Scalars ordinary() {
           {.rate = 0.5, .shrink = 17, .step_square = 4, .finite = 1, .outcome = 1, .accept = 19},
       // A loss that falls by 1/2 where slope and curvature promise 3/2 - 1/8 at a rate of 1/2.
       .trial = {.loss_before = 8,
+                .measured = 7.5,
+                .measured_kl = 0.125,
                 .loss = 7.5,
                 .kl = 0.125,
                 .slope = 3,
@@ -110,6 +113,12 @@ inline Scalars ordinary() {
                 .model_rate = 7,
                 .momentum = 9},
       .record = {},
+      .unit = {.diagonal = 4,
+               .inverse_root = nan,
+               .root = nan,
+               .row_factor = nan,
+               .row_root = nan,
+               .pull = nan},
       .factor = nan};
 }
 

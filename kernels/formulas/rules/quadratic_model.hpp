@@ -25,7 +25,7 @@ namespace formulas {
 /// rounding: p is zero, or parallel to d.
 struct ChooseStepOfModel {
   const QuadraticModelScalars* model;
-  const DampingState* damping;
+  double eta;
   SolveScalars* solve;
   TrialScalars* trial;
 
@@ -34,8 +34,8 @@ struct ChooseStepOfModel {
     const double a = m.fisher_d + solve->shift * m.square_d;
     const double b = m.fisher_dp + solve->shift * m.square_dp;
     const double c = m.fisher_p + solve->shift * m.square_p;
-    const double e = m.slope_d - damping->l2 * m.theta_d;
-    const double f = m.slope_p - damping->l2 * m.theta_p;
+    const double e = m.slope_d - eta * m.theta_d;
+    const double f = m.slope_p - eta * m.theta_p;
     const double determinant = a * c - b * b;
     // Of entries that are good to some units in the last place of sums of N terms.
     constexpr double singular = 1e-12;

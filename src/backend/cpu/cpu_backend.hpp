@@ -25,6 +25,7 @@ class CpuBackend final : public Backend {
   void multiply(const ConstView& x, const ConstView& y, const View& z) override;
   void divide(const ConstView& f, Scalar shift, const ConstView& b, const View& x,
               const View& info) override;
+  void inverse_roots(const ConstView& x, double smallest, const View& y) override;
   void dot(const ConstView& x, const ConstView& y, const View& result) override;
   void residual(const ConstView& b, const ConstView& product, Scalar shift, const ConstView& x,
                 const View& result, const View& square) override;
@@ -55,6 +56,8 @@ class CpuBackend final : public Backend {
   void project_matrix(Triangle triangle, const ConstView& u, const ConstView& product,
                       const View& A) override;
   void identity_unless(const ConstView& flag, Triangle triangle, const View& A) override;
+  void scale_symmetric(Triangle triangle, const ConstView& factors, const View& A) override;
+  void scale_columns(const ConstView& A, const ConstView& factors, const View& B) override;
   void column_sums(double factor, const ConstView& A, const View& result) override;
   void column_squares(const ConstView& A, bool add, const View& result) override;
   double double_cost() const override;

@@ -230,6 +230,35 @@ void CpuBackend::identity_unless(const ConstView& flag, Triangle triangle, const
   });
 }
 
+void CpuBackend::scale_symmetric(Triangle triangle, const ConstView& factors, const View& A) {
+  const std::int64_t n = A.rows();
+  with_float_type(A.type(), [&]<class T>(T) {
+    const T* f = factors.as<T>();
+    cpu::parallel_blocks(n, cpu::row_grain(n), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const bool lower = triangle == Triangle::lower;
+        T* row = at<T>(A, i, 0);
+        const std::int64_t last = lower ? i + 1 : n;
+        for (std::int64_t j = lower ? 0 : i; j < last; ++j) row[j] *= f[i] * f[j];
+      }
+    });
+  });
+}
+
+void CpuBackend::scale_columns(const ConstView& A, const ConstView& factors, const View& B) {
+  const std::int64_t n = A.columns();
+  with_float_type(A.type(), [&]<class T>(T) {
+    const T* f = factors.as<T>();
+    cpu::parallel_blocks(A.rows(), cpu::row_grain(n), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T* from = at<T>(A, i, 0);
+        T* to = at<T>(B, i, 0);
+        for (std::int64_t j = 0; j < n; ++j) to[j] = from[j] * f[j];
+      }
+    });
+  });
+}
+
 void CpuBackend::column_sums(double factor, const ConstView& A, const View& result) {
   with_float_type(A.type(), [&]<class T>(T) {
     reduce_columns<T>(A, result, [&](T* sums, std::int64_t begin, std::int64_t count) {

@@ -1,6 +1,7 @@
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/multiversion.hpp"
 #include "backend/cpu/pieces.hpp"
+#include "kernels/formulas/damping_units.hpp"
 #include "kernels/formulas/float_type.hpp"
 #include "kernels/formulas/update.hpp"
 
@@ -138,6 +139,18 @@ void CpuBackend::divide(const ConstView& f, Scalar shift, const ConstView& b, co
     });
   });
   *info.as<double>() = static_cast<double>(bad);
+}
+
+void CpuBackend::inverse_roots(const ConstView& x, double smallest, const View& y) {
+  with_float_type(y.type(), [&]<class T>(T) {
+    parallel_runs({x, y}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
+      const T* from = at<T>(x, row, column);
+      T* to = at<T>(y, row, column);
+      for (std::int64_t i = 0; i < count; ++i) {
+        to[i] = formulas::inverse_root(from[i], static_cast<T>(smallest));
+      }
+    });
+  });
 }
 
 void CpuBackend::dot(const ConstView& x, const ConstView& y, const View& result) {

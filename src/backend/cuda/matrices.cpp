@@ -142,6 +142,16 @@ void CudaBackend::identity_unless(const ConstView& flag, Triangle triangle, cons
   kernels::identity_unless(stream_->get(), flag, triangle == Triangle::lower, A);
 }
 
+void CudaBackend::scale_symmetric(Triangle triangle, const ConstView& factors, const View& A) {
+  const auto current = guard();
+  kernels::scale_symmetric(stream_->get(), triangle == Triangle::lower, factors, A);
+}
+
+void CudaBackend::scale_columns(const ConstView& A, const ConstView& factors, const View& B) {
+  const auto current = guard();
+  kernels::scale_columns(stream_->get(), A, factors, B);
+}
+
 void CudaBackend::column_sums(double factor, const ConstView& A, const View& result) {
   const auto current = guard();
   kernels::column_sums(stream_->get(), factor, A, result);

@@ -24,6 +24,11 @@ void CudaBackend::divide(const ConstView& f, Scalar shift, const ConstView& b, c
   kernels::divide(stream_->get(), f, scalar_of(shift), b, x, info, partials_);
 }
 
+void CudaBackend::inverse_roots(const ConstView& x, double smallest, const View& y) {
+  const auto current = guard();
+  kernels::inverse_roots(stream_->get(), x, smallest, y);
+}
+
 void CudaBackend::dot(const ConstView& x, const ConstView& y, const View& result) {
   const auto current = guard();
   kernels::dot(stream_->get(), x, y, result, partials_);

@@ -44,7 +44,7 @@ class QuadraticModelStrategy final : public StepRuleStrategy {
       backend.dot(m.parameters, last_, field(&Q::theta_p));
     }
     backend.evaluate(formulas::ChooseStepOfModel{.model = address<Q>(scalars_),
-                                                 .damping = address<DampingState>(m.damping),
+                                                 .eta = m.eta,
                                                  .solve = address<SolveScalars>(m.solve),
                                                  .trial = address<TrialScalars>(m.trial)});
     backend.axpby(scalar(m.trial, &TrialScalars::momentum), last_,

@@ -28,7 +28,7 @@ struct StepModel {
   ConstView parameters;  // theta (P), where there is a penalty
   const View& solve;     // a SolveScalars
   const View& trial;     // a TrialScalars
-  const View& damping;   // a DampingState
+  double eta;            // of the penalty
 };
 
 /// Chooses how far a step goes along its direction.
