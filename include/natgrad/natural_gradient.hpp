@@ -72,9 +72,9 @@ struct Backtracking {
 /// F the whole matrix of the rows, whichever structure d was solved in. Where d solves the whole
 /// matrix, that is alpha = 1 and mu = 0: the rule serves `Structure::block_diagonal` and
 /// `diagonal`, and rate factors. Where d and s_prev are parallel, or there is no s_prev, along d
-/// alone. It is the momentum of the step: takes `NoMomentum` beside it. Two products with the rows,
-/// or with rows of a gradient four; keeps the last step, P numbers, as momentum. Batches in one
-/// call.
+/// alone. It is the momentum of the step: takes `NoMomentum` beside it, and damping and penalty in
+/// one unit. Two products with the rows, or with rows of a gradient four; keeps the last step, P
+/// numbers, as momentum. Batches in one call.
 struct QuadraticModel {
   double rate = 1;  ///< factor of the model's step; finite, > 0
   /// The empirical matrix is not the Hessian of the loss: such rows are refused (`ArgumentError`)

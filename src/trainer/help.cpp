@@ -25,19 +25,26 @@ std::string help_footer() {
     text += fmt::format("  {:<8}{}{}\n", row.optimizer, condition, in_words(row.values));
   }
   return text + R"(
---fisher sampled makes the Fisher matrix of labels drawn from the model, a fresh --fisher-draws for
-every sample and step, and takes the gradient from the data. --step-rule kl shortens a step whose
-predicted KL divergence (predicted_kl, of sampled rows only) would be more than --kl-radius. With
---trials, --step-rule backtracking and --damping lm a step measures the loss of its batch before and
-after (loss_before, loss_after), and is taken back where it grew. --damping X:FACTOR:FLOOR begins at X
-and is multiplied by FACTOR with every accepted step, down to FLOOR; lm begins at 0.03. A rate that falls is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
+--fisher sampled makes the Fisher matrix of targets drawn from the model, a fresh --fisher-draws for
+every sample and step, and takes the gradient from the data. --fisher exact takes the expectation
+itself: a row for each output of a sample. --step-rule kl shortens a step whose predicted KL
+divergence (predicted_kl, not of empirical rows) would be more than --kl-radius. With --trials,
+--step-rule backtracking and --damping lm a step measures the loss of its batch before and after
+(loss_before, loss_after), and is taken back where it grew. --damping X:FACTOR:FLOOR begins at X and
+is multiplied by FACTOR with every accepted step, down to FLOOR; lm begins at 0.03. A rate that falls
+is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
 falls over these.
+csv reads a line of names and lines of numbers. Columns are standardized by the training set, its
+first four fifths in the order of --split, unless --raw; of targets only those of gaussian and
+gaussian-scale. --target and --likelihood have no default. The last bias begins at the link of the
+targets' mean, and without hidden layers the weights at 0.
 --plan prints the memory that the optimizer, the model and the data take, and ends. It goes with the
 natural optimizer and without --quiet.
 An epoch is cut into the fewest batches that are no larger than --batch and differ by at most one
 sample. --steps without --epochs takes as many epochs as it needs.
---metrics writes one JSON object a line, for every step (loss and accuracy are the batch's, before the
-step) and for every evaluation (over the whole test set). seconds counts from the start of the program
+--metrics writes one JSON object a line, for every step (loss and figure are the batch's, before the
+step) and for every evaluation (over the whole test set). Beside the loss stands the accuracy, or
+the root mean square error of a target in its own unit (rmse). seconds counts from the start of the program
 without the time spent in evaluations; evaluation_seconds counts that. A number that is not finite is
 null, as error_bound of a refined step is at damping 0, where it is not known. On a GPU nothing waits for a step: the
 figures of some are fetched together, and share their seconds.

@@ -23,9 +23,12 @@ bool is_natural(const Settings& s) {
   return s.get<OptimizerName>("--optimizer") == OptimizerName::natural;
 }
 
-bool is_sampled(const Settings& s) {
-  return is_natural(s) && s.get<FisherKind>("--fisher") == FisherKind::sampled;
+bool has_fisher(const Settings& s, FisherKind kind) {
+  return is_natural(s) && s.get<FisherKind>("--fisher") == kind;
 }
+bool is_empirical(const Settings& s) { return has_fisher(s, FisherKind::empirical); }
+bool is_sampled(const Settings& s) { return has_fisher(s, FisherKind::sampled); }
+bool is_exact(const Settings& s) { return has_fisher(s, FisherKind::exact); }
 
 Choices<Structure> structures() {
   Choices<Structure> choices;
@@ -86,8 +89,9 @@ std::string spring_only(const Settings& s) {
 // What must hold between values.
 
 void require_fisher_of_kl(const Settings& s) {
-  require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl || is_sampled(s),
-          "--step-rule kl: the empirical matrix predicts no KL divergence, needs --fisher sampled");
+  require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl || !is_empirical(s),
+          "--step-rule kl: the empirical matrix predicts no KL divergence, needs --fisher sampled "
+          "or exact");
   require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl ||
               s.get<Structure>("--structure") == Structure::full,
           "--step-rule kl: needs --structure full, because d^T F d of another is not that of F");
@@ -95,16 +99,17 @@ void require_fisher_of_kl(const Settings& s) {
 
 void require_fisher_of_rule(const Settings& s) {
   require_fisher_of_kl(s);
-  require(!is_quadratic(s) || is_sampled(s),
+  require(!is_quadratic(s) || !is_empirical(s),
           "--step-rule quadratic: the empirical matrix is not that of the loss, needs --fisher "
-          "sampled");
+          "sampled or exact");
 }
 
 void require_fisher_of_damping(const Settings& s) {
   const bool compares =
       std::holds_alternative<LevenbergMarquardt>(s.get<Damping>("--damping").rule);
-  require(!compares || is_sampled(s),
-          "--damping lm: the empirical matrix does not foretell the loss, needs --fisher sampled");
+  require(!compares || !is_empirical(s),
+          "--damping lm: the empirical matrix does not foretell the loss, needs --fisher sampled "
+          "or exact");
 }
 
 void require_trials(const Settings& s) {
@@ -145,15 +150,17 @@ std::vector<OptionRow> optimizer_rows() {
        .otherwise = "natural"},
       {.name = "--fisher",
        .group = group,
-       .type = choice<FisherKind>(
-           {{"empirical", FisherKind::empirical}, {"sampled", FisherKind::sampled}}),
-       .help = "labels of the Fisher's rows: the data's, or drawn from the model",
+       .type = choice<FisherKind>({{"empirical", FisherKind::empirical},
+                                   {"sampled", FisherKind::sampled},
+                                   {"exact", FisherKind::exact}}),
+       .help = "targets of the Fisher's rows: the data's, drawn from the model, or none: its "
+               "expectation, a row for each output of a sample",
        .otherwise = "empirical",
        .no_meaning = natural_only},
       {.name = "--fisher-draws",
        .group = group,
        .type = number(counting, "N"),
-       .help = "labels drawn a sample",
+       .help = "targets drawn a sample",
        .otherwise = "1",
        .no_meaning = sampled_only},
       {.name = "--structure",
@@ -251,12 +258,16 @@ const std::vector<OptimizerDefaults>& optimizer_defaults() {
       {"natural", "--step-rule quadratic", is_quadratic, {{"--rate", "1"}}},
       {"natural",
        "--fisher empirical",
-       [](const Settings& s) { return is_natural(s) && !is_sampled(s); },
+       is_empirical,
        {{"--spring", "0.9"}, {"--rate", "0.4"}, {"--damping", "0.03"}}},
       {"natural",
        "--fisher sampled",
        is_sampled,
        {{"--momentum", "0.9"}, {"--rate", "0.3:linear"}, {"--damping", "0.03"}}},
+      {"natural",
+       "--fisher exact",
+       is_exact,
+       {{"--spring", "0.9"}, {"--rate", "0.4"}, {"--damping", "0.03"}}},
       {"sgd",
        "",
        [](const Settings& s) { return s.get<OptimizerName>("--optimizer") == OptimizerName::sgd; },

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <unistd.h>
 #include <vector>
 
 namespace natgrad::trainer {
@@ -18,8 +19,8 @@ namespace {
 
 class Natural : public Optimizer {
  public:
-  Natural(const Parameters& parameters, const NaturalGradient::Options& options)
-      : optimizer_(parameters, options) {}
+  Natural(const Parameters& parameters, const NaturalGradient::Options& options, FisherKind fisher)
+      : optimizer_(parameters, options), fisher_(fisher) {}
 
   void step(Task& task) override {
     try {
@@ -28,6 +29,12 @@ class Natural : public Optimizer {
       fetch();
       if (!reports_.empty()) throw_if_failed(reports_.back());
       throw;
+    } catch (const MemoryError& error) {
+      if (fisher_ != FisherKind::exact) throw;
+      throw MemoryError(
+          fmt::format("--fisher exact takes a row for each output of a sample, "
+                      "--fisher sampled one for each draw: {}",
+                      error.what()));
     }
   }
   void report(Record& record) override {
@@ -82,6 +89,7 @@ class Natural : public Optimizer {
   }
 
   NaturalGradient optimizer_;
+  FisherKind fisher_;
   std::deque<StepReport> reports_;  // of steps that have run, oldest first
 };
 
@@ -142,6 +150,11 @@ FirstOrder::Options first_order_options(const Settings& settings) {
   return options;
 }
 
+/// Bytes of this machine.
+std::int64_t physical_memory() {
+  return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+}
+
 }  // namespace
 
 NaturalGradient::Options natural_options(const Settings& settings, std::int64_t steps) {
@@ -162,7 +175,12 @@ NaturalGradient::Options natural_options(const Settings& settings, std::int64_t 
 std::unique_ptr<Optimizer> make_optimizer(const Settings& settings, const Parameters& parameters,
                                           std::int64_t steps) {
   if (settings.get<OptimizerName>("--optimizer") == OptimizerName::natural) {
-    return std::make_unique<Natural>(parameters, natural_options(settings, steps));
+    NaturalGradient::Options options = natural_options(settings, steps);
+    const auto fisher = settings.get<FisherKind>("--fisher");
+    const bool is_on_cpu = parameters.context().device().kind == DeviceKind::cpu;
+    // A system that grants more than there is would end the program without a word.
+    if (fisher == FisherKind::exact && is_on_cpu) options.memory_budget = physical_memory();
+    return std::make_unique<Natural>(parameters, options, fisher);
   }
   return std::make_unique<Plain>(parameters, first_order_options(settings));
 }

@@ -151,7 +151,7 @@ TEST(moments, are_those_of_the_numbers) {
 }
 
 /// A file in a directory of its own, and what is made of it.
-class Table : public testing::Test {
+class CsvFile : public testing::Test {
  protected:
   Dataset load(const std::string& text, const CsvOptions& options) {
     write_file(file_, text);
@@ -168,7 +168,7 @@ class Table : public testing::Test {
   std::string file_ = directory_.file("table.csv");
 };
 
-using csv_dataset = Table;
+using csv_dataset = CsvFile;
 
 /// Rows "n,n^2,n%3,0.5": five of them are four to train on and one to test.
 std::string rows(int count) {

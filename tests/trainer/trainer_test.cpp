@@ -28,11 +28,12 @@ TEST_F(trainer, refuses_bad_options) {
     const char* text;
   } cases[] = {
       {"", "no TASK given"},
-      {"letters", "TASK letters: expected digits, or mnist DIR"},
+      {"letters", "TASK letters: expected digits, mnist DIR, or csv FILE"},
       {"digits somewhere", "digits takes nothing behind it, not somewhere"},
       {"mnist", "mnist needs the directory of its four IDX files, plain or gzip: mnist DIR"},
       {"mnist . --split 1", "--split: has no meaning with mnist"},
-      {"digits --fisher exact", "--fisher exact: expected empirical|sampled"},
+      {"digits --fisher true", "--fisher true: expected empirical|sampled|exact"},
+      {"digits --fisher exact --fisher-draws 2", "--fisher-draws: has no meaning without"},
       {"digits --fisher-draws 2", "--fisher-draws: has no meaning without --fisher sampled"},
       {"digits --fisher sampled --fisher-draws 0", "--fisher-draws 0: expected a whole number"},
       {"digits --step-rule trust", "--step-rule trust: expected fixed|kl|backtracking|quadratic"},
@@ -229,8 +230,10 @@ TEST_F(trainer, prints_help_and_version) {
         "--hidden LIST|none", "--metrics FILE", "--resume FILE", "--split N", "(default natural)",
         "digits   --hidden 128 --batch 479 --epochs 30 --weight-decay 0.1",
         "mnist    --hidden 512,512 --batch 4000 --epochs 5 --weight-decay 0",
+        "csv      --hidden 32 --batch 500 --epochs 30 --weight-decay 0",
         "natural  --fisher sampled: --momentum 0.9 --rate 0.3:linear --damping 0.03",
-        "adam     --rate 0.003", "null", "ten steps in a row"}) {
+        "natural  --fisher exact: --spring 0.9 --rate 0.4 --damping 0.03", "adam     --rate 0.003",
+        "null", "ten steps in a row"}) {
     EXPECT_NE(help.output.find(text), std::string::npos) << text;
   }
   const Result version = run("--version");
@@ -368,21 +371,33 @@ TEST_F(trainer, prints_the_memory_plan_and_trains_nothing) {
   // 300 of 1437 a batch: five of at most 288.
   const std::string files =
       " --metrics " + metrics_file() + " --checkpoint " + directory_.file("checkpoint");
-  for (const std::string options : {"", " --fisher sampled --fisher-draws 3", " --form primal"}) {
-    const Result result = run("digits --plan --hidden 16 --batch 300" + options + files);
+  const struct {
+    std::string options;
+    int rows;
+    const char* form;
+    int bytes;  // of the rows that are not the data's
+  } cases[] = {{"", 288, "dual", 0},
+               {" --form primal", 288, "primal", 0},
+               // Scores of the layers and labels.
+               {" --fisher sampled --fisher-draws 3", 864, "dual", 864 * (26 + 1) * 4},
+               // Scores of the layers; r, coefficients and weights in double.
+               {" --fisher exact", 2880, "primal", 2880 * (26 * 4 + 3 * 8)}};
+  for (const auto& planned : cases) {
+    const Result result = run("digits --plan --hidden 16 --batch 300" + planned.options + files);
     EXPECT_EQ(result.code, 0) << result.errors;
-    const std::string rows = options.find("draws") == std::string::npos ? "288" : "864";
-    EXPECT_EQ(result.output.rfind("plan of a batch of " + rows + " rows, ", 0), 0) << result.output;
-    EXPECT_NE(result.output.find(options == " --form primal" ? " primal form" : " dual form"),
-              std::string::npos);
+    EXPECT_EQ(result.output.rfind("plan of a batch of " + std::to_string(planned.rows) + " rows, " +
+                                      planned.form + " form: ",
+                                  0),
+              0)
+        << result.output;
     // Images and labels, the order of the former, and one batch.
     const int data = 1797 * (64 * 4 + 4) + 1437 * 4 + 288 * (64 * 4 + 4);
     EXPECT_NE(result.output.find("data: " + std::to_string(data) + " bytes, "), std::string::npos)
         << result.output;
-    // Weights; outputs and scores of the 360 test images at once; drawn scores and labels.
-    int net = (64 * 16 + 16 + 16 * 10 + 10) * 4 + 360 * 2 * 26 * 4 + 24;
-    if (rows == "864") net += 864 * (26 + 1) * 4;
-    EXPECT_NE(result.output.find("net: " + std::to_string(net) + " bytes, "), std::string::npos)
+    // Weights; outputs, scores and log p of the 360 test images at once.
+    const int net = (64 * 16 + 16 + 16 * 10 + 10) * 4 + 360 * (2 * 26 * 4 + 8) + 24;
+    EXPECT_NE(result.output.find("net: " + std::to_string(net + planned.bytes) + " bytes, "),
+              std::string::npos)
         << result.output;
     EXPECT_NE(result.output.find("\nin all: "), std::string::npos) << result.output;
     EXPECT_EQ(read_file(metrics_file()) + read_file(directory_.file("checkpoint")), "");
@@ -437,6 +452,10 @@ TEST_F(trainer, learns_the_digits_with_every_optimizer) {
   EXPECT_GE(run_with_metrics("digits --steps 30").test_accuracy(), 0.93);
   EXPECT_GE(run_with_metrics("digits --steps 30 --momentum 0.9 --rate 0.1").test_accuracy(), 0.9);
   EXPECT_GE(run_with_metrics("digits --fisher sampled --steps 30").test_accuracy(), 0.93);
+  for (const std::string options : {"", " --step-rule kl --rate 1 --kl-radius 0.1"}) {
+    const std::string run = "digits --fisher exact --hidden none --batch 100 --steps 20" + options;
+    EXPECT_GE(run_with_metrics(run).test_accuracy(), 0.88) << options;
+  }
   EXPECT_GE(run_with_metrics("digits --optimizer adam --steps 60").test_accuracy(), 0.85);
   EXPECT_GE(run_with_metrics("digits --optimizer sgd --steps 60").test_accuracy(), 0.85);
 }

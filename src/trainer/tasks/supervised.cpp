@@ -6,6 +6,7 @@
 #include "trainer/batches.hpp"
 #include "trainer/json_blob.hpp"
 #include "trainer/likelihoods.hpp"
+#include "trainer/options.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -37,9 +38,24 @@ FullyConnected::Options net_options(const Settings& settings, const Dataset& dat
           .allow_tf32 = settings.is_on("--allow-tf32")};
 }
 
-/// Targets drawn for each sample; 0: the Fisher's rows are the data's.
-std::int64_t draws_of(const Settings& settings) {
-  return settings.get_or<std::int64_t>("--fisher-draws", 0);
+/// The rows of the matrix of a natural step.
+struct FisherRows {
+  FisherKind kind;
+  std::int64_t per_sample;
+
+  std::int64_t draws() const { return kind == FisherKind::sampled ? per_sample : 0; }
+};
+
+FisherRows fisher_rows(const Settings& settings, const Dataset& data) {
+  const auto kind = settings.get_or("--fisher", FisherKind::empirical);
+  if (kind == FisherKind::sampled) return {kind, settings.get<std::int64_t>("--fisher-draws")};
+  return {kind, kind == FisherKind::exact ? data.outputs : 1};
+}
+
+/// Whether the step rule asks for the actual KL divergence.
+bool compares_kl(const Settings& settings) {
+  return settings.get_or("--step-rule", StepRuleName::fixed) == StepRuleName::kl &&
+         settings.get_or<std::int64_t>("--trials", 0) > 0;
 }
 
 /// The samples of a run on its device, and the batches cut out of them.
@@ -109,11 +125,12 @@ class Supervised : public Task {
         samples_name_(data.samples),
         warnings_(data.warnings),
         figure_(data),
-        draws_(draws_of(settings)),
+        fisher_(fisher_rows(settings, data)),
+        keeps_outputs_(compares_kl(settings)),
         data_(settings, context, data),
         net_(context, net_options(settings, data)),
         data_rows_(net_.parameters()),
-        sampled_rows_(net_.parameters(), {.kind = FisherKind::sampled}) {
+        fisher_scores_(net_.parameters(), {.kind = fisher_.kind}) {
     begin_at(data.first_outputs, net_);
   }
 
@@ -126,7 +143,7 @@ class Supervised : public Task {
   BatchPosition next(const View& numbers) override;
   Figures figures(std::span<const double> numbers, const BatchPosition& batch) const override;
   natgrad::Batch batch() override;
-  void gradient(const View& gradient) override { net_.gradient(gradient); }
+  void gradient(const View& gradient) override;
 
   Figures evaluate() override;
   std::string in_words(const Figures& evaluation) const override;
@@ -136,16 +153,19 @@ class Supervised : public Task {
   void restore(const Blobs& blobs, const std::string& file) override;
 
  private:
+  natgrad::Batch rows_of_batch();
+
   std::string name_;
   std::string samples_name_;
   std::vector<std::string> warnings_;
   FigureOfMerit figure_;
-  std::int64_t draws_;
+  FisherRows fisher_;
+  bool keeps_outputs_;  // to compare later ones with
   StagedData data_;
   FullyConnected net_;
-  LayerScores data_rows_;
-  LayerScores sampled_rows_;
-  std::int64_t samples_ = 0;  // of the last batch
+  LayerScores data_rows_;      // at the data's targets
+  LayerScores fisher_scores_;  // of the matrix, where it is not theirs
+  SampleBatch batch_;          // the last one
 };
 
 std::string Supervised::headline() const {
@@ -161,12 +181,10 @@ std::string Supervised::headline() const {
 }
 
 BatchPosition Supervised::next(const View& numbers) {
-  const SampleBatch batch = data_.batches.next();
-  net_.forward(batch.inputs);
-  net_.evaluate_to(batch.targets, numbers);
-  net_.backward(batch.targets);
-  samples_ = batch.inputs.rows();
-  return {.samples = samples_, .epoch = batch.epoch, .ends_epoch = batch.ends_epoch};
+  batch_ = data_.batches.next();
+  net_.forward(batch_.inputs);
+  net_.evaluate_to(batch_.targets, numbers);
+  return {.samples = batch_.inputs.rows(), .epoch = batch_.epoch, .ends_epoch = batch_.ends_epoch};
 }
 
 Figures Supervised::figures(std::span<const double> numbers, const BatchPosition& batch) const {
@@ -174,13 +192,41 @@ Figures Supervised::figures(std::span<const double> numbers, const BatchPosition
   return {{"loss", -numbers[0] / n}, {figure_.name(), figure_.value(numbers[1] / n)}};
 }
 
+/// The batch with what rules measure of a step, at the parameters as they then stand.
 natgrad::Batch Supervised::batch() {
-  net_.add_to(data_rows_, {.samples = samples_});
-  if (draws_ == 0) return {.fisher = data_rows_};
-  net_.sample(draws_);
-  net_.add_sampled_to(sampled_rows_, {.samples = samples_ * draws_});
+  if (keeps_outputs_) net_.keep_outputs();
+  natgrad::Batch batch = rows_of_batch();
+  batch.loss = [this](const View& loss) {
+    net_.forward(batch_.inputs);
+    net_.loss_to(batch_.targets, loss);
+  };
+  if (!keeps_outputs_) return batch;
+  batch.kl = [this](const View& kl) {
+    net_.forward(batch_.inputs);
+    net_.kl_to(kl);
+  };
+  return batch;
+}
+
+natgrad::Batch Supervised::rows_of_batch() {
+  const std::int64_t samples = batch_.inputs.rows();
+  if (fisher_.kind == FisherKind::exact) {
+    net_.compute_exact(batch_.targets);
+    net_.add_exact_to(fisher_scores_, {.samples = samples});
+    return {.fisher = fisher_scores_};
+  }
+  net_.backward(batch_.targets);
+  net_.add_to(data_rows_, {.samples = samples});
+  if (fisher_.kind == FisherKind::empirical) return {.fisher = data_rows_};
+  net_.sample(fisher_.per_sample);
+  net_.add_sampled_to(fisher_scores_, {.samples = samples * fisher_.per_sample});
   // Rows, not numbers: as cheap, and without an array of P.
-  return {.fisher = sampled_rows_, .gradient = data_rows_};
+  return {.fisher = fisher_scores_, .gradient = data_rows_};
+}
+
+void Supervised::gradient(const View& gradient) {
+  net_.backward(batch_.targets);
+  net_.gradient(gradient);
 }
 
 Figures Supervised::evaluate() {
@@ -234,13 +280,12 @@ void Supervised::restore(const Blobs& blobs, const std::string& file) {
 
 /// The rows that a step of so many samples takes.
 ScoresShape shape_of(const std::vector<std::int64_t>& sizes, std::int64_t samples,
-                     std::int64_t draws) {
-  const std::int64_t rows_per_input = std::max<std::int64_t>(draws, 1);
-  ScoresShape shape = {.samples = samples * rows_per_input};
-  if (draws > 0) shape.gradient = ScoresShape::Source::other_rows;
+                     const FisherRows& fisher) {
+  ScoresShape shape = {.samples = samples * fisher.per_sample};
+  if (fisher.kind == FisherKind::sampled) shape.gradient = ScoresShape::Source::other_rows;
   for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
     shape.layers.push_back(
-        {.inputs = sizes[i], .outputs = sizes[i + 1], .rows_per_input = rows_per_input});
+        {.inputs = sizes[i], .outputs = sizes[i + 1], .rows_per_input = fisher.per_sample});
   }
   return shape;
 }
@@ -250,11 +295,16 @@ TaskMemory memory_of(const Settings& settings, const Context& context, const Dat
   const StagedData staged(settings, context, data);
   const std::int64_t largest = staged.batches.largest();
   const std::int64_t evaluated = std::min(evaluation_part, staged.test.count());
-  const std::int64_t draws = draws_of(settings);
+  const FisherRows fisher = fisher_rows(settings, data);
+  // An evaluation needs outputs of its samples, and no rows.
+  const FullyConnected::Uses step = {.samples = largest,
+                                     .draws = fisher.draws(),
+                                     .exact = fisher.kind == FisherKind::exact,
+                                     .keeps_outputs = compares_kl(settings)};
   const std::int64_t net_bytes =
       FullyConnected::bytes(net, std::max(largest, evaluated)) +
-      (FullyConnected::bytes(net, largest, draws) - FullyConnected::bytes(net, largest));
-  TaskMemory memory = {.batch = shape_of(net.sizes, largest, draws),
+      (FullyConnected::bytes(net, step) - FullyConnected::bytes(net, largest));
+  TaskMemory memory = {.batch = shape_of(net.sizes, largest, fisher),
                        .tensors = {},
                        .items = {{"net", net_bytes}, {"data", staged.bytes()}}};
   for (std::size_t i = 0; i + 1 < net.sizes.size(); ++i) {
