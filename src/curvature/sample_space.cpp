@@ -91,6 +91,11 @@ void SampleSpace::layout(const CurvatureMemory& memory, const BatchShape& shape)
     return backend_.rows_scratch(uses, shape.batch_rows, options_.type, result);
   };
   work_.bytes = std::max(work(gram_type()), work(type));
+  if (scaled() && gram_type() != options_.type) {
+    const std::int64_t of_copies =
+        backend_.rows_scratch(uses, shape.batch_rows, gram_type(), gram_type());
+    work_.bytes = std::max(work_.bytes, of_copies);
+  }
   if (shape.measures) work_.bytes = std::max(work_.bytes, work(ElementType::float64));
   work_.data = scratch.take_bytes(work_.bytes);
   scratch.item("vectors of the solve, scratch of products with the rows");
@@ -99,9 +104,10 @@ void SampleSpace::layout(const CurvatureMemory& memory, const BatchShape& shape)
 /// What a later solve of the same factorization reads lasts with it.
 void SampleSpace::lay_out_units(const CurvatureMemory& memory, std::span<const LayerUse> uses) {
   units_.layout(memory.system, shape_, vector_type());
-  scaled_rows_.layout(memory.system, uses, options_.type);
+  scaled_rows_.layout(memory.system, uses, options_.type, gram_type(),
+                      units_.by_parameter() ? shape_.parameters : 0);
   memory.system.item("units of the damping, rows in these units");
-  in_units_ = memory.scratch.take({shape_.bounds_form ? shape_.parameters : 0, 1}, options_.type);
+  unscaled_ = memory.scratch.take({shape_.parameters, 1}, vector_type());
   if (options_.scaling == DampingScaling::identity) return;
   squares_.layout(memory.scratch, shape_, uses, shape_.batch_rows);
 }
@@ -130,16 +136,25 @@ void SampleSpace::load_roots() {
   backend_.row_scaling(store_.weights(), 0, {}, 0.0, 1, roots_, solution_);
 }
 
-/// z = S v, of centred rows where asked for.
+/// z = S v, of centred rows where asked for, v in the units of the system.
 void SampleSpace::multiply(const ConstView& v, const View& z) {
-  backend_.apply(system_rows(), v, z, work_);
+  if (scaled()) {
+    backend_.copy(v, unscaled_);
+    units_.from_units(unscaled_);
+    backend_.apply(rows(), unscaled_, z, work_);
+  } else {
+    backend_.apply(rows(), v, z, work_);
+  }
   if (centred()) backend_.project(roots_, z);
 }
 
-/// g = S^T y + beta g; centres y in place.
+/// g = S^T y + beta g in the units of the system; centres y in place.
 void SampleSpace::adjoint(const View& y, double beta, const View& g) {
   if (centred()) backend_.project(roots_, y);
-  backend_.adjoint(system_rows(), y, beta, g, work_);
+  if (!scaled()) return backend_.adjoint(rows(), y, beta, g, work_);
+  backend_.adjoint(rows(), y, 0, unscaled_, work_);
+  units_.from_units(unscaled_);
+  backend_.axpby(1.0, unscaled_, beta, g);
 }
 
 /// D of the rows, and the rows in these units.
@@ -155,7 +170,7 @@ void SampleSpace::assemble() {
   if (assembled_) return;
   const View& K = cholesky_.matrix();
   if (scaled()) load_units();
-  backend_.gram(system_rows(), K, work_);
+  backend_.gram(scaled() ? scaled_rows_.rows(rows()) : rows(), K, work_);
   if (!roots_.empty()) {
     backend_.fill(0, centering_);
     backend_.symv(Triangle::lower, K, roots_, cholesky_.product());
@@ -344,14 +359,9 @@ const FisherOperator& SampleSpace::fisher() {
 
 void SampleSpace::store_length(const ConstView& d) {
   if (scaled()) {
-    const ConstView roots = units_.roots();
-    if (roots.type() == in_units_.type()) {
-      backend_.multiply(d, roots, in_units_);
-    } else {
-      backend_.copy(roots, in_units_);
-      backend_.multiply(d, in_units_, in_units_);
-    }
-    return backend_.dot(in_units_, in_units_, field(&SolveScalars::stored_square));
+    backend_.copy(d, unscaled_);
+    units_.to_units(unscaled_);
+    return backend_.dot(unscaled_, unscaled_, field(&SolveScalars::stored_square));
   }
   backend_.dot(d, d, field(&SolveScalars::stored_square));
 }

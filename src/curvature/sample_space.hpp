@@ -20,7 +20,8 @@ namespace natgrad::detail {
 /// With g = S^T r: (K + shift I) y = r - S m, d = m + S^T y, and S d = S m + K y comes free. For
 /// any other g: (K + shift I) t = S g, d = (g - S^T t) / shift, S d = t. Centred rows: everything
 /// is projected onto the complement of u, u_n = sqrt(w_n), in double. A damping in units D, or a
-/// penalty by tensor, is one of scaled rows: K = S D^-1 S^T.
+/// penalty by tensor, is one of scaled rows: K = S D^-1 S^T of copies; products with vectors take
+/// the rows as they are and scale the vectors, which costs refined solves no digit of float rows.
 class SampleSpace final : public Curvature {
  public:
   SampleSpace(const Context& context, const CurvatureOptions& options);
@@ -54,7 +55,6 @@ class SampleSpace final : public Curvature {
   bool scaled() const {
     return options_.scaling != DampingScaling::identity || shape_.l2_by_tensor;
   }
-  RowBatch system_rows() const { return scaled() ? scaled_rows_.rows(rows()) : rows(); }
   const CenteringScalars* centering() const;
   View of_centering(double CenteringScalars::*name) const { return scalar(centering_, name); }
   View field(double SolveScalars::*name) const { return cholesky_.field(name); }
@@ -107,7 +107,7 @@ class SampleSpace final : public Curvature {
   View given_rhs_;         // r (N) float64 of coefficients that a solve brings
   View unused_;            // (N) float64
   View scalar_;            // one element
-  View in_units_;          // scaled: (P), what the rate is bounded by
+  View unscaled_;          // scaled: (P), a vector on its way into or out of the units
   View measured_;          // v (P) float64, as is the next
   View measured_product_;  // S v (N)
   Scratch work_;           // of row operations

@@ -6,15 +6,19 @@
 
 namespace natgrad::detail {
 
-void ScaledRows::layout(Carver& carver, std::span<const LayerUse> uses, ElementType type) {
+void ScaledRows::layout(Carver& carver, std::span<const LayerUse> uses, ElementType type,
+                        ElementType copied_type, std::int64_t columns) {
+  columns_ = carver.take({columns, 1}, copied_type);
   factors_.clear();
   for (const LayerUse& use : uses) {
     Factors copies;
-    if (use.bias_offset >= 0) {
-      copies.output_score = carver.take({use.rows * use.terms, use.outputs}, type);
+    // All factors are of one type.
+    if (use.bias_offset >= 0 || copied_type != type) {
+      copies.output_score = carver.take({use.rows * use.terms, use.outputs}, copied_type);
     }
     if (use.inputs > 0) {
-      copies.input = carver.take({use.rows / use.rows_per_input * use.terms, use.inputs}, type);
+      copies.input =
+          carver.take({use.rows / use.rows_per_input * use.terms, use.inputs}, copied_type);
     }
     factors_.push_back(copies);
   }
@@ -29,8 +33,8 @@ void ScaledRows::layout(Carver& carver, std::span<const LayerUse> uses, ElementT
 void ScaledRows::load_outputs(const LayerUse& use, const View& to, const BatchShape& shape,
                               const DampingUnits& units) const {
   if (units.by_parameter()) {
-    return backend_.scale_columns(
-        use.output_score, units.inverse_roots().row_range(use.bias_offset, use.outputs), to);
+    backend_.copy(use.output_score, to);
+    return backend_.scale_columns(to, columns_.row_range(use.bias_offset, use.outputs), to);
   }
   const std::int64_t end = use.bias_offset + use.outputs;
   for (std::size_t i = tensor_at(shape.tensors, use.bias_offset);
@@ -43,12 +47,16 @@ void ScaledRows::load_outputs(const LayerUse& use, const View& to, const BatchSh
 }
 
 void ScaledRows::load(const RowBatch& rows, const BatchShape& shape, const DampingUnits& units) {
+  if (units.by_parameter()) backend_.copy(units.inverse_roots(), columns_);
   uses_.assign(rows.blocks.begin(), rows.blocks.end());
   for (std::size_t i = 0; i < uses_.size(); ++i) {
     const LayerUse& use = rows.blocks[i];
     const Factors& copies = factors_[i];
     if (use.bias_offset >= 0) {
       load_outputs(use, copies.output_score, shape, units);
+      uses_[i].output_score = copies.output_score;
+    } else if (!copies.output_score.empty()) {
+      backend_.copy(use.output_score, copies.output_score);
       uses_[i].output_score = copies.output_score;
     }
     if (use.weight_offset < 0) continue;

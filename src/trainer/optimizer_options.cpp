@@ -36,6 +36,14 @@ Choices<Structure> structures() {
   return choices;
 }
 
+Choices<DampingScaling> damping_scalings() {
+  Choices<DampingScaling> choices;
+  for (const DampingScalingRow& row : damping_scaling_table) {
+    choices.emplace_back(row.name, row.scaling);
+  }
+  return choices;
+}
+
 // What an option goes with: each function says beside what it does not.
 
 std::string natural_only(const Settings& s) {
@@ -121,6 +129,16 @@ void require_form_of_structure(const Settings& s) {
   require(
       s.get<Form>("--form") != Form::dual || s.get<Structure>("--structure") != Structure::diagonal,
       "--form dual: has no meaning with --structure diagonal");
+}
+
+void require_system_of_scaling(const Settings& s) {
+  const auto scaling = s.get<DampingScaling>("--damping-scaling");
+  require(
+      scaling == DampingScaling::identity || s.get<Structure>("--structure") != Structure::diagonal,
+      "--damping-scaling: a diagonal takes identity alone");
+  require(scaling != DampingScaling::diagonal || s.get<Form>("--form") != Form::dual,
+          "--damping-scaling diagonal: has no meaning with --form dual, take tensor or --form "
+          "primal");
 }
 
 void require_constant_rate(const Settings& s) {
@@ -222,6 +240,14 @@ std::vector<OptionRow> optimizer_rows() {
                "falling by a FACTOR a step; lm: by the reduction ratio of the loss",
        .no_meaning = natural_only,
        .require = require_fisher_of_damping},
+      {.name = "--damping-scaling",
+       .group = group,
+       .type = choice<DampingScaling>(damping_scalings()),
+       .help = "unit of --damping: that of the Fisher matrix, the mean diagonal element of each "
+               "tensor, or each diagonal element",
+       .otherwise = "identity",
+       .no_meaning = natural_only,
+       .require = require_system_of_scaling},
       {.name = "--refinement",
        .group = group,
        .type = number(repeats, "N"),

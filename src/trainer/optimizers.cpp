@@ -160,6 +160,7 @@ std::int64_t physical_memory() {
 NaturalGradient::Options natural_options(const Settings& settings, std::int64_t steps) {
   NaturalGradient::Options options;
   options.damping = settings.get<Damping>("--damping");
+  options.damping.scaling = settings.get<DampingScaling>("--damping-scaling");
   options.step = step_rule_of(settings);
   options.schedule = {.decay = settings.get<Rate>("--rate").decay, .steps = steps};
   options.max_norm = settings.get_or("--max-norm", options.max_norm);

@@ -34,6 +34,7 @@ TEST(enumerators, are_those_that_have_names) {
   expect_last_is_named<DeviceKind>();
   expect_last_is_named<FisherKind>();
   expect_last_is_named<Form>();
+  expect_last_is_named<DampingScaling>();
   expect_last_is_named<Activation>();
   expect_last_is_named<Likelihood>();
 }

@@ -186,7 +186,6 @@ void add_rules(std::vector<Plan>& all) {
 
 std::vector<Plan> plans() {
   const SegmentFactor first{{0}, 0};
-  const Damping damping{.absolute = 0.1};
   std::vector<Plan> base = {
       {.name = "spring"},
       {.name = "no momentum", .options = {.momentum = NoMomentum{}}},
@@ -281,6 +280,33 @@ std::vector<Plan> plans() {
     }
   }
   add_rules(base);
+  const Options in_units{.damping = {.scaling = DampingScaling::tensor}};
+  const std::vector<Plan> of_units = {
+      {.name = "net, units", .options = in_units},
+      {.name = "terms, units", .options = in_units, .uses = convolution},
+      {.name = "rows an input, units, numbers",
+       .options = in_units,
+       .uses = drawn,
+       .source = Source::numbers},
+      {.name = "tied, units, double",
+       .options = in_units,
+       .type = ElementType::float64,
+       .uses = tied},
+      {.name = "wide, units", .options = in_units, .uses = wide},
+      {.name = "dense, units", .options = in_units, .dense = true},
+      {.name = "dense, units of parameters",
+       .options = {.damping = {.scaling = DampingScaling::diagonal}},
+       .dense = true},
+      {.name = "net, units, penalty",
+       .options = {.damping = {.scaling = DampingScaling::tensor}, .l2 = 0.1, .refinement = 1}},
+      {.name = "net, penalty by tensor",
+       .options = {.momentum = HeavyBall{}, .l2 = 0.1, .l2_factors = {first}}}};
+  for (Structure structure : {Structure::full, Structure::block_diagonal}) {
+    for (Plan plan : of_units) {
+      plan.options.structure = structure;
+      base.push_back(plan);
+    }
+  }
   std::vector<Plan> all;
   for (Plan plan : base) {
     for (Form form : {Form::dual, Form::primal}) {
@@ -291,7 +317,7 @@ std::vector<Plan> plans() {
       for (std::int64_t batch : {samples, 2 * samples + 12}) {
         if (batch > samples && !takes_parts(plan)) continue;
         plan.options.form = form;
-        plan.options.damping.absolute = damping.absolute;
+        plan.options.damping.absolute = 0.1;
         plan.batch = batch;
         all.push_back(plan);
       }

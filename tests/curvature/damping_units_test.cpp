@@ -1,5 +1,6 @@
 #include "natgrad/natgrad.hpp"
 #include "support/device.hpp"
+#include "support/layered_batch.hpp"
 #include "support/plain.hpp"
 #include "support/structured.hpp"
 #include "support/tolerance.hpp"
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -282,6 +284,36 @@ TEST(damping_units, the_direction_does_not_depend_on_units) {
   }
 }
 
+// The same of layers: inputs in other units change those of the weight, and not of the bias.
+TEST(damping_units, the_direction_does_not_depend_on_the_units_of_a_layer) {
+  LayeredBatch<double> batch(
+      {.layers = {{.inputs = 5, .outputs = 4}, {.inputs = 4, .outputs = 3}}, .samples = samples});
+  const auto direction = [&](const FisherMatrix::Options& options, double unit) {
+    FisherMatrix fisher(batch.parameters, options);
+    fisher.accumulate(batch.scores());
+    Numbers d = solved(fisher);
+    for (std::size_t i = 0; i < 20; ++i) d[i] *= unit;
+    return d;
+  };
+  for (Structure structure : {Structure::full, Structure::block_diagonal}) {
+    for (Form form : {Form::primal, Form::dual}) {
+      const FisherMatrix::Options options{
+          .structure = structure,
+          .form = form,
+          .damping = {.absolute = lambda, .scaling = DampingScaling::tensor}};
+      const Numbers before = direction(options, 1);
+      const auto scale_inputs = [&](double unit) {
+        for (std::size_t n = 0; n < samples; ++n) {
+          for (std::size_t i = 0; i < 5; ++i) batch.factors[0](n, i) *= unit;
+        }
+      };
+      scale_inputs(1e3);
+      EXPECT_TRUE(relative_error_within(direction(options, 1e3), before, 1e-10));
+      scale_inputs(1e-3);
+    }
+  }
+}
+
 TEST(damping_units, one_unit_of_all_tensors_is_another_lambda) {
   // Rows of one length in all their columns: every D is the same.
   Rows rows(nets.front());
@@ -402,6 +434,43 @@ TEST(damping_units, floats_are_solved_as_exactly_as_in_one_unit) {
   EXPECT_TRUE(relative_error_within(
       direction(rows, {.form = Form::dual, .damping = damping, .gram_type = ElementType::float64}),
       exact, 1e-6));
+}
+
+// Float rows whose units are no powers of two: what is corrected by the rows themselves is exact to
+// the rounding of the result.
+TEST(damping_units, refined_solves_see_the_rows_themselves) {
+  Tensor<float> numbers(Random(5).table(samples, 30));
+  Tensor<double> wide(numbers.table());
+  Tensor<float> theta_a(Numbers(12, 0.0));
+  Tensor<float> theta_b(Numbers(18, 0.0));
+  Tensor<double> wide_a(Numbers(12, 0.0));
+  Tensor<double> wide_b(Numbers(18, 0.0));
+  const auto solve_in = [](auto& rows, auto& first, auto& second,
+                           const FisherMatrix::Options& options) {
+    Parameters parameters(test_context());
+    parameters.add(first.view());
+    parameters.add(second.view());
+    DenseScores scores(parameters);
+    scores.begin(rows.view());
+    FisherMatrix fisher(parameters, options);
+    fisher.accumulate(scores);
+    std::remove_reference_t<decltype(first)> d(Numbers(30, 0.0));
+    fisher.solve(Coefficients{}, d.view());
+    EXPECT_EQ(fisher.report().outcome, Outcome::accepted);
+    return std::pair(d.numbers(), fisher.report().error_bound);
+  };
+  for (DampingScaling scaling : {DampingScaling::tensor, DampingScaling::diagonal}) {
+    const Damping damping{.absolute = 1e-4, .scaling = scaling};
+    const auto exact = solve_in(wide, wide_a, wide_b, {.form = Form::primal, .damping = damping});
+    for (const FisherMatrix::Options& options :
+         {FisherMatrix::Options{.form = Form::dual, .damping = damping, .refinement = 3},
+          FisherMatrix::Options{
+              .form = Form::dual, .damping = damping, .gram_type = ElementType::float64}}) {
+      const auto found = solve_in(numbers, theta_a, theta_b, options);
+      EXPECT_TRUE(relative_error_within(found.first, exact.first, 1.2e-7));
+      EXPECT_TRUE(relative_error_within(found.first, exact.first, found.second));
+    }
+  }
 }
 
 TEST(damping_units, diagonal_scaling_takes_the_primal_form_of_layers) {

@@ -63,14 +63,16 @@ Options options_of(const Case& c) {
 
 /// Batches with new coefficients a step.
 struct Training {
-  LayeredBatch<double> batch{{.layers = layers, .samples = samples, .seed = 5}};
+  LayeredBatch<double> batch;
   Random random{6};
   Tensor<double> coefficients{Numbers(samples, 1)};
   Tensor<double> numbers{Numbers(size, 0)};
   LayerScores scores{batch.parameters, {.kind = FisherKind::exact}};
   NaturalGradient optimizer;
 
-  explicit Training(const Options& options) : optimizer(batch.parameters, options) {}
+  explicit Training(const Options& options, std::vector<LayerShape> net = layers)
+      : batch({.layers = std::move(net), .samples = samples, .seed = 5}),
+        optimizer(batch.parameters, options) {}
 
   void draw() {
     for (std::size_t n = 0; n < samples; ++n) coefficients(n) = random();
@@ -273,7 +275,7 @@ TEST(l2_factors, a_plan_is_what_a_step_takes) {
       c.l2_factors = factors;
       c.momentum = Spring{0.8};
       SCOPED_TRACE(text(c));
-      Training run(options_of(c));
+      Training run(options_of(c), {{.inputs = 4, .outputs = 3}, {.inputs = 3, .outputs = 2}});
       run.draw();
       const Batch batch{.fisher = run.part(0, in_parts ? 5 : samples)};
       const MemoryPlan of_batch = run.optimizer.plan(batch);

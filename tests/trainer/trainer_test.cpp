@@ -63,6 +63,10 @@ TEST_F(trainer, refuses_bad_options) {
        "--refinement: has no meaning with --structure diagonal"},
       {"digits --structure diagonal --form dual",
        "--form dual: has no meaning with --structure diagonal"},
+      {"digits --damping-scaling layer", "--damping-scaling layer: expected identity|tensor"},
+      {"digits --damping-scaling tensor --structure diagonal", "a diagonal takes identity alone"},
+      {"digits --damping-scaling diagonal --form dual", "no meaning with --form dual"},
+      {"digits --optimizer adam --damping-scaling tensor", "--damping-scaling: has no meaning"},
       {"digits --plan --quiet", "--plan: has no meaning with --quiet"},
       {"digits --optimizer adam --plan", "--plan: has no meaning with --optimizer adam"},
       {"digits --optimizer sgd --fisher sampled", "--fisher: has no meaning with --optimizer sgd"},
@@ -365,6 +369,18 @@ TEST_F(trainer, limits_the_norm_of_a_step_and_refines_its_solve) {
   EXPECT_LT(limited["rate"].get<double>(), 0.1 * free["rate"].get<double>());
   const json refined = run_with_metrics(run + " --form dual --refinement 2").metrics[0];
   EXPECT_LT(refined["residual"].get<double>(), 0.01 * free["residual"].get<double>());
+}
+
+TEST_F(trainer, counts_damping_in_units_of_the_parameters) {
+  const std::string run = "digits --steps 3 --spring 0 --batch 300 --hidden 4 --damping 0.1";
+  const json one_unit = run_with_metrics(run).metrics[2];
+  for (const std::string scaling : {"tensor", "diagonal"}) {
+    const auto metrics = run_with_metrics(run + " --damping-scaling " + scaling).metrics;
+    EXPECT_EQ(metrics[2]["damping"], 0.1);
+    EXPECT_EQ(metrics[2]["outcome"], "accepted");
+    EXPECT_LT(metrics[2]["loss"].get<double>(), metrics[0]["loss"].get<double>());
+    EXPECT_NE(metrics[2]["loss"], one_unit["loss"]);
+  }
 }
 
 TEST_F(trainer, prints_the_memory_plan_and_trains_nothing) {
