@@ -196,89 +196,92 @@ TEST(allocations, nor_does_it_with_rules_that_compare_losses) {
     }
     const Outcome outcome = optimizer.report().outcome;
     EXPECT_TRUE(outcome == Outcome::accepted || outcome == Outcome::rejected);
-    TEST(allocations, nor_does_it_with_a_damping_in_units) {
-      for (Form form : {Form::primal, Form::dual}) {
-        for (Structure structure : {Structure::full, Structure::block_diagonal}) {
-          check_training<float>(form, Spring{}, structure, {.scaling = DampingScaling::tensor});
-        }
-      }
+  }
+}
+
+TEST(allocations, nor_does_it_with_a_damping_in_units) {
+  for (Form form : {Form::primal, Form::dual}) {
+    for (Structure structure : {Structure::full, Structure::block_diagonal}) {
+      check_training<float>(form, Spring{}, structure, {.scaling = DampingScaling::tensor});
     }
+  }
+}
 
-    TEST(allocations, nor_does_it_over_dense_rows) {
-      for (Form form : {Form::primal, Form::dual}) {
-        SCOPED_TRACE(to_string(form));
-        Counter counter;
-        Random random(4);
-        Tensor<float> theta(random.numbers(30));
-        Parameters parameters(Context::cpu({.allocator = counter.allocator()}));
-        parameters.add(theta.view());
-        Tensor<float> rows(random.table(50, 30));
-        DenseScores scores(parameters);
-        NaturalGradient optimizer(parameters, {.form = form});
-        scores.begin(rows.view());
-        optimizer.step(scores);
-        for (std::int64_t count : {50, 7, 50}) {
-          const ConstView batch = rows.view().row_range(0, count);
-          expect_no_allocation(counter, "begin", [&] { scores.begin(batch); });
-          expect_no_allocation(counter, "step", [&] { optimizer.step(scores); });
-        }
-      }
+TEST(allocations, nor_does_it_over_dense_rows) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    Random random(4);
+    Tensor<float> theta(random.numbers(30));
+    Parameters parameters(Context::cpu({.allocator = counter.allocator()}));
+    parameters.add(theta.view());
+    Tensor<float> rows(random.table(50, 30));
+    DenseScores scores(parameters);
+    NaturalGradient optimizer(parameters, {.form = form});
+    scores.begin(rows.view());
+    optimizer.step(scores);
+    for (std::int64_t count : {50, 7, 50}) {
+      const ConstView batch = rows.view().row_range(0, count);
+      expect_no_allocation(counter, "begin", [&] { scores.begin(batch); });
+      expect_no_allocation(counter, "step", [&] { optimizer.step(scores); });
     }
+  }
+}
 
-    TEST(allocations, a_matrix_that_was_solved_before_allocates_nothing) {
-      for (Form form : {Form::primal, Form::dual}) {
-        SCOPED_TRACE(to_string(form));
-        Counter counter;
-        const LayeredBatch<float> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 20},
-                                        Context::cpu({.allocator = counter.allocator()}));
-        const LayerScores scores = batch.scores();
-        FisherMatrix fisher(batch.parameters, {.form = form});
-        Tensor<float> direction = zeros<float>(fisher.size());
-        fisher.accumulate(scores);
-        fisher.solve(Coefficients{}, direction.view());
-        expect_no_allocation(counter, "solve", [&] {
-          fisher.set_damping({.absolute = 2});
-          fisher.solve(Coefficients{}, direction.view());
-        });
-        const View view = direction.view();
-        expect_no_allocation(counter, "quadratic form", [&] { fisher.quadratic_form(view); });
-      }
-    }
+TEST(allocations, a_matrix_that_was_solved_before_allocates_nothing) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    const LayeredBatch<float> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 20},
+                                    Context::cpu({.allocator = counter.allocator()}));
+    const LayerScores scores = batch.scores();
+    FisherMatrix fisher(batch.parameters, {.form = form});
+    Tensor<float> direction = zeros<float>(fisher.size());
+    fisher.accumulate(scores);
+    fisher.solve(Coefficients{}, direction.view());
+    expect_no_allocation(counter, "solve", [&] {
+      fisher.set_damping({.absolute = 2});
+      fisher.solve(Coefficients{}, direction.view());
+    });
+    const View view = direction.view();
+    expect_no_allocation(counter, "quadratic form", [&] { fisher.quadratic_form(view); });
+  }
+}
 
-    TEST(allocations, what_finds_no_memory_changes_nothing) {
-      for (Form form : {Form::primal, Form::dual}) {
-        SCOPED_TRACE(to_string(form));
-        Counter counter;
-        const LayeredBatch<double> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 50},
-                                         Context::cpu({.allocator = counter.allocator()}));
-        LayerScores scores(batch.parameters);
-        batch.fill(scores, {.samples = 20});
-        NaturalGradient optimizer(batch.parameters, {.form = form});
-        FisherMatrix fisher(batch.parameters, {.form = form});
-        counter.exhausted = true;
-        const auto theta = batch.theta_memory();
-        EXPECT_THROW(optimizer.step(scores), MemoryError);
-        EXPECT_THROW(fisher.accumulate(scores), MemoryError);
-        EXPECT_EQ(fisher.samples(), 0);
-        EXPECT_THROW(optimizer.report(), ArgumentError);
-        EXPECT_EQ(batch.theta_memory(), theta);
-        counter.exhausted = false;
-        optimizer.step(scores);
-        EXPECT_EQ(optimizer.report().step, 1);
-        fisher.accumulate(scores);
+TEST(allocations, what_finds_no_memory_changes_nothing) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    const LayeredBatch<double> batch({.layers = {{.inputs = 4, .outputs = 3}}, .samples = 50},
+                                     Context::cpu({.allocator = counter.allocator()}));
+    LayerScores scores(batch.parameters);
+    batch.fill(scores, {.samples = 20});
+    NaturalGradient optimizer(batch.parameters, {.form = form});
+    FisherMatrix fisher(batch.parameters, {.form = form});
+    counter.exhausted = true;
+    const auto theta = batch.theta_memory();
+    EXPECT_THROW(optimizer.step(scores), MemoryError);
+    EXPECT_THROW(fisher.accumulate(scores), MemoryError);
+    EXPECT_EQ(fisher.samples(), 0);
+    EXPECT_THROW(optimizer.report(), ArgumentError);
+    EXPECT_EQ(batch.theta_memory(), theta);
+    counter.exhausted = false;
+    optimizer.step(scores);
+    EXPECT_EQ(optimizer.report().step, 1);
+    fisher.accumulate(scores);
 
-        Tensor<double> before = zeros<double>(batch.parameters.size());
-        Tensor<double> after = zeros<double>(batch.parameters.size());
-        scores.gradient(before.view());
-        counter.exhausted = true;
-        EXPECT_THROW(batch.fill(scores, {.samples = 50}), MemoryError);
-        EXPECT_EQ(scores.samples(), 20);
-        scores.gradient(after.view());
-        EXPECT_TRUE(same_bits(after.memory(), before.memory()));
-        counter.exhausted = false;
-      }
-    }
+    Tensor<double> before = zeros<double>(batch.parameters.size());
+    Tensor<double> after = zeros<double>(batch.parameters.size());
+    scores.gradient(before.view());
+    counter.exhausted = true;
+    EXPECT_THROW(batch.fill(scores, {.samples = 50}), MemoryError);
+    EXPECT_EQ(scores.samples(), 20);
+    scores.gradient(after.view());
+    EXPECT_TRUE(same_bits(after.memory(), before.memory()));
+    counter.exhausted = false;
+  }
+}
 
-  }  // namespace
+}  // namespace
 
 }  // namespace natgrad::tests
