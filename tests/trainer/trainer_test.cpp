@@ -311,7 +311,8 @@ TEST_F(trainer, writes_what_a_rule_measures_of_the_loss) {
     EXPECT_FALSE(line.contains("model_rate"));
   }
   const std::string region =
-      "digits --fisher sampled --step-rule kl --kl-radius 0.1 --rate 100 --momentum 0 --trials 8";
+      "digits --fisher sampled --step-rule kl --kl-radius 0.1 --rate 100 --momentum 0 --trials 8 "
+      "--weight-decay 0";
   for (const json& line : steps_of(run_with_metrics(region + small))) {
     EXPECT_EQ(line["outcome"], "accepted");
     EXPECT_LE(line["actual_kl"].get<double>(), 0.1);
