@@ -1,6 +1,5 @@
 #include "support/graph.hpp"
 
-#include "core/context_state.hpp"
 #include "natgrad/cuda.hpp"
 #include "natgrad/natgrad.hpp"
 #include "support/device.hpp"
@@ -120,56 +119,77 @@ TEST(graph, a_captured_batch_of_parts_is_the_next_one) {
   }
 }
 
+/// A net whose steps measure its loss, which is enqueued like the rest.
+class MeasuredNet {
+ public:
+  MeasuredNet(const Context& context, const NaturalGradient::Options& options)
+      : net_(context, {.sizes = {5, 8, 3}, .type = ElementType::float64}),
+        optimizer_(net_.parameters(), options),
+        labels_(context.array({16, 1}, ElementType::int32)) {
+    std::vector<std::int32_t> classes;
+    for (int i = 0; i < 16; ++i) classes.push_back(i % 3);
+    context.write(classes.data(), labels_);
+  }
+
+  void step() {
+    net_.forward(inputs_.view());
+    net_.backward(labels_);
+    net_.add_to(data_, {.samples = 16});
+    optimizer_.step({.fisher = data_, .loss = [this](const View& loss) {
+                       net_.forward(inputs_.view());
+                       net_.loss_to(labels_, loss);
+                     }});
+  }
+  StepReport report() { return optimizer_.report(); }
+  std::vector<double> weights() const {
+    Tensor<double> all = zeros<double>(net_.parameters().size());
+    net_.parameters().gather(all.view());
+    return all.memory();
+  }
+
+ private:
+  Tensor<double> inputs_{Random(1).table(16, 5)};
+  FullyConnected net_;
+  LayerScores data_{net_.parameters()};
+  NaturalGradient optimizer_;
+  Array labels_;
+};
+
 TEST(graph, a_captured_step_tries_its_rates_anew) {
-  // Some trials lower the loss, a distance from a point, and some do not; it is enqueued, as a
-  // caller's kernels are.
   const std::vector<NaturalGradient::Options> rules = {
-      {.step = Backtracking{.rate = 2, .trials = 3}, .weight_decay = 0.1},
+      {.damping = {.absolute = 0.01},
+       .step = Backtracking{.rate = 8, .trials = 4},
+       .momentum = NoMomentum{}},
       {.damping = {.absolute = 0.05, .rule = LevenbergMarquardt{.allow_empirical = true}},
-       .step = FixedRate{0.2}},
+       .step = FixedRate{1}},
       {.damping = {.absolute = 0.5, .rule = DampingSchedule{.factor = 0.5}},
        .step = QuadraticModel{.allow_empirical = true},
        .momentum = NoMomentum{},
        .structure = Structure::diagonal}};
   for (const NaturalGradient::Options& options : rules) {
     SCOPED_TRACE(testing::Message() << "rule " << options.step.index());
-    const BatchShape shape = {.layers = {{.inputs = 9, .outputs = 7}}, .samples = 24};
     const Stream stream;
     const Context context = cuda_context(stream);
-    const LayeredBatch<double> batch(shape, context);
-    const LayeredBatch<double> uncaptured(shape, context);
-    NaturalGradient optimizer(batch.parameters, options);
-    NaturalGradient expected(uncaptured.parameters, options);
-    LayerScores scores(batch.parameters);
-    LayerScores uncaptured_scores(uncaptured.parameters);
-    Tensor<double> theta = zeros<double>(batch.parameters.size());
-    Tensor<double> weights(Random(5).numbers(static_cast<std::size_t>(batch.parameters.size())));
-    const auto step = [&](const LayeredBatch<double>& of, LayerScores& rows, NaturalGradient& by) {
-      of.fill(rows);
-      by.step({.fisher = rows, .loss = [&](const View& result) {
-                 Backend& backend = context.state().backend();
-                 of.parameters.gather(theta.view());
-                 backend.axpby(-1.0, weights.view(), 1.0, theta.view());
-                 backend.dot(theta.view(), theta.view(), result);
-               }});
-    };
-    for (int i = 0; i < 6; ++i) step(uncaptured, uncaptured_scores, expected);
-    step(batch, scores, optimizer);
+    MeasuredNet captured(context, options);
+    MeasuredNet uncaptured(context, options);
+    for (int i = 0; i < 6; ++i) uncaptured.step();
+    captured.step();
     context.synchronize();
     try {
-      const Graph graph(stream, [&] { step(batch, scores, optimizer); });
+      const Graph graph(stream, [&] { captured.step(); });
       for (int i = 0; i < 5; ++i) graph.launch(stream);
     } catch (const Error& error) {
       ADD_FAILURE() << "it cannot be captured: " << error.what();
     }
-    EXPECT_EQ(batch.theta_memory(), uncaptured.theta_memory());
-    const StepReport report = optimizer.report();
+    const StepReport report = captured.report();
+    const StepReport expected = uncaptured.report();
+    EXPECT_EQ(captured.weights(), uncaptured.weights());
     EXPECT_EQ(report.step, 6);
-    EXPECT_EQ(report.outcome, expected.report().outcome);
-    EXPECT_EQ(report.trials, expected.report().trials);
-    EXPECT_EQ(report.loss_after, expected.report().loss_after);
-    EXPECT_EQ(report.damping, expected.report().damping);
-    EXPECT_EQ(report.momentum, expected.report().momentum);
+    EXPECT_EQ(report.outcome, expected.outcome);
+    EXPECT_EQ(report.trials, expected.trials);
+    EXPECT_EQ(report.loss_after, expected.loss_after);
+    EXPECT_EQ(report.damping, expected.damping);
+    EXPECT_EQ(report.momentum, expected.momentum);
   }
 }
 
