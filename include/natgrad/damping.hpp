@@ -2,7 +2,48 @@
 
 #include "natgrad/types.hpp"
 
+#include <variant>
+
 namespace natgrad {
+
+/// lambda stays as it is until a setter changes it.
+struct ConstantDamping {};
+
+/// After each accepted step `Damping::absolute` is multiplied by `factor`, down to `floor`: after k
+/// of them it is max(floor, absolute factor^k).
+struct DampingSchedule {
+  double factor = 0.99;  ///< 0 < factor <= 1
+  double floor = 0;      ///< 0 <= floor <= absolute
+};
+
+/// Levenberg-Marquardt: lambda follows how well the quadratic model foretells the loss of the
+/// step's own batch. With s the step that was taken, L the batch's loss with `.l2` (eta), g uphill
+/// in log-likelihood, the reduction ratio is
+///
+///     rho = (L(theta) - L(theta + s)) / ((g - eta theta)^T s - 1/2 s^T (F + eta I) s),
+///
+/// whose model is that of the loss, without lambda, so that rho is 1 where the loss is quadratic
+/// with Hessian F + eta I. rho > 3/4 multiplies `Damping::absolute` by `factor`, rho < 1/4 divides
+/// it. A step whose loss does not fall, or is not finite, is taken back (`Outcome::rejected`) and
+/// divides it, and so does one that fails before. Where the model predicts no change above the
+/// rounding of the loss (0/0), rho counts as 1 and lambda stays. A loss falls unless it grows by
+/// more than 8 units in its last place.
+///
+/// Needs `Batch::loss`, which it calls twice a step, batches in one call, and one product more with
+/// the rows (with rows of a gradient, two). Levenberg 1944, Marquardt 1963; Martens 2010, "Deep
+/// learning via Hessian-free optimization", section 4.1, whose `factor` this is; Martens, Grosse
+/// 2015, section 6.5, whose model has lambda in it.
+struct LevenbergMarquardt {
+  double factor = 2.0 / 3;  ///< 0 < factor < 1
+  double smallest = 1e-10;  ///< lambda does not fall below it; finite, > 0
+  double largest = 1e10;    ///< lambda does not grow beyond it; finite, >= smallest
+  /// The empirical matrix is not the Hessian of the loss, so that the ratio says little: such rows
+  /// are refused (`ArgumentError`) unless this is set.
+  bool allow_empirical = false;
+};
+
+/// What changes `Damping::absolute` from step to step.
+using DampingRule = std::variant<ConstantDamping, DampingSchedule, LevenbergMarquardt>;
 
 /// The damped matrix is F + lambda D, lambda = absolute + relative * trace(D^-1 F) / min(N, P).
 /// With the default scaling D = I: lambda is in the units of F, and the second term's unit is the
@@ -10,8 +51,9 @@ namespace natgrad {
 /// 1/|s| while an empirical maximum-likelihood fit improves, and fails on centred rows that no
 /// longer vary: keep an absolute part there, which stays unless it is set to 0.
 struct Damping {
-  double absolute = 3e-2;  ///< finite, >= 0; in units of D
-  double relative = 0;     ///< finite, >= 0
+  /// Finite, >= 0; in units of D. Under Levenberg-Marquardt between its bounds.
+  double absolute = 3e-2;
+  double relative = 0;  ///< finite, >= 0; 0 under a rule that changes `absolute`
   /// The unit D, of each batch's own F. Scaled, lambda is a pure number: 0.03 is three percent of
   /// the mean diagonal element of F, of each tensor or each parameter, and trace(D^-1 F) is the
   /// number of parameters. A tensor, or a parameter, whose diagonal of F is 0 has no unit and gets
@@ -20,6 +62,8 @@ struct Damping {
   /// without layers (`DenseScores`). Neither goes with centred rows. Residual and error bound are
   /// those of the system in the scaled parameters D^1/2 d.
   DampingScaling scaling = DampingScaling::identity;
+  /// Of an optimizer; a `FisherMatrix` takes constant damping only.
+  DampingRule rule = ConstantDamping{};
 };
 
 }  // namespace natgrad

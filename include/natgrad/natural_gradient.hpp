@@ -10,6 +10,7 @@
 #include "natgrad/types.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -30,11 +31,54 @@ struct FixedRate {
 /// The longest step whose predicted KL divergence, 1/2 rate^2 d^T F d, is `radius`: rate = sqrt(2
 /// radius / d^T F d), at most `max_rate` (Amari 1998; Peters, Schaal 2008). Where d is small
 /// directions of F, a small predicted KL allows a long step: see `Options::max_norm`.
+///
+/// With `trials` > 0 the step is held to what it predicts: the rate is multiplied by `shrink` until
+/// the batch's loss does not grow and the actual KL divergence is at most the radius (Schulman,
+/// Levine, Abbeel, Jordan, Moritz 2015, "Trust region policy optimization", appendix C); after that
+/// many trials the step is rejected. Needs `Batch::loss` and `Batch::kl`.
 struct KlTrustRegion {
   double radius = 1e-2;  ///< nats a sample; finite, > 0
   double max_rate = 1;   ///< finite, > 0
   /// The empirical matrix is not the Fisher, and d^T F d of maximum likelihood is about 1 whatever
   /// the model: such rows are refused (`ArgumentError`) unless this is set.
+  bool allow_empirical = false;
+  int trials = 0;       ///< attempts a step; 0: none is measured; 0 to 64
+  double shrink = 0.5;  ///< of the rate from trial to trial; 0 < shrink < 1
+};
+
+/// The first of the rates `rate`, rate shrink, rate shrink^2, ... at which the loss of the step's
+/// own batch falls by at least `sufficient_decrease` of what its slope promises (Armijo 1966):
+///
+///     L(theta + s) <= L(theta) - sufficient_decrease rate (g - eta theta)^T v,  s = rate v,
+///
+/// g uphill in log-likelihood, eta of `Options::l2`, v the direction with momentum and weight
+/// decay; it never grows, whatever the slope. Both up to 8 units in the last place of L. Where no
+/// trial does, the step is rejected. Needs `Batch::loss`, which is called once and once a trial,
+/// however early one passes, so that nothing is read back; and, unless `sufficient_decrease` is 0,
+/// one product with the rows. Any kind of rows will do.
+struct Backtracking {
+  double rate = 1;                    ///< of the first trial; finite, > 0
+  double shrink = 0.5;                ///< 0 < shrink < 1
+  int trials = 8;                     ///< attempts a step; 1 to 64
+  double sufficient_decrease = 1e-4;  ///< 0 <= it < 1
+};
+
+/// Rate and momentum chosen together (Martens, Grosse 2015, "Optimizing neural networks with
+/// Kronecker-factored approximate curvature", section 7): s = alpha d + mu s_prev, s_prev the last
+/// step that was taken, with the alpha and mu that minimize the quadratic model
+///
+///     1/2 s^T (F + (lambda + eta) I) s - (g - eta theta)^T s,
+///
+/// F the whole matrix of the rows, whichever structure d was solved in. Where d solves the whole
+/// matrix, that is alpha = 1 and mu = 0: the rule serves `Structure::block_diagonal` and
+/// `diagonal`, and rate factors. Where d and s_prev are parallel, or there is no s_prev, along d
+/// alone. It is the momentum of the step: takes `NoMomentum` beside it, and damping and penalty in
+/// one unit. Two products with the rows, or with rows of a gradient four; keeps the last step, P
+/// numbers, as momentum. Batches in one call.
+struct QuadraticModel {
+  double rate = 1;  ///< factor of the model's step; finite, > 0
+  /// The empirical matrix is not the Hessian of the loss: such rows are refused (`ArgumentError`)
+  /// unless this is set.
   bool allow_empirical = false;
 };
 
@@ -68,7 +112,7 @@ struct SegmentFactor {
   double factor = 1;  ///< finite, >= 0
 };
 
-using StepRule = std::variant<FixedRate, KlTrustRegion>;
+using StepRule = std::variant<FixedRate, KlTrustRegion, Backtracking, QuadraticModel>;
 using Momentum = std::variant<NoMomentum, HeavyBall, Spring>;
 
 /// Where a batch's gradient comes from: the rows of the Fisher matrix themselves (g = S^T r), other
@@ -89,10 +133,27 @@ class GradientSource {
   std::optional<Gradient> numbers_;
 };
 
+/// A number that the caller's program measures for a step rule: enqueues work on the context's
+/// stream that writes it to `result`, a one-element float64 view on the context's device. It is
+/// called within `step`, on the parameters as they then stand in their tensors, and must neither
+/// change them nor call the optimizer; the context's other functions are free to use. What it
+/// throws comes out of `step`, and parameters and optimizer are as before that call. Work that does
+/// not wait keeps a step free of waiting, and lets it be captured in a CUDA graph.
+using BatchFunction = std::function<void(const View& result)>;
+
 /// What one step is taken from. Rows of labels drawn from the model need a gradient of the data.
 struct Batch {
   const Scores& fisher;
   GradientSource gradient = {};
+  /// The loss of this batch whose negative gradient is g, without `.l2`, which the library adds.
+  /// The mean of -log p where coefficients and weights are not set. The model's own buffers may be
+  /// used for it, those that the rows view too: the rows are read before it is called. Rules that
+  /// compare losses need it (`OptionError`); others do not call it.
+  BatchFunction loss = {};
+  /// The KL divergence, nats a sample, from the distribution at the parameters before the step to
+  /// that at the parameters now. What it needs of those before, say the outputs, is kept by the
+  /// caller before the step.
+  BatchFunction kl = {};
 };
 
 /// What one step did. All numbers are of the step as tried, also where it was not taken.
@@ -105,7 +166,8 @@ struct StepReport {
   Form form = Form::dual;
   double rate = 0;     ///< as used
   double damping = 0;  ///< lambda as used
-  /// d^T F d of the direction d (of v with momentum, with the rate factors), before the rate.
+  /// d^T F d of the direction d (of v with momentum, with the rate factors), before the rate. Under
+  /// `QuadraticModel` v is model_rate d + momentum s_prev, and F the whole matrix.
   double quadratic_form = 0;
   /// 1/2 rate^2 d^T F d, the KL divergence that the step predicts; only for sampled and exact rows,
   /// because the empirical matrix is not the Fisher.
@@ -117,6 +179,20 @@ struct StepReport {
   /// damping 0 inverse iteration tells it; infinite there for refined solves.
   double error_bound = 0;
   std::int64_t failures_in_a_row = 0;
+  /// Trials of a rule that compares losses, up to the one that passed, or all; 0 without such.
+  std::int64_t trials = 0;
+  /// Of the batch with `.l2`, by such a rule: at the parameters before the step, and at those that
+  /// were tried last. NaN where it is not finite or nothing could be tried.
+  std::optional<double> loss_before = {};
+  std::optional<double> loss_after = {};
+  /// By a rule that measures it: the KL divergence at the parameters that were tried last.
+  std::optional<double> actual_kl = {};
+  /// Of the last trial: what the loss fell by, as a share of what the quadratic model without
+  /// lambda predicted (see `LevenbergMarquardt`); where the slope or the model was asked for.
+  std::optional<double> reduction_ratio = {};
+  /// What `QuadraticModel` chose: the step is rate (model_rate d + momentum s_prev).
+  std::optional<double> model_rate = {};
+  std::optional<double> momentum = {};
 };
 
 /// The update loop: hands the scores of a batch to a damped exact solve and moves the parameters.
@@ -190,9 +266,11 @@ class NATGRAD_EXPORT NaturalGradient {
   /// Adds a part of a batch, whose sets state the whole with `.batch_samples`. Parts may differ in
   /// size; gradients that are given (`Gradient`, other rows) are added up. Dual form: keeps a copy
   /// of the rows' factors, N sum(T (d_in + d_out)) numbers; primal: adds to F, whose memory does
-  /// not depend on N. Does not wait. Throws like `step`, and when the part differs from those
-  /// before in kind, centring or source of the gradient; nothing was added then. A driver that
-  /// fails half way
+  /// not depend on N. Does not wait. Step rules and damping that compare losses or need products
+  /// with the rows (`KlTrustRegion` with trials, `Backtracking`, `QuadraticModel`,
+  /// `LevenbergMarquardt`) take a batch in one call: `ArgumentError`. Throws like `step`, and when
+  /// the part differs from those before in kind, centring or source of the gradient; nothing was
+  /// added then. A driver that fails half way
   /// (`DeviceError`) drops all that was accumulated.
   void accumulate(const Batch& batch);
   void accumulate(const Scores& scores);
@@ -204,7 +282,8 @@ class NATGRAD_EXPORT NaturalGradient {
   /// Writes the direction d of this batch, P contiguous numbers of the parameters' type, without
   /// momentum and rate; frozen tensors get 0. Changes no state. `direction` stays as it was on any
   /// outcome but `accepted`. Does not wait; costs and throws like `step`, but for `StepFailed`.
-  /// With frozen tensors it takes scratch of P numbers that `plan` does not count.
+  /// With frozen tensors it takes scratch of P numbers that `plan` does not count. Calls no
+  /// `BatchFunction`.
   void direction(const Batch& batch, const View& direction);
   void direction(const Scores& scores, const View& direction);
   /// How the last `direction` went. Waits. Throws `ArgumentError` before the first.
@@ -229,7 +308,8 @@ class NATGRAD_EXPORT NaturalGradient {
   /// in parts while parts of another are accumulated.
   void reserve(const MemoryPlan& plan);
 
-  /// Forgets the directions before, as after a step on data that was wrong. Does not wait.
+  /// Forgets the directions, or the step, before, as after a step on data that was wrong. Does not
+  /// wait.
   void reset_momentum();
 
   /// The report of the last step. Waits. Throws `ArgumentError` before the first step.

@@ -88,7 +88,7 @@ inline constexpr DampingScalingRow damping_scaling_table[] = {
 /// exactly as before.
 enum class Outcome : std::uint8_t {
   accepted,
-  rejected,    ///< a step rule judged the trial to be worse; no rule of this version does
+  rejected,    ///< a step rule or damping found the loss or KL of every trial too large
   not_finite,  ///< NaN or Inf in rows, coefficients, parameters, or what became of them
   /// the damped matrix is numerically singular: a pivot of its Cholesky factorization is not
   /// positive or at the level of rounding, or the solution leaves a large residual
@@ -104,6 +104,7 @@ enum class NotFinite : std::uint8_t {
   gradient,      ///< in the gradient that was given, or with `.l2` the parameters
   solution,      ///< in what became of finite numbers: the solution overflows
   parameters,    ///< in the new parameters: the old ones, or a step that overflows their type
+  loss,          ///< in the loss before the step that `Batch::loss` measured
 };
 
 /// Functions between the layers of a net; gelu is x Phi(x), Phi the normal distribution function.

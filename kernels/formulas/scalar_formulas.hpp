@@ -3,8 +3,12 @@
 #include "kernels/formulas/damping_units.hpp"
 #include "kernels/formulas/densities/scalars.hpp"
 #include "kernels/formulas/rules/kl_trust_region.hpp"
+#include "kernels/formulas/rules/levenberg_marquardt.hpp"
+#include "kernels/formulas/rules/quadratic_model.hpp"
+#include "kernels/formulas/rules/scheduled_damping.hpp"
 #include "kernels/formulas/solve.hpp"
 #include "kernels/formulas/step.hpp"
+#include "kernels/formulas/trial.hpp"
 #include "natgrad/types.hpp"
 
 #include <iterator>
@@ -36,19 +40,26 @@ static_assert(is_value_of(not_finite_nothing, NotFinite::nothing) &&
               is_value_of(not_finite_coefficients, NotFinite::coefficients) &&
               is_value_of(not_finite_gradient, NotFinite::gradient) &&
               is_value_of(not_finite_solution, NotFinite::solution) &&
-              is_value_of(not_finite_parameters, NotFinite::parameters));
+              is_value_of(not_finite_parameters, NotFinite::parameters) &&
+              is_value_of(not_finite_loss, NotFinite::loss));
 
 }  // namespace formulas
 
 /// Every formula that advances numbers on the device: a struct whose members are its constants and
 /// the addresses of what it reads and writes. A new one is a row here; both backends run it as it
 /// is (`StepOperations::evaluate`).
-using ScalarFormula = std::variant<
-    formulas::Damp, formulas::PullToZero, formulas::SpringShift, formulas::CenterFactors,
-    formulas::DropRounding, formulas::InverseIterate, formulas::CenterFisher, formulas::JudgeSolve,
-    formulas::AddBlock, formulas::BeginStep, formulas::KlTrustRegionRate, formulas::LimitStep,
-    formulas::JudgeStep, formulas::JudgeDirection, formulas::UnitOfTensor, formulas::PrepareDensity,
-    formulas::PlaceDensityNodes, formulas::DensityFisher, formulas::DensityDivergence,
-    formulas::SumDivergence, formulas::FactorSemidefinite>;
+using ScalarFormula =
+    std::variant<formulas::Damp, formulas::PullToZero, formulas::SpringShift,
+                 formulas::CenterFactors, formulas::DropRounding, formulas::InverseIterate,
+                 formulas::CenterFisher, formulas::JudgeSolve, formulas::AddBlock,
+                 formulas::BeginStep, formulas::LimitStep, formulas::BeginTrials,
+                 formulas::OpenTrial, formulas::JudgeTrial, formulas::JudgeStep,
+                 formulas::JudgeDirection, formulas::UnitOfTensor,
+                 // Of densities without inputs.
+                 formulas::PrepareDensity, formulas::PlaceDensityNodes, formulas::DensityFisher,
+                 formulas::DensityDivergence, formulas::SumDivergence, formulas::FactorSemidefinite,
+                 // Of the strategies in rules/.
+                 formulas::KlTrustRegionRate, formulas::ChooseStepOfModel,
+                 formulas::ScheduledDamping, formulas::FollowReductionRatio>;
 
 }  // namespace natgrad

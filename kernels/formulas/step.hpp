@@ -40,6 +40,29 @@ struct StepScalars {
   double accept;       // 1 or 0
 };
 
+/// What a rule that compares losses knows of one attempt. u is the step before its rate, weight
+/// decay included: theta becomes theta + rate u.
+struct TrialScalars {
+  double loss_before;  // of the batch at theta, with the penalty of `.l2`
+  double measured;     // what the caller's function wrote of the trial at hand, and its divergence
+  double measured_kl;
+  double loss;              // at the parameters that were tried last
+  double kl;                // from theta to these
+  double slope;             // (g - eta theta)^T u
+  double curvature;         // u^T (F + eta I) u
+  double parameter_square;  // |theta|^2 in units of the penalty, as the next two where there is one
+  double parameter_step;    // theta^T u
+  double step_square;       // |u|^2
+  double open;              // 1: the trial moves the parameters
+  double passed;            // 1: a trial was good enough, and no other moves
+  double restore;           // 1: the trial is taken back
+  double count;             // trials up to the one that passed
+  double informative;       // 1: the model predicts a change above the rounding of the loss
+  double ratio;             // of the reduction to that of the model, 1 where it says nothing
+  double model_rate;        // alpha of a step alpha d + mu s_prev
+  double momentum;          // mu
+};
+
 /// What is published of an attempt. The number of the step comes first and is written last.
 struct StepRecord {
   double step;
@@ -53,10 +76,20 @@ struct StepRecord {
   double error_bound;
   double failures;
   double not_finite;  // a NotFinite
+  double applies;     // which of the following do: a sum of `applies_...`
+  double trials;
+  double loss_before;
+  double loss_after;
+  double actual_kl;
+  double reduction_ratio;
+  double model_rate;
+  double momentum;
 
   static constexpr const char* names[] = {
-      "step",           "outcome",  "form",        "predicts_kl", "rate",      "damping",
-      "quadratic_form", "residual", "error_bound", "failures",    "not_finite"};
+      "step",       "outcome",         "form",       "predicts_kl", "rate",
+      "damping",    "quadratic_form",  "residual",   "error_bound", "failures",
+      "not_finite", "applies",         "trials",     "loss_before", "loss_after",
+      "actual_kl",  "reduction_ratio", "model_rate", "momentum"};
 };
 
 namespace formulas {
@@ -72,6 +105,13 @@ inline constexpr double not_finite_coefficients = 2;
 inline constexpr double not_finite_gradient = 3;
 inline constexpr double not_finite_solution = 4;
 inline constexpr double not_finite_parameters = 5;
+inline constexpr double not_finite_loss = 6;
+
+// What a record holds beside what every step has.
+inline constexpr int applies_loss = 1;
+inline constexpr int applies_kl = 2;
+inline constexpr int applies_ratio = 4;
+inline constexpr int applies_model = 8;
 
 /// What is left of the rate after the accepted steps.
 NATGRAD_FORMULA double scheduled(const RateSettings& settings, const Counters& counters) {
@@ -109,7 +149,8 @@ struct LimitStep {
   }
 };
 
-/// The verdict of an attempt, once the new parameters were looked at, and its record.
+/// The verdict of an attempt, once the new parameters were looked at, and its record. Where a loss
+/// was compared the trials have decided, and the parameters are moved already.
 struct JudgeStep {
   const SolveScalars* solve;
   StepScalars* step;
@@ -118,26 +159,62 @@ struct JudgeStep {
   double form;
   double predicts_kl;
   double gradient_given;
+  const TrialScalars* trial = nullptr;  // where `applies` is not 0
+  int applies = 0;
+
+  NATGRAD_FORMULA bool compares() const { return (applies & applies_loss) != 0; }
 
   /// The first operand that is not finite, in the order in which a solve reads them.
   NATGRAD_FORMULA double not_finite() const {
     if (step->outcome != outcome_not_finite) return not_finite_nothing;
-    if (solve->outcome == outcome_accepted) return not_finite_parameters;
+    if (solve->outcome == outcome_accepted) {
+      return compares() && !is_finite(trial->loss_before) ? not_finite_loss : not_finite_parameters;
+    }
     if (solve->matrix_finite == 0) return not_finite_rows;
     if (is_finite(solve->rhs_square)) return not_finite_solution;
     return gradient_given != 0 ? not_finite_gradient : not_finite_coefficients;
   }
 
+  NATGRAD_FORMULA double outcome() const {
+    if (solve->outcome != outcome_accepted) return solve->outcome;
+    if (!compares()) return step->finite == 0 ? outcome_not_finite : outcome_accepted;
+    if (trial->passed != 0) return outcome_accepted;
+    return is_finite(trial->loss_before) && step->finite != 0 ? outcome_rejected
+                                                              : outcome_not_finite;
+  }
+
   NATGRAD_FORMULA void operator()() const {
-    step->outcome = solve->outcome;
-    if (step->outcome == outcome_accepted && step->finite == 0) step->outcome = outcome_not_finite;
+    step->outcome = outcome();
     step->accept = step->outcome == outcome_accepted ? 1 : 0;
     counters->accepted += step->accept;
     counters->failures = step->accept != 0 ? 0 : counters->failures + 1;
-    *record = {counters->attempts,    step->outcome,   form,
-               predicts_kl,           step->rate,      solve->damping,
-               solve->quadratic_form, solve->residual, solve->error_bound,
-               counters->failures,    not_finite()};
+    *record = {counters->attempts,
+               step->outcome,
+               form,
+               predicts_kl,
+               step->rate,
+               solve->damping,
+               solve->quadratic_form,
+               solve->residual,
+               solve->error_bound,
+               counters->failures,
+               not_finite(),
+               static_cast<double>(applies),
+               0,
+               0,
+               0,
+               0,
+               0,
+               0,
+               0};
+    if (applies == 0) return;
+    record->trials = compares() ? trial->count : 0;
+    record->loss_before = trial->loss_before;
+    record->loss_after = trial->loss;
+    record->actual_kl = trial->kl;
+    record->reduction_ratio = trial->ratio;
+    record->model_rate = trial->model_rate;
+    record->momentum = trial->momentum;
   }
 };
 

@@ -39,8 +39,16 @@ std::shared_ptr<const Allocator> checked_allocator(Allocator given) {
 ContextState::ContextState(Context::Options options, std::unique_ptr<Backend> backend)
     : on_warning_(std::move(options.on_warning)),
       backend_(std::move(backend)),
-      allocator_(checked_allocator(std::move(options.allocator))),
-      arena_(allocator_, *backend_, backend_->stream()) {}
+      allocator_(checked_allocator(std::move(options.allocator))) {
+  arenas_.push_back(std::make_unique<Arena>(allocator_, *backend_, backend_->stream()));
+}
+
+void ContextState::next_arena() {
+  if (calls_ + 1 == arenas_.size()) {
+    arenas_.push_back(std::make_unique<Arena>(allocator_, *backend_, backend_->stream()));
+  }
+  ++calls_;
+}
 
 Array ContextState::visible_array(Shape shape, ElementType type) const {
   const auto memory = backend_->visible_memory();

@@ -108,6 +108,8 @@ const char* to_string(NotFinite operand) {
       return "solution";
     case NotFinite::parameters:
       return "parameters";
+    case NotFinite::loss:
+      return "loss";
   }
   return "unknown";
 }

@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string_view>
+#include <variant>
 
 namespace natgrad::detail {
 
@@ -48,6 +49,14 @@ inline void require_scalable(const char* caller, DampingScaling scaling, Form fo
   throw OptionError(message(caller,
                             ": .damping.scaling = diagonal in the dual form is of rows without "
                             "layers; take Form::primal, or DampingScaling::tensor"));
+}
+
+/// Of a matrix that takes no steps.
+inline void require_constant_damping(std::string_view owner, const Damping& damping) {
+  if (std::holds_alternative<ConstantDamping>(damping.rule)) return;
+  throw OptionError(message(owner,
+                            ": .damping.rule changes the damping from step to step, which "
+                            "an optimizer does; here it is ConstantDamping"));
 }
 
 inline void check_gram_type(std::string_view owner, const std::optional<ElementType>& type,

@@ -33,6 +33,7 @@ void check(const FisherMatrix::Options& options, const Parameters& parameters) {
   if (parameters.size() == 0) throw ArgumentError("Fisher matrix: the parameters are empty");
   detail::check_gram_type("Fisher matrix", options.gram_type, parameters.type());
   detail::check_form("Fisher matrix", options.structure, options.form);
+  detail::require_constant_damping("Fisher matrix", options.damping);
   detail::check_scaling("Fisher matrix", options.structure, options.damping.scaling);
 }
 
@@ -119,6 +120,7 @@ void FisherMatrix::set_damping(const Damping& damping) {
     detail::OptionErrors errors("Fisher matrix");
     detail::check_damping(damping, errors);
     errors.throw_if_any();
+    detail::require_constant_damping("Fisher matrix", damping);
     detail::check_same_scaling("Fisher matrix", damping, s.options.damping);
     s.options.damping = damping;
     s.upload_damping();

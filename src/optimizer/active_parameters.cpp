@@ -5,6 +5,8 @@
 #include "natgrad/error.hpp"
 #include "scores/gram_way.hpp"
 
+#include <algorithm>
+
 namespace natgrad::detail {
 
 namespace {
@@ -155,6 +157,38 @@ View ActiveParameters::scale(Backend& backend, const View& direction, const View
     backend.axpby(0.0, part, tensor.rate, part);
   }
   return scaled;
+}
+
+void ActiveParameters::keep(Backend& backend, const View& kept) const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.copy(places_[i].theta, part(tensors_[i], kept));
+  }
+}
+
+void ActiveParameters::restore(Backend& backend, const View& flag, const View& kept) const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.commit(flag, part(tensors_[i], kept), places_[i].theta);
+  }
+}
+
+void ActiveParameters::penalty_dot(Backend& backend, const View& x, const View& y,
+                                   const View& element, const View& result) const {
+  const bool plain = std::all_of(places_.begin(), places_.end(),
+                                 [](const ParameterTensor& place) { return place.l2 == 1; });
+  if (plain) return backend.dot(x, y, result);
+  backend.fill(0, result);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.dot(part(tensors_[i], x), part(tensors_[i], y), element);
+    backend.axpby(places_[i].l2, element, 1.0, result);
+  }
+}
+
+void ActiveParameters::add_decay(Backend& backend, double decay, const ConstView& step,
+                                 const View& movement) const {
+  backend.copy(step, movement);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    backend.axpby(-decay * updates_[i].decay, places_[i].theta, 1.0, part(tensors_[i], movement));
+  }
 }
 
 std::vector<Segment> ActiveParameters::segments() const {

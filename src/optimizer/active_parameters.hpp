@@ -49,6 +49,16 @@ class ActiveParameters {
   void axpby(Backend& backend, double a, const ConstView& from, double b, const View& to) const;
   /// `direction` itself, or `scaled` = direction with the tensors' rate factors.
   View scale(Backend& backend, const View& direction, const View& scaled) const;
+  /// kept = theta, and back where `flag` > 0. `kept` (P).
+  void keep(Backend& backend, const View& kept) const;
+  void restore(Backend& backend, const View& flag, const View& kept) const;
+  /// result = x^T y (P, contiguous) with the tensors' factors of the penalty; `element` is one
+  /// float64 of scratch.
+  void penalty_dot(Backend& backend, const View& x, const View& y, const View& element,
+                   const View& result) const;
+  /// movement = step - decay theta, each tensor with its share of the decay: what a rate of 1 moves
+  /// the parameters by. Both (P).
+  void add_decay(Backend& backend, double decay, const ConstView& step, const View& movement) const;
   /// The segments of the tensors, in their order.
   std::vector<Segment> segments() const;
   /// The active numbers into an array of all, with 0 for what is frozen.

@@ -12,7 +12,7 @@ namespace natgrad::detail {
 
 namespace {
 
-void check_rule(const char* caller, FisherKind kind, const StepRuleStrategy::Needs& rule) {
+void check_kind(const char* caller, FisherKind kind, const StrategyNeeds& rule) {
   if (!rule.fisher || kind != FisherKind::empirical) return;
   throw ArgumentError(message(caller, ": ", rule.name,
                               " needs rows of the Fisher: .kind = FisherKind::sampled where they "
@@ -67,6 +67,27 @@ void require_damping(const char* caller, std::int64_t rows, const BatchContract&
               "the dual form, and with fewer rows than parameters"));
 }
 
+void require_takes_parts(const char* caller, const BatchContract& contract) {
+  for (const StrategyNeeds& needs : {contract.rule, contract.damping}) {
+    if (!needs.whole_batch()) continue;
+    throw ArgumentError(message(caller, ": ", needs.name,
+                                " takes the whole batch in one call of step, not its parts"));
+  }
+}
+
+void check_functions(const char* caller, const Batch& batch, const BatchContract& contract) {
+  for (const StrategyNeeds& needs : {contract.rule, contract.damping}) {
+    if (needs.loss && !batch.loss) {
+      throw OptionError(
+          message(caller, ": ", needs.name, " compares losses: give the batch's .loss"));
+    }
+    if (needs.kl && !batch.kl) {
+      throw OptionError(message(caller, ": ", needs.name,
+                                " with trials compares KL divergences: ", "give the batch's .kl"));
+    }
+  }
+}
+
 void require_whole_batch(const char* caller, const Batch& batch) {
   const ScoreSet& rows = batch.fisher.rows();
   if (rows.batch_samples() == rows.size()) return;
@@ -78,7 +99,10 @@ void require_whole_batch(const char* caller, const Batch& batch) {
 void check_batch(const char* caller, const Batch& batch, const BatchContract& contract) {
   const ScoreSet& rows = batch.fisher.rows();
   rows.require_rows(caller, contract.parameters);
-  check_rule(caller, rows.kind(), contract.rule);
+  for (const StrategyNeeds& needs : {contract.rule, contract.damping}) {
+    check_kind(caller, rows.kind(), needs);
+  }
+  if (rows.size() != rows.batch_samples()) require_takes_parts(caller, contract);
   require_scalable(caller, contract.options.damping.scaling, contract.options.form, rows);
   check_gradient(caller, rows, batch.gradient, contract);
   if (rows.centering() == Centering::fisher_only && (contract.starts || contract.options.l2 > 0)) {

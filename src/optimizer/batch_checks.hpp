@@ -13,7 +13,8 @@ struct BatchContract {
   const Parameters& parameters;
   const ActiveParameters& active;
   const NaturalGradient::Options& options;
-  StepRuleStrategy::Needs rule;
+  StrategyNeeds rule;
+  StrategyNeeds damping;
   Form form = Form::automatic;  // that was asked for, or that the parts of a batch take
   bool damped = true;           // lambda + eta > 0
   bool starts = false;          // the solve starts from another direction (SPRING)
@@ -22,6 +23,12 @@ struct BatchContract {
 /// Throws an `Error` that names `caller` and the operand where rows, gradient, kind, centring and
 /// options do not go together.
 void check_batch(const char* caller, const Batch& batch, const BatchContract& contract);
+
+/// Throws `OptionError` where the batch lacks a function that step rule or damping call.
+void check_functions(const char* caller, const Batch& batch, const BatchContract& contract);
+
+/// Throws `ArgumentError` where a batch in parts is nothing for step rule or damping.
+void require_takes_parts(const char* caller, const BatchContract& contract);
 
 /// Throws `ArgumentError` for rows that are a part of their batch.
 void require_whole_batch(const char* caller, const Batch& batch);

@@ -12,6 +12,7 @@ using detail::Phase;
 using detail::scalar;
 
 void NaturalGradient::State::direction(const Batch& batch, const View& out) {
+  require_idle("direction");
   follow_parameters();
   detail::check_batch("direction", batch, contract());
   detail::require_whole_batch("direction", batch);

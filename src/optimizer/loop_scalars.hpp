@@ -11,6 +11,7 @@ struct LoopScalars {
   View settings;   // a RateSettings
   View counters;   // Counters
   View step;       // a StepScalars
+  View trial;      // a TrialScalars, of the last attempt
   View record;     // a StepRecord, of the last attempt
   View direction;  // a SolveScalars, of the last `direction`
 
@@ -19,6 +20,7 @@ struct LoopScalars {
       : settings(take_scalars<RateSettings>(carver)),
         counters(take_scalars<Counters>(carver)),
         step(take_scalars<StepScalars>(carver)),
+        trial(take_scalars<TrialScalars>(carver)),
         record(take_scalars<StepRecord>(carver)),
         direction(take_scalars<SolveScalars>(carver)) {}
 };

@@ -95,6 +95,7 @@ struct NaturalGradient::State::PlannedBatch {
     check_shape(given);
     const std::int64_t all = std::max(given.samples, given.batch_samples);
     const bool parts = all > given.samples;
+    if (parts) detail::require_takes_parts("plan", s.contract());
     uses = detail::planned_uses(given, given.samples, s.active.size(), false);
     // The full matrix costs the same whichever parameters they are, damped in one unit.
     const bool one_unit =
@@ -108,6 +109,7 @@ struct NaturalGradient::State::PlannedBatch {
     shape.batch.batch_rows = all;
     shape.batch.centering = given.centering;
     shape.batch.gradient_given = given.gradient != ScoresShape::Source::rows;
+    shape.gradient_numbers = given.gradient == ScoresShape::Source::numbers;
     if (given.gradient != ScoresShape::Source::other_rows) return;
     shape.gradient_rows = given.samples / rows_per_input(given);
     gradient_uses = detail::planned_uses(given, shape.gradient_rows, s.active.size(), true);
@@ -180,12 +182,12 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::StepShape& shape, Form 
     add("F or its diagonal and gradient, accumulated", memory.kept_bytes(*curvature, shape));
     add("rows kept until the batch is whole", curvature->reserved_bytes(shape.batch));
   }
-  add("momentum", momentum->remembers() ? active.size() * size_of(parameters.type()) : 0);
+  add("momentum", remembers() ? active.size() * size_of(parameters.type()) : 0);
   detail::Carver count;
   const detail::LoopScalars counted(count);
   const auto counted_rule = detail::make_step_rule(options.step);
   counted_rule->layout(count);
-  detail::FixedDamping(options.damping, options.l2).layout(count);
+  detail::make_damping(options.damping, options.l2)->layout(count);
   detail::make_momentum(options.momentum)->layout(count);
   const bool ring_is_elsewhere = backend.visible_memory() != nullptr;
   const auto ring_bytes = static_cast<std::int64_t>(detail::ReportRing::slots * sizeof(StepRecord));

@@ -109,12 +109,12 @@ void NaturalGradient::set_damping(const Damping& damping) {
   with_memory_errors([&] {
     State& s = *state_;
     Options changed = s.options;
-    changed.damping = damping;
+    changed.damping = detail::with_numbers(s.options.damping, damping);
     detail::check_options(changed, s.parameters.type());
     detail::check_same_scaling("optimizer", damping, s.options.damping);
-    s.options.damping = damping;
-    s.damping.set(damping);
-    if (!s.scalar_memory.empty()) s.damping.upload(s.backend);
+    s.options.damping = changed.damping;
+    s.damping->set(changed.damping);
+    if (!s.scalar_memory.empty()) s.damping->upload(s.backend);
   });
 }
 

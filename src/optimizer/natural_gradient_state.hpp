@@ -4,7 +4,7 @@
 #include "natgrad/natural_gradient.hpp"
 #include "optimizer/active_parameters.hpp"
 #include "optimizer/batch_checks.hpp"
-#include "optimizer/damping/fixed_damping.hpp"
+#include "optimizer/damping/damping_strategy.hpp"
 #include "optimizer/loop_scalars.hpp"
 #include "optimizer/momentum/momentum.hpp"
 #include "optimizer/partial_batch.hpp"
@@ -12,9 +12,11 @@
 #include "optimizer/rules/step_rule.hpp"
 #include "optimizer/step_memory.hpp"
 #include "optimizer/step_shapes.hpp"
+#include "optimizer/trial.hpp"
 
 #include <memory>
 #include <optional>
+#include <span>
 
 namespace natgrad {
 
@@ -34,6 +36,9 @@ struct NaturalGradient::State {
   void make_curvatures();
   detail::BatchContract contract() const;
   void discard();
+  bool remembers() const { return momentum->remembers() || rule->memory_name() != nullptr; }
+  /// Throws `ArgumentError` within a `BatchFunction` of this optimizer's own step.
+  void require_idle(const char* caller) const;
 
   // memory_plan.cpp
   struct PlannedBatch;
@@ -45,7 +50,7 @@ struct NaturalGradient::State {
   Backend& backend;
   detail::ActiveParameters active;
   std::unique_ptr<detail::StepRuleStrategy> rule;
-  detail::FixedDamping damping;
+  std::unique_ptr<detail::DampingStrategy> damping;
   std::unique_ptr<detail::MomentumStrategy> momentum;
   detail::StepShapes shapes;
   detail::ReportRing ring;
@@ -58,9 +63,23 @@ struct NaturalGradient::State {
   Array momentum_memory;  // (P)
   detail::LoopScalars scalars;
   std::optional<Form> direction_form;  // of the last `direction`
+  bool busy = false;                   // a step calls the caller's functions
 
  private:
-  void take_step(detail::Curvature& curvature, const GradientSource& gradient, FisherKind kind);
+  /// What a step is taken from: rows that the curvature has, and with `batch` those at hand.
+  struct StepInput {
+    const GradientSource& gradient;
+    FisherKind kind;
+    const Batch* batch = nullptr;
+    std::span<const LayerUse> uses = {};
+  };
+
+  void take_step(detail::Curvature& curvature, const StepInput& input);
+  detail::Trial::Verdict verdict_of(Form form, const StepInput& input) const;
+  std::span<const LayerUse> other_uses(const GradientSource& gradient);
+  void choose_step(const detail::LocalModel& model, const View& solved, const View& v);
+  void search(detail::Trial& trial, const StepInput& input, std::span<const UpdatedTensor> tensors,
+              const View& v, const View& solved, const detail::LocalModel* model);
   void solve(detail::Curvature& curvature, const GradientSource& gradient,
              const detail::RightHandSide& rhs);
   void add_gradient(const GradientSource& source, double beta, const View& g);

@@ -21,14 +21,35 @@ std::int64_t step_in(const StepRecord& slot) {
   return static_cast<std::int64_t>(step);
 }
 
-std::string advice(Outcome outcome, const std::function<std::string()>& find_operand) {
-  if (outcome != Outcome::not_finite) {
+std::string advice(const StepReport& report, const std::function<std::string()>& find_operand) {
+  if (report.not_finite == NotFinite::loss) {
+    return "the loss that .loss measures before the step is not finite";
+  }
+  if (report.outcome == Outcome::rejected) {
+    return "no trial lowered the loss enough: the loss is not of this batch or not of this "
+           "gradient, the rate is too large for .trials, or it is at its minimum up to rounding";
+  }
+  if (report.outcome != Outcome::not_finite) {
     return "raise .damping, take .gram_type = float64, or another .form";
   }
   std::string operand = find_operand();
   if (!operand.empty()) return operand;
   return "the operands at hand are finite: products of them overflow, or an earlier batch was not; "
          "Scores::check and check_scores name the operand; lower the rate";
+}
+
+/// What rules report of themselves, where they do.
+void add_measured(const StepRecord& record, StepReport& report) {
+  const int applies = static_cast<int>(record.applies);
+  const auto put = [&](int what, double value, std::optional<double>& to) {
+    if ((applies & what) != 0) to = value;
+  };
+  put(formulas::applies_loss, record.loss_before, report.loss_before);
+  put(formulas::applies_loss, record.loss_after, report.loss_after);
+  put(formulas::applies_kl, record.actual_kl, report.actual_kl);
+  put(formulas::applies_ratio, record.reduction_ratio, report.reduction_ratio);
+  put(formulas::applies_model, record.model_rate, report.model_rate);
+  put(formulas::applies_model, record.momentum, report.momentum);
 }
 
 }  // namespace
@@ -68,7 +89,9 @@ std::optional<StepReport> ReportRing::report(std::int64_t step) const {
                     .predicted_kl = std::nullopt,
                     .residual = record.residual,
                     .error_bound = record.error_bound,
-                    .failures_in_a_row = static_cast<std::int64_t>(record.failures)};
+                    .failures_in_a_row = static_cast<std::int64_t>(record.failures),
+                    .trials = static_cast<std::int64_t>(record.trials)};
+  add_measured(record, report);
   if (record.predicts_kl > 0) {
     report.predicted_kl = 0.5 * record.rate * record.rate * record.quadratic_form;
   }
@@ -94,10 +117,10 @@ void ReportRing::throw_after_failures(const std::function<std::string()>& find_o
   failures_thrown = std::min(failures_thrown, failures);
   if (failures - failures_thrown < most_failures) return;
   failures_thrown = failures;
-  throw StepFailed(message(
-      "step ", last, ": ", failures, " attempts in a row have failed, the last ", "as ",
-      to_string(newest_report->outcome), " at damping ", newest_report->damping,
-      "; the parameters are those of before them: ", advice(newest_report->outcome, find_operand)));
+  throw StepFailed(
+      message("step ", last, ": ", failures, " attempts in a row have failed, the last ", "as ",
+              to_string(newest_report->outcome), " at damping ", newest_report->damping,
+              "; the parameters are those of before them: ", advice(*newest_report, find_operand)));
 }
 
 }  // namespace natgrad::detail

@@ -15,10 +15,13 @@ namespace {
 bool is_outcome(double value) {
   return is_count(value) && value <= formulas::outcome_not_positive_definite;
 }
-bool is_operand(double value) {
-  return is_count(value) && value <= formulas::not_finite_parameters;
-}
+bool is_operand(double value) { return is_count(value) && value <= formulas::not_finite_loss; }
 bool is_form(double value) { return is_count(value) && value <= static_cast<double>(Form::dual); }
+bool is_what_applies(double value) {
+  constexpr int all = formulas::applies_loss | formulas::applies_kl | formulas::applies_ratio |
+                      formulas::applies_model;
+  return is_count(value) && value <= all;
+}
 bool is_flag(double value) { return value == 0 || value == 1; }
 
 // The other settings are options, which stay the optimizer's own.
@@ -42,19 +45,26 @@ constexpr std::array saved_reports = {
     RecordField<StepRecord>{"residual", &StepRecord::residual},
     RecordField<StepRecord>{"error_bound", &StepRecord::error_bound},
     RecordField<StepRecord>{"failures_in_a_row", &StepRecord::failures, {}, is_count},
-    RecordField<StepRecord>{"not_finite", &StepRecord::not_finite, 0, is_operand}};
+    RecordField<StepRecord>{"not_finite", &StepRecord::not_finite, 0, is_operand},
+    RecordField<StepRecord>{"applies", &StepRecord::applies, 0, is_what_applies},
+    RecordField<StepRecord>{"trials", &StepRecord::trials, 0, is_count},
+    RecordField<StepRecord>{"loss_before", &StepRecord::loss_before, 0},
+    RecordField<StepRecord>{"loss_after", &StepRecord::loss_after, 0},
+    RecordField<StepRecord>{"actual_kl", &StepRecord::actual_kl, 0},
+    RecordField<StepRecord>{"reduction_ratio", &StepRecord::reduction_ratio, 0},
+    RecordField<StepRecord>{"model_rate", &StepRecord::model_rate, 0},
+    RecordField<StepRecord>{"momentum", &StepRecord::momentum, 0}};
 static_assert(names_every_field(saved_reports));
 
 /// What must be the same on both sides: momentum has no numbers of frozen tensors, and a direction
 /// of one structure is none of another.
-std::string in_words(const NaturalGradient::Options& options, const MomentumStrategy& momentum,
+std::string in_words(const NaturalGradient::Options& options, const char* momentum,
                      const Parameters& parameters, const ActiveParameters& active) {
   std::string words = "natural gradient";
   if (options.structure != Structure::full) {
     words = message(to_string(options.structure), " natural gradient");
   }
-  words +=
-      momentum.remembers() ? message(" with ", momentum.name(), " momentum") : " without momentum";
+  words += momentum != nullptr ? message(" with ", momentum, " momentum") : " without momentum";
   const char* before = " and frozen ";
   auto next = active.tensors().begin();
   for (int i = 0; i < parameters.segments(); ++i) {
@@ -94,13 +104,15 @@ void check_saved_damping(const NaturalGradient::Options& options, ElementType ty
 SavedState OptimizerAccess::saved_state(const NaturalGradient& optimizer) {
   NaturalGradient::State& s = *optimizer.state_;
   s.follow_parameters();
+  const char* memory = s.rule->memory_name();
+  if (memory == nullptr) memory = s.momentum->name();
   SavedState state{.parameters = s.parameters,
-                   .optimizer = in_words(s.options, *s.momentum, s.parameters, s.active)};
+                   .optimizer = in_words(s.options, memory, s.parameters, s.active)};
   SavedRecords rate = saved_records("settings.", saved_rate, s.scalars.settings);
   rate.check = [&s](std::span<const double> numbers) {
     check_rate(s.options, s.parameters.type(), record_of<RateSettings>(numbers).rate);
   };
-  SavedRecords damping = saved_records("settings.", saved_damping, s.damping.view());
+  SavedRecords damping = saved_records("settings.", saved_damping, s.damping->view());
   damping.check = [&s](std::span<const double> numbers) {
     check_saved_damping(s.options, s.parameters.type(), record_of<DampingState>(numbers));
   };
@@ -110,7 +122,7 @@ SavedState OptimizerAccess::saved_state(const NaturalGradient& optimizer) {
   state.counters = {{"counters.reported", &s.ring.reported},
                     {"counters.failures_thrown", &s.ring.failures_thrown}};
   s.rule->save(state);
-  if (!s.momentum->remembers()) return state;
+  if (!s.remembers()) return state;
   state.tensors.push_back(
       {.name = "momentum", .segments = s.active.segments(), .numbers = s.momentum_memory});
   return state;
@@ -129,13 +141,13 @@ void OptimizerAccess::adopt_saved_state(NaturalGradient& optimizer) {
   RateSettings settings{};
   DampingState damping{};
   s.backend.download(s.scalars.settings, &settings);
-  s.backend.download(s.damping.view(), &damping);
+  s.backend.download(s.damping->view(), &damping);
   s.options.step = with_rate(s.options.step, settings.rate);
   s.options.damping.absolute = damping.absolute;
   s.options.damping.relative = damping.relative;
-  s.damping.set(s.options.damping);
+  s.damping->set(s.options.damping);
   // The file holds what changes; the rest is as the options ask for.
-  s.damping.upload(s.backend);
+  s.damping->upload(s.backend);
   s.rule->upload(s.backend);
   s.momentum->upload(s.backend);
   s.rule->set_rate(settings.rate);

@@ -3,6 +3,7 @@
 #include "core/option_errors.hpp"
 #include "curvature/damping_options.hpp"
 #include "curvature/groups.hpp"
+#include "optimizer/damping/damping_strategy.hpp"
 #include "optimizer/rules/step_rule.hpp"
 
 #include <algorithm>
@@ -78,9 +79,20 @@ StepRule with_rate(StepRule rule, double rate) {
   return rule;
 }
 
+Damping with_numbers(const Damping& options, Damping numbers) {
+  if (std::holds_alternative<ConstantDamping>(numbers.rule)) numbers.rule = options.rule;
+  if (numbers.rule.index() != options.rule.index()) {
+    throw OptionError(
+        "set_damping: .rule is another kind than that of the options, which lasts; leave it out to "
+        "set the numbers");
+  }
+  return numbers;
+}
+
 void check_options(const NaturalGradient::Options& options, ElementType parameters) {
   OptionErrors errors("optimizer");
   check_damping(options.damping, errors);
+  make_damping(options.damping, options.l2)->check(errors);
   const auto rule = make_step_rule(options.step);
   rule->check(errors);
   check_schedule(options.schedule, errors);
@@ -111,6 +123,17 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
     throw OptionError(message(
         "optimizer: .step = ", needs.name, " goes with .structure = full: ", "d^T F d of a ",
         to_string(options.structure), " matrix is not that of the Fisher matrix; take FixedRate"));
+  }
+  if (rule->memory_name() != nullptr && !std::holds_alternative<NoMomentum>(options.momentum)) {
+    throw OptionError(message("optimizer: .step = ", needs.name,
+                              " chooses the momentum itself, goes with .momentum = NoMomentum"));
+  }
+  const bool units = options.damping.scaling != DampingScaling::identity || l2_by_tensor(options);
+  if (rule->changes_step() && units) {
+    throw OptionError(
+        message("optimizer: .step = ", needs.name,
+                " takes damping and penalty in one unit: .damping.scaling = identity, "
+                "no .l2_factors"));
   }
 }
 

@@ -15,6 +15,10 @@ bool l2_by_tensor(const NaturalGradient::Options& options);
 /// The options of a rule with another rate before any schedule.
 StepRule with_rate(StepRule rule, double rate);
 
+/// Damping of the options with the numbers of another: its rule may be constant, which leaves that
+/// of the options, or one of the same kind. Throws `OptionError`.
+Damping with_numbers(const Damping& options, Damping numbers);
+
 /// Writes rate, schedule, `max_norm` and weight decay to `scalars.settings`. Does not wait.
 void upload_rate(Backend& backend, double rate, const NaturalGradient::Options& options,
                  const LoopScalars& scalars);

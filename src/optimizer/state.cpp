@@ -33,14 +33,16 @@ NaturalGradient::State::State(Parameters given, Options wanted)
       backend(parameters.context().state().backend()),
       active(parameters, options),
       rule(detail::make_step_rule(options.step)),
-      damping(options.damping, detail::l2_by_tensor(options) ? 0 : options.l2),
+      damping(
+          detail::make_damping(options.damping, detail::l2_by_tensor(options) ? 0 : options.l2)),
       momentum(detail::make_momentum(options.momentum)),
       shapes({.active = active,
               .rule = *rule,
-              .damping = damping,
+              .damping = *damping,
               .momentum = *momentum,
               .l2 = options.l2,
-              .l2_by_tensor = detail::l2_by_tensor(options)}),
+              .l2_by_tensor = detail::l2_by_tensor(options),
+              .weight_decay = options.weight_decay}),
       ring(options.structure),
       memory(parameters.context(), parameters.type()) {
   make_curvatures();
@@ -79,7 +81,7 @@ void NaturalGradient::State::prepare() {
   const auto lay_out = [&](detail::Carver& carver) {
     const detail::LoopScalars laid_out(carver);
     rule->layout(carver);
-    damping.layout(carver);
+    damping->layout(carver);
     momentum->layout(carver);
     return laid_out;
   };
@@ -87,7 +89,7 @@ void NaturalGradient::State::prepare() {
   lay_out(count);
   ring.allocate(context);
   Array new_momentum;
-  if (momentum->remembers()) {
+  if (remembers()) {
     new_momentum = context.array({active.size(), 1}, parameters.type());
     backend.fill(0, new_momentum);
   }
@@ -96,10 +98,14 @@ void NaturalGradient::State::prepare() {
   detail::Carver carver(new_scalars.view().data(), new_scalars.view().device());
   scalars = lay_out(carver);
   rule->upload(backend);
-  damping.upload(backend);
+  damping->upload(backend);
   momentum->upload(backend);
   detail::upload_rate(backend, rule->rate(), options, scalars);
-  momentum->use(new_momentum.empty() ? View() : new_momentum.view());
+  if (rule->memory_name() != nullptr) {
+    rule->use(new_momentum.view());
+  } else if (momentum->remembers()) {
+    momentum->use(new_momentum.view());
+  }
   momentum_memory = std::move(new_momentum);
   scalar_memory = std::move(new_scalars);  // says that all is there
 }
@@ -109,8 +115,9 @@ detail::BatchContract NaturalGradient::State::contract() const {
           .active = active,
           .options = options,
           .rule = rule->needs(),
+          .damping = damping->needs(),
           .form = options.form,
-          .damped = damping.damped(),
+          .damped = damping->damped(),
           .starts = momentum->starts_solve()};
 }
 

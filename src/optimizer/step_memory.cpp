@@ -28,6 +28,13 @@ bool same_numbers(const BatchShape& a, const BatchShape& b) {
          a.l2_by_tensor == b.l2_by_tensor;
 }
 
+/// All but the uses.
+bool same_numbers(const StepShape& a, const StepShape& b) {
+  return same_numbers(a.batch, b.batch) && a.scaled == b.scaled &&
+         a.gradient_rows == b.gradient_rows && a.kept == b.kept && a.movement == b.movement &&
+         a.products == b.products && a.gradient_numbers == b.gradient_numbers;
+}
+
 /// Keeps the capacity: a step of another shape that was seen before allocates nothing.
 void copy_without_views(std::span<const LayerUse> uses, std::vector<LayerUse>& shapes) {
   shapes.assign(uses.begin(), uses.end());
@@ -40,6 +47,22 @@ void copy_without_views(std::span<const LayerUse> uses, std::vector<LayerUse>& s
 }  // namespace
 
 StepMemory::StepMemory(const Context& context, ElementType type) : context_(context), type_(type) {}
+
+ModelShape StepMemory::model_shape(const StepShape& shape) const {
+  if (shape.products == 0) return {};
+  const Backend& backend = context_.state().backend();
+  const auto work = [&](std::span<const LayerUse> uses, std::int64_t rows) {
+    return rows == 0 ? 0 : backend.rows_scratch(uses, rows, type_, ElementType::float64);
+  };
+  return {.products = shape.products,
+          .numbers = shape.gradient_numbers,
+          .centred = shape.batch.centering != Centering::none,
+          .parameters = shape.batch.parameters,
+          .rows = shape.batch.rows,
+          .gradient_rows = shape.gradient_rows,
+          .work_bytes = std::max(work(shape.batch.uses, shape.batch.rows),
+                                 work(shape.gradient_uses, shape.gradient_rows))};
+}
 
 StepBuffers StepMemory::carve(Curvature& curvature, const StepShape& shape, Carver& kept,
                               Carver& scratch) const {
@@ -60,6 +83,11 @@ StepBuffers StepMemory::carve(Curvature& curvature, const StepShape& shape, Carv
     b.gradient_work.data = scratch.take_bytes(b.gradient_work.bytes);
   }
   scratch.item("step with its rate factors, scratch of the gradient's rows");
+  if (shape.kept > 0) b.kept = scratch.take({shape.kept, 1}, type_);
+  if (shape.movement > 0) b.movement = scratch.take({shape.movement, 1}, type_);
+  scratch.item("parameters before the step, and the step with its decay");
+  b.model = ModelBuffers(scratch, model_shape(shape));
+  scratch.item("quadratic model along the step");
   return b;
 }
 
@@ -82,8 +110,7 @@ std::int64_t StepMemory::kept_bytes(Curvature& curvature, const StepShape& shape
 const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepShape& shape) {
   // Parts and their solve depend on what the curvature has kept of the parts before.
   const bool may_know = shape.batch.phase == Phase::whole;
-  if (may_know && counted_.scratch > 0 && same_numbers(counted_.batch, shape.batch) &&
-      counted_.scaled == shape.scaled && counted_.gradient_rows == shape.gradient_rows &&
+  if (may_know && counted_.scratch > 0 && same_numbers(counted_.shape, shape) &&
       same_shapes(counted_.uses, shape.batch.uses) &&
       same_shapes(counted_.gradient_uses, shape.gradient_uses)) {
     return counted_;
@@ -94,11 +121,10 @@ const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepS
   carve(curvature, shape, kept, scratch);
   copy_without_views(shape.batch.uses, counted_.uses);
   copy_without_views(shape.gradient_uses, counted_.gradient_uses);
-  counted_.batch = shape.batch;
-  counted_.batch.uses = {};
-  counted_.batch.tensors = {};
-  counted_.scaled = shape.scaled;
-  counted_.gradient_rows = shape.gradient_rows;
+  counted_.shape = shape;
+  counted_.shape.batch.uses = {};
+  counted_.shape.batch.tensors = {};
+  counted_.shape.gradient_uses = {};
   counted_.kept = kept.bytes();
   counted_.scratch = scratch.bytes();
   return counted_;

@@ -5,6 +5,7 @@
 #include "curvature/curvature.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/memory_plan.hpp"
+#include "optimizer/local_model.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -19,6 +20,10 @@ struct StepShape {
   std::int64_t scaled = 0;  // numbers of a step that is neither the direction nor in its place
   std::span<const LayerUse> gradient_uses = {};  // of other rows, whose S^T r is the gradient
   std::int64_t gradient_rows = 0;
+  std::int64_t kept = 0;          // parameters that are kept, to be taken back
+  std::int64_t movement = 0;      // numbers of a step with its decay
+  int products = 0;               // of a `LocalModel`
+  bool gradient_numbers = false;  // the gradient is P numbers, for that model
 };
 
 /// Memory of the loop within one call.
@@ -27,6 +32,9 @@ struct StepBuffers {
   View gradient_rhs;  // r of the gradient's rows in float, where g is computed so
   View gradient_sum;  // g (P) float64 of a batch in parts
   Scratch gradient_work;
+  View kept;      // theta before the step (P) of the parameters' type
+  View movement;  // the step with its decay, before the rate, of that type
+  ModelBuffers model;
 };
 
 /// Takes the memory of a call for a curvature: scratch from the context's arena, and for batches in
@@ -51,14 +59,14 @@ class StepMemory {
  private:
   /// All of a shape but the views of its uses, to know it again.
   struct Counted {
-    BatchShape batch;
     std::vector<LayerUse> uses;
     std::vector<LayerUse> gradient_uses;
-    std::int64_t scaled = 0;
-    std::int64_t gradient_rows = 0;
+    StepShape shape;  // without spans
     std::int64_t scratch = 0;
     std::int64_t kept = 0;
   };
+
+  ModelShape model_shape(const StepShape& shape) const;
 
   StepBuffers carve(Curvature& curvature, const StepShape& shape, Carver& kept,
                     Carver& scratch) const;

@@ -2,8 +2,18 @@
 
 namespace natgrad::detail {
 
+Search StepShapes::search() const {
+  Search search = parts_.rule.search();
+  if (search.trials == 0 && parts_.damping.needs().loss) search.trials = 1;
+  return search;
+}
+
+bool StepShapes::models_step() const {
+  return search().sufficient_decrease != 0 || parts_.damping.needs().products;
+}
+
 StepShape StepShapes::of_loop(Phase phase, bool with_momentum) const {
-  const auto& [active, rule, damping, momentum, l2, l2_by_tensor] = parts_;
+  const auto& [active, rule, damping, momentum, l2, l2_by_tensor, weight_decay] = parts_;
   const bool scaled = with_momentum && active.scaled();
   StepShape shape;
   shape.batch = {.parameters = active.size(),
@@ -16,6 +26,12 @@ StepShape StepShapes::of_loop(Phase phase, bool with_momentum) const {
                  .l2_by_tensor = l2_by_tensor,
                  .tensors = active.places()};
   if (scaled && phase != Phase::part) shape.scaled = active.size();
+  if (phase != Phase::whole || !with_momentum) return shape;
+  const bool tries = search().trials > 0;
+  const bool penalized = l2 > 0;
+  if (tries || (rule.changes_step() && penalized)) shape.kept = active.size();
+  if (tries && weight_decay > 0 && (penalized || models_step())) shape.movement = active.size();
+  shape.products = rule.changes_step() ? 2 : models_step() ? 1 : 0;
   return shape;
 }
 
@@ -27,6 +43,7 @@ StepShape StepShapes::of(const Batch& batch, Phase phase, bool with_momentum) {
   shape.batch.batch_rows = rows.batch_samples();
   shape.batch.centering = rows.centering();
   shape.batch.gradient_given = batch.gradient.given();
+  shape.gradient_numbers = batch.gradient.numbers().has_value();
   if (batch.gradient.rows() != nullptr) {
     const ScoreSet& other = batch.gradient.rows()->rows();
     shape.gradient_uses = gradient_uses(other);

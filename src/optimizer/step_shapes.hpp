@@ -1,7 +1,7 @@
 #pragma once
 
 #include "optimizer/active_parameters.hpp"
-#include "optimizer/damping/fixed_damping.hpp"
+#include "optimizer/damping/damping_strategy.hpp"
 #include "optimizer/momentum/momentum.hpp"
 #include "optimizer/partial_batch.hpp"
 #include "optimizer/rules/step_rule.hpp"
@@ -19,12 +19,18 @@ class StepShapes {
   struct Parts {
     const ActiveParameters& active;
     const StepRuleStrategy& rule;
-    const FixedDamping& damping;
+    const DampingStrategy& damping;
     const MomentumStrategy& momentum;
     double l2;          // eta
     bool l2_by_tensor;  // see `BatchShape`
+    double weight_decay;
   };
   explicit StepShapes(const Parts& parts) : parts_(parts) {}
+
+  /// The rates that a step tries: those of the rule, or one where the damping asks for the loss.
+  Search search() const;
+  /// Whether the quadratic model along the step is asked for, for the search or the damping.
+  bool models_step() const;
 
   /// What a call takes from the optimizer, whatever its batch. Without momentum: of a direction,
   /// which is handed out as it is solved for.

@@ -28,8 +28,11 @@ std::string help_footer() {
 --fisher sampled makes the Fisher matrix of targets drawn from the model, a fresh --fisher-draws for
 every sample and step, and takes the gradient from the data. --fisher exact takes the expectation
 itself: a row for each output of a sample. --step-rule kl shortens a step whose predicted KL
-divergence (predicted_kl, not of empirical rows) would be more than --kl-radius. A rate
-that falls is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
+divergence (predicted_kl, not of empirical rows) would be more than --kl-radius. With --trials,
+--step-rule backtracking and --damping lm a step measures the loss of its batch before and after
+(loss_before, loss_after), and is taken back where it grew. --damping X:FACTOR:FLOOR begins at X and
+is multiplied by FACTOR with every accepted step, down to FLOOR; lm begins at 0.03. A rate that falls
+is 0 behind the last step of --epochs or --steps; a run that is resumed with more of them
 falls over these.
 csv reads a line of names and lines of numbers. Columns are standardized by the training set, its
 first four fifths in the order of --split, unless --raw; of targets only those of gaussian and

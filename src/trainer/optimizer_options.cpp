@@ -6,6 +6,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <variant>
+
 // The options of the optimizers, and their defaults.
 
 namespace natgrad::trainer {
@@ -56,9 +59,26 @@ std::string sampled_only(const Settings& s) {
   return is_sampled(s) ? "" : "without --fisher sampled";
 }
 
+bool has_rule(const Settings& s, StepRuleName rule) {
+  return is_natural(s) && s.get<StepRuleName>("--step-rule") == rule;
+}
+bool is_quadratic(const Settings& s) { return has_rule(s, StepRuleName::quadratic); }
+bool is_backtracking(const Settings& s) { return has_rule(s, StepRuleName::backtracking); }
+
 std::string kl_only(const Settings& s) {
   if (!is_natural(s)) return natural_only(s);
-  return s.get<StepRuleName>("--step-rule") == StepRuleName::kl ? "" : "without --step-rule kl";
+  return has_rule(s, StepRuleName::kl) ? "" : "without --step-rule kl";
+}
+
+std::string searching_only(const Settings& s) {
+  if (!is_natural(s)) return natural_only(s);
+  if (has_rule(s, StepRuleName::kl) || is_backtracking(s)) return "";
+  return "without --step-rule kl or backtracking";
+}
+
+/// The quadratic model chooses its momentum.
+std::string not_quadratic(const Settings& s) {
+  return is_quadratic(s) ? "with --step-rule quadratic" : "";
 }
 
 std::string not_primal(const Settings& s) {
@@ -67,12 +87,14 @@ std::string not_primal(const Settings& s) {
   return s.get<Form>("--form") == Form::primal ? "with --form primal" : "";
 }
 
-std::string not_adam(const Settings& s) {
+std::string takes_momentum(const Settings& s) {
+  if (is_quadratic(s)) return not_quadratic(s);
   return s.get<OptimizerName>("--optimizer") == OptimizerName::adam ? "with --optimizer adam" : "";
 }
 
 std::string spring_only(const Settings& s) {
   if (!is_natural(s)) return natural_only(s);
+  if (is_quadratic(s)) return not_quadratic(s);
   return s.given("--momentum") ? "with --momentum: the two exclude each other" : "";
 }
 
@@ -85,6 +107,26 @@ void require_fisher_of_kl(const Settings& s) {
   require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl ||
               s.get<Structure>("--structure") == Structure::full,
           "--step-rule kl: needs --structure full, because d^T F d of another is not that of F");
+}
+
+void require_fisher_of_rule(const Settings& s) {
+  require_fisher_of_kl(s);
+  require(!is_quadratic(s) || !is_empirical(s),
+          "--step-rule quadratic: the empirical matrix is not that of the loss, needs --fisher "
+          "sampled or exact");
+}
+
+void require_fisher_of_damping(const Settings& s) {
+  const bool compares =
+      std::holds_alternative<LevenbergMarquardt>(s.get<Damping>("--damping").rule);
+  require(!compares || !is_empirical(s),
+          "--damping lm: the empirical matrix does not foretell the loss, needs --fisher sampled "
+          "or exact");
+}
+
+void require_trials(const Settings& s) {
+  require(!is_backtracking(s) || s.get<std::int64_t>("--trials") > 0,
+          "--trials 0: --step-rule backtracking tries at least one rate");
 }
 
 void require_form_of_structure(const Settings& s) {
@@ -159,16 +201,21 @@ std::vector<OptionRow> optimizer_rows() {
        .require = require_form_of_structure},
       {.name = "--step-rule",
        .group = group,
-       .type = choice<StepRuleName>({{"fixed", StepRuleName::fixed}, {"kl", StepRuleName::kl}}),
-       .help = "length of a natural step: the rate, or a predicted KL divergence",
+       .type = choice<StepRuleName>({{"fixed", StepRuleName::fixed},
+                                     {"kl", StepRuleName::kl},
+                                     {"backtracking", StepRuleName::backtracking},
+                                     {"quadratic", StepRuleName::quadratic}}),
+       .help = "length of a natural step: the rate, a predicted KL divergence, the first of "
+               "halved rates at which the batch's loss falls, or rate and momentum of the "
+               "quadratic model",
        .otherwise = "fixed",
        .no_meaning = natural_only,
-       .require = require_fisher_of_kl},
+       .require = require_fisher_of_rule},
       {.name = "--rate",
        .group = group,
        .type = rate_and_decay(),
-       .help = "step length, falling to 0 over the run's steps if so; with --step-rule kl the "
-               "largest",
+       .help = "step length, falling to 0 over the run's steps if so; with --step-rule kl and "
+               "backtracking the largest, with quadratic a factor",
        .require = require_constant_rate},
       {.name = "--kl-radius",
        .group = group,
@@ -176,6 +223,15 @@ std::vector<OptionRow> optimizer_rows() {
        .help = "KL divergence of a step, nats a sample",
        .otherwise = "0.01",
        .no_meaning = kl_only},
+      {.name = "--trials",
+       .group = group,
+       .type = number(trial_count, "N"),
+       .help =
+           "rates that a natural step tries at most, each half the one before; with "
+           "--step-rule kl until loss and actual KL divergence are good, 0: neither is measured",
+       .otherwise = "0",
+       .no_meaning = searching_only,
+       .require = require_trials},
       {.name = "--max-norm",
        .group = group,
        .type = number(positive, "X"),
@@ -184,8 +240,10 @@ std::vector<OptionRow> optimizer_rows() {
       {.name = "--damping",
        .group = group,
        .type = damping_number(),
-       .help = "added to the eigenvalues of the Fisher matrix; relative: in units of their mean",
-       .no_meaning = natural_only},
+       .help = "added to the eigenvalues of the Fisher matrix; relative: in units of their mean; "
+               "falling by a FACTOR a step; lm: by the reduction ratio of the loss",
+       .no_meaning = natural_only,
+       .require = require_fisher_of_damping},
       {.name = "--damping-scaling",
        .group = group,
        .type = choice<DampingScaling>(damping_scalings()),
@@ -205,7 +263,7 @@ std::vector<OptionRow> optimizer_rows() {
        .type = momentum_decay(),
        .help = "heavy ball (natural) or classical (sgd)",
        .unless = "--spring",
-       .no_meaning = not_adam},
+       .no_meaning = takes_momentum},
       {.name = "--spring",
        .group = group,
        .type = momentum_decay(),
@@ -228,6 +286,11 @@ const std::vector<OptimizerDefaults>& optimizer_defaults() {
        "--structure diagonal",
        is_diagonal,
        {{"--spring", "0.9"}, {"--rate", "0.1"}, {"--damping", "0.3"}}},
+      {"natural",
+       "--step-rule backtracking",
+       is_backtracking,
+       {{"--rate", "1"}, {"--trials", "8"}}},
+      {"natural", "--step-rule quadratic", is_quadratic, {{"--rate", "1"}}},
       {"natural",
        "--fisher empirical",
        is_empirical,

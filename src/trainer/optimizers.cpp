@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <unistd.h>
 #include <vector>
 
@@ -48,6 +49,7 @@ class Natural : public Optimizer {
     record.method.push_back({"quadratic_form", report.quadratic_form});
     record.method.push_back({"residual", report.residual});
     record.method.push_back({"error_bound", report.error_bound});
+    add_measures(report, record.method);
     record.outcome = to_string(report.outcome);
     record.failures_in_a_row = report.failures_in_a_row;
   }
@@ -66,6 +68,20 @@ class Natural : public Optimizer {
         "before them. A larger --damping, --precision double or another --form may help",
         report.step, report.failures_in_a_row, to_string(report.outcome),
         std::isfinite(report.damping) ? fmt::format(" at damping {}", report.damping) : ""));
+  }
+
+  /// What step rule and damping report of themselves, where it applies.
+  static void add_measures(const StepReport& report, Figures& figures) {
+    if (report.trials > 0) figures.push_back({"trials", static_cast<double>(report.trials)});
+    const auto add = [&](const char* name, const std::optional<double>& value) {
+      if (value) figures.push_back({name, *value});
+    };
+    add("loss_before", report.loss_before);
+    add("loss_after", report.loss_after);
+    add("actual_kl", report.actual_kl);
+    add("reduction_ratio", report.reduction_ratio);
+    add("model_rate", report.model_rate);
+    add("momentum", report.momentum);
   }
 
   void fetch() {
@@ -110,9 +126,15 @@ Momentum momentum_of(const Settings& settings) {
 
 StepRule step_rule_of(const Settings& settings) {
   const double rate = settings.get<Rate>("--rate").first;
+  const auto trials = static_cast<int>(settings.get_or<std::int64_t>("--trials", 0));
   switch (settings.get<StepRuleName>("--step-rule")) {
     case StepRuleName::kl:
-      return KlTrustRegion{.radius = settings.get<double>("--kl-radius"), .max_rate = rate};
+      return KlTrustRegion{
+          .radius = settings.get<double>("--kl-radius"), .max_rate = rate, .trials = trials};
+    case StepRuleName::backtracking:
+      return Backtracking{.rate = rate, .trials = trials};
+    case StepRuleName::quadratic:
+      return QuadraticModel{.rate = rate};
     case StepRuleName::fixed:
       break;
   }

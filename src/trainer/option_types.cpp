@@ -1,5 +1,7 @@
 #include "trainer/option_types.hpp"
 
+#include <variant>
+
 namespace natgrad::trainer {
 
 namespace {
@@ -20,15 +22,53 @@ std::string rate_in_words(const Rate& rate) {
   return fmt::format("{}:{}", rate.first, rate.decay == RateDecay::linear ? "linear" : "cosine");
 }
 
+/// "X:FACTOR:FLOOR"; none where it is not.
+std::optional<Damping> read_schedule(std::string_view text) {
+  const std::size_t first = text.find(':');
+  const std::size_t second = text.find(':', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos) return std::nullopt;
+  const auto start = read_number(text.substr(0, first), not_negative);
+  const auto factor = read_number(text.substr(first + 1, second - first - 1), positive);
+  const auto floor = read_number(text.substr(second + 1), not_negative);
+  if (!start || !factor || !floor || *factor > 1 || *floor > *start) return std::nullopt;
+  return Damping{.absolute = *start, .rule = DampingSchedule{.factor = *factor, .floor = *floor}};
+}
+
+/// "lm" or "lm:X"; none where it is not.
+std::optional<Damping> read_levenberg_marquardt(std::string_view text) {
+  constexpr std::string_view name = "lm";
+  Damping damping{.rule = LevenbergMarquardt{}};
+  if (text == name) return damping;
+  if (!text.starts_with("lm:")) return std::nullopt;
+  const auto start = read_number(text.substr(name.size() + 1), positive);
+  const LevenbergMarquardt bounds;
+  if (!start || *start < bounds.smallest || *start > bounds.largest) return std::nullopt;
+  damping.absolute = *start;
+  return damping;
+}
+
 Damping parse_damping(std::string_view option, std::string_view text) {
+  if (const auto damping = read_levenberg_marquardt(text)) return *damping;
+  if (const auto damping = read_schedule(text)) return *damping;
   constexpr std::string_view relative = "relative:";
   const bool is_relative = text.starts_with(relative);
   const auto number = read_number(is_relative ? text.substr(relative.size()) : text, not_negative);
-  if (!number) throw_unexpected(option, text, "a number >= 0, alone or behind relative:");
+  if (!number) {
+    throw_unexpected(
+        option, text,
+        "a number >= 0, alone or behind relative:, X:FACTOR:FLOOR with 0 < FACTOR <= 1 "
+        "and 0 <= FLOOR <= X, lm, or lm:X");
+  }
   return {.absolute = is_relative ? 0 : *number, .relative = is_relative ? *number : 0};
 }
 
 std::string damping_in_words(const Damping& damping) {
+  if (std::holds_alternative<LevenbergMarquardt>(damping.rule)) {
+    return fmt::format("lm:{}", damping.absolute);
+  }
+  if (const auto* schedule = std::get_if<DampingSchedule>(&damping.rule)) {
+    return fmt::format("{}:{}:{}", damping.absolute, schedule->factor, schedule->floor);
+  }
   if (damping.relative != 0) return fmt::format("relative:{}", damping.relative);
   return fmt::format("{}", damping.absolute);
 }
@@ -92,7 +132,7 @@ ValueType rate_and_decay() {
 }
 
 ValueType damping_number() {
-  return {"X|relative:X",
+  return {"X|relative:X|X:FACTOR:FLOOR|lm[:X]",
           [](std::string_view option, std::string_view text) -> std::any {
             return parse_damping(option, text);
           },

@@ -36,6 +36,8 @@ inline constexpr Expected<std::int64_t> counting{
     "a whole number from 1 to 10^9", [](std::int64_t n) { return n >= 1 && n <= 1'000'000'000; }};
 inline constexpr Expected<std::int64_t> repeats{"a whole number from 0 to 1000",
                                                 [](std::int64_t n) { return n >= 0 && n <= 1000; }};
+inline constexpr Expected<std::int64_t> trial_count{
+    "a whole number from 0 to 64", [](std::int64_t n) { return n >= 0 && n <= 64; }};
 inline constexpr Expected<std::int64_t> thread_count{
     "a whole number from 1 to 1024", [](std::int64_t n) { return n >= 1 && n <= 1024; }};
 inline constexpr Expected<std::uint64_t> key{"a whole number >= 0 that 64 bits hold",
@@ -119,7 +121,8 @@ struct Rate {
 /// A `Rate` as 0.3 or 0.3:linear.
 ValueType rate_and_decay();
 
-/// A `Damping` as 0.03 or relative:0.03.
+/// A `Damping` as 0.03, relative:0.03, 0.1:0.9:0.001 (what it begins with, the factor of an
+/// accepted step, its floor), lm or lm:0.1 (Levenberg-Marquardt, and what it begins with).
 ValueType damping_number();
 
 }  // namespace natgrad::trainer

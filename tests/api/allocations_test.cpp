@@ -139,6 +139,66 @@ TEST(allocations, nor_does_it_with_a_part_of_the_matrix) {
   }
 }
 
+TEST(allocations, nor_does_it_with_rules_that_compare_losses) {
+  std::vector<NaturalGradient::Options> rules;
+  const Damping adapting{.absolute = 0.1, .rule = LevenbergMarquardt{}};
+  for (Form form : {Form::primal, Form::dual}) {
+    rules.push_back({.step = Backtracking{.trials = 3}, .weight_decay = 0.1, .form = form});
+    rules.push_back({.step = KlTrustRegion{.trials = 3}, .form = form});
+    rules.push_back({.damping = adapting, .l2 = 0.1, .form = form});
+    rules.push_back({.damping = adapting,
+                     .step = QuadraticModel{},
+                     .momentum = NoMomentum{},
+                     .structure = Structure::block_diagonal,
+                     .form = form});
+  }
+  for (const NaturalGradient::Options& options : rules) {
+    SCOPED_TRACE(testing::Message() << "rule " << options.step.index());
+    Counter counter;
+    FullyConnected net(Context::cpu({.allocator = counter.allocator()}), {.sizes = {7, 9, 3}});
+    Tensor<float> inputs(Random(3).table(40, 7));
+    Tensor<double> log_p = zeros<double>(40);
+    const std::vector<std::int32_t> labels(40, 1);
+    NaturalGradient optimizer(net.parameters(), options);
+    LayerScores data(net.parameters());
+    LayerScores sampled(net.parameters(), {.kind = FisherKind::sampled});
+    const auto train = [&](std::int64_t count) {
+      const ConstView batch = inputs.view().row_range(0, count);
+      const ConstView batch_labels(labels.data(), {count, 1});
+      net.forward(batch);
+      net.backward(batch_labels);
+      net.sample(2);
+      net.add_to(data, {.samples = count});
+      net.add_sampled_to(sampled, {.samples = count * 2});
+      struct Measured {
+        FullyConnected& net;
+        const ConstView& batch;
+        const ConstView& labels;
+        const View log_p;
+      } measured{net, batch, batch_labels, log_p.view().row_range(0, count)};
+      optimizer.step({.fisher = sampled,
+                      .gradient = data,
+                      .loss =
+                          [&measured](const View& result) {
+                            measured.net.forward(measured.batch);
+                            measured.net.log_likelihood(measured.labels, measured.log_p);
+                            double sum = 0;
+                            for (std::int64_t n = 0; n < measured.log_p.rows(); ++n) {
+                              sum -= measured.log_p.as<double>()[n];
+                            }
+                            *result.as<double>() = sum / static_cast<double>(measured.log_p.rows());
+                          },
+                      .kl = [](const View& result) { *result.as<double>() = 0; }});
+    };
+    train(40);
+    for (std::int64_t count : {40, 23, 1, 40}) {
+      expect_no_allocation(counter, "a step", [&] { train(count); });
+    }
+    const Outcome outcome = optimizer.report().outcome;
+    EXPECT_TRUE(outcome == Outcome::accepted || outcome == Outcome::rejected);
+  }
+}
+
 TEST(allocations, nor_does_it_with_a_damping_in_units) {
   for (Form form : {Form::primal, Form::dual}) {
     for (Structure structure : {Structure::full, Structure::block_diagonal}) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <variant>
 #include <vector>
 
 // A plan is what the context's allocator gives out, to the byte. The parameters and the factors of
@@ -11,6 +12,54 @@
 namespace natgrad::tests {
 
 namespace {
+
+/// Rules that need the whole batch in one call.
+bool takes_parts(const Plan& plan) {
+  const bool compares = std::holds_alternative<Backtracking>(plan.options.step) ||
+                        std::holds_alternative<QuadraticModel>(plan.options.step) ||
+                        std::holds_alternative<LevenbergMarquardt>(plan.options.damping.rule);
+  const auto* region = std::get_if<KlTrustRegion>(&plan.options.step);
+  return !compares && (region == nullptr || region->trials == 0);
+}
+
+/// Plans of rules that compare losses or look at the quadratic model, and all of them with a
+/// damping that does both.
+void add_rules(std::vector<Plan>& all) {
+  std::vector<Plan> plans = {
+      {.name = "fixed rate"},
+      {.name = "fixed rate, penalty by tensor",
+       .options = {.weight_decay = 0.1, .l2 = 0.1, .l2_factors = {{{0}, 0.5}}}}};
+  const Options trust{.step = KlTrustRegion{.trials = 2}};
+  Options searching{.step = Backtracking{.trials = 2}, .weight_decay = 0.1};
+  plans.push_back({.name = "trials of a KL", .options = trust});
+  plans.push_back({.name = "trials", .options = searching});
+  searching.l2 = 0.1;
+  searching.rate_factors = {{{0}, 2}, {{1}, 0.5}};
+  for (Source source : {Source::rows, Source::numbers, Source::other_rows}) {
+    plans.push_back({.name = "trials, penalty, factors",
+                     .options = searching,
+                     .type = ElementType::float64,
+                     .source = source});
+  }
+  searching.l2 = 0;
+  plans.push_back({.name = "trials, centred", .options = searching, .centering = Centering::rows});
+  plans.push_back({.name = "trials, frozen",
+                   .options = {.step = Backtracking{.trials = 2}, .rate_factors = {{{1}, 0}}},
+                   .source = Source::numbers});
+  for (Structure structure : {Structure::full, Structure::block_diagonal, Structure::diagonal}) {
+    const Options model{.step = QuadraticModel{}, .momentum = NoMomentum{}, .structure = structure};
+    plans.push_back({.name = "model", .options = model});
+    plans.push_back({.name = "model, numbers, terms",
+                     .options = model,
+                     .uses = convolution,
+                     .source = Source::numbers});
+  }
+  for (Plan plan : plans) {
+    all.push_back(plan);
+    plan.options.damping.rule = LevenbergMarquardt{};
+    all.push_back(plan);
+  }
+}
 
 std::vector<Plan> plans() {
   const SegmentFactor first{{0}, 0};
@@ -107,6 +156,7 @@ std::vector<Plan> plans() {
       base.push_back(plan);
     }
   }
+  add_rules(base);
   const Options in_units{.damping = {.scaling = DampingScaling::tensor}};
   const std::vector<Plan> of_units = {
       {.name = "net, units", .options = in_units},
@@ -142,6 +192,7 @@ std::vector<Plan> plans() {
       if (is_large && form == Form::primal && structure != Structure::diagonal) continue;
       if (structure == Structure::diagonal && form == Form::dual) continue;
       for (std::int64_t batch : {samples, 2 * samples + 12}) {
+        if (batch > samples && !takes_parts(plan)) continue;
         plan.options.form = form;
         plan.options.damping.absolute = 0.1;
         plan.batch = batch;

@@ -82,13 +82,18 @@ struct Work {
       dense.begin(formed.view().row_range(0, count), set);
     else
       rows.fill(layers, set);
-    if (plan.source == Source::rows) return {.fisher = fisher()};
+    // Losses that fall, and a divergence of nothing.
+    const BatchFunction loss = [this](const View& result) {
+      *result.as<double>() = falling -= 1e6;
+    };
+    const BatchFunction kl = [](const View& result) { *result.as<double>() = 0; };
+    if (plan.source == Source::rows) return {.fisher = fisher(), .loss = loss, .kl = kl};
     if (plan.source == Source::numbers) {
-      return {.fisher = fisher(), .gradient = Gradient{numbers.view()}};
+      return {.fisher = fisher(), .gradient = Gradient{numbers.view()}, .loss = loss, .kl = kl};
     }
     others.fill(other_layers,
                 {.samples = count / per_input(), .batch_samples = whole / per_input()});
-    return {.fisher = fisher(), .gradient = other_layers};
+    return {.fisher = fisher(), .gradient = other_layers, .loss = loss, .kl = kl};
   }
   /// A step of `whole` rows in sets of at most `most`.
   void step(NaturalGradient& optimizer, std::int64_t whole, std::int64_t most) {
@@ -121,6 +126,7 @@ struct Work {
   LayerScores layers;
   LayerScores other_layers;
   DenseScores dense;
+  double falling = 0;
 };
 
 }  // namespace natgrad::tests

@@ -54,6 +54,142 @@ void add_step(OperationTable& table) {
        {[](Scalars& s) { s.settings.weight_decay = 0; }, {{shrink, 0}}}});
 }
 
+void add_trials(OperationTable& table) {
+  constexpr Number open = [](const Scalars& s) { return s.trial.open; };
+  constexpr Number passed = [](const Scalars& s) { return s.trial.passed; };
+  constexpr Number restore = [](const Scalars& s) { return s.trial.restore; };
+  constexpr Number count = [](const Scalars& s) { return s.trial.count; };
+  constexpr Number loss = [](const Scalars& s) { return s.trial.loss; };
+  constexpr Number ratio = [](const Scalars& s) { return s.trial.ratio; };
+  constexpr Number informative = [](const Scalars& s) { return s.trial.informative; };
+  constexpr Number shrink = [](const Scalars& s) { return s.step.shrink; };
+  constexpr Number finite = [](const Scalars& s) { return s.step.finite; };
+  add_formula(table, "begin_trials",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::BeginTrials{&at->trial, 1.5};
+              },
+              {{as_it_is,
+                {{[](const Scalars& s) { return s.trial.loss_before; }, 8},
+                 {[](const Scalars& s) { return s.trial.slope; }, 3},
+                 {[](const Scalars& s) { return s.trial.curvature; }, 1},
+                 {open, 0},
+                 {restore, 0},
+                 {count, 0}}},
+               {[](Scalars& s) {
+                  s.trial.parameter_square = 4, s.trial.parameter_step = 2;
+                  s.trial.step_square = 6;
+                },
+                {{[](const Scalars& s) { return s.trial.loss_before; }, 11},
+                 {[](const Scalars& s) { return s.trial.slope; }, 0},
+                 {[](const Scalars& s) { return s.trial.curvature; }, 10}}}});
+  add_formula(table, "open_trial",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::OpenTrial{&at->trial, &at->solve, &at->step};
+              },
+              {{as_it_is, {{open, 1}}},
+               {[](Scalars& s) { s.trial.passed = 1; }, {{open, 0}}},
+               {[](Scalars& s) { s.solve.outcome = 3; }, {{open, 0}}},
+               {[](Scalars& s) { s.step.finite = 0; }, {{open, 0}}},
+               {[](Scalars& s) { s.trial.loss_before = nan; }, {{open, 0}}},
+               {[](Scalars& s) { s.trial.loss_before = infinity; }, {{open, 0}}}});
+  const auto judge = [](double share, double radius, bool last) {
+    return [=](Scalars* at) -> ScalarFormula {
+      return formulas::JudgeTrial{&at->trial, &at->step, &at->settings, 1.5,
+                                  share,      radius,    0.5,           last};
+    };
+  };
+  // Promised are 3/2 of the slope alone, 11/8 of the model.
+  const std::vector<Example::Expected> good{{passed, 1}, {restore, 0}, {count, 2}, {rate, 0.5}};
+  const std::vector<Example::Expected> bad{{passed, 0},  {restore, 1},     {count, 2},
+                                           {rate, 0.25}, {shrink, 0.0625}, {finite, 1}};
+  add_formula(
+      table, "judge_trial", judge(0, infinity, false),
+      {{as_it_is, good},
+       {as_it_is, {{ratio, 0.5 / 1.375}, {informative, 1}, {loss, 7.5}}},
+       {[](Scalars& s) { s.trial.measured = 8; }, good},
+       {[](Scalars& s) { s.trial.measured = 8 + 0x1p-48; }, good},
+       {[](Scalars& s) { s.trial.measured = 8 + 0x1p-44; }, bad},
+       {[](Scalars& s) { s.trial.measured = nan; }, bad},
+       {[](Scalars& s) { s.trial.measured = -infinity; }, bad},
+       {[](Scalars& s) { s.trial.slope = nan; }, good},
+       // A model that promises nothing says nothing.
+       {[](Scalars& s) { s.trial.slope = 0, s.trial.curvature = 0; }, {{ratio, 1}, {passed, 1}}},
+       {[](Scalars& s) { s.trial.slope = -1; }, {{ratio, 1}, {informative, 0}}},
+       // eta (4/2 + 2/2 + 4/8) = 21/4
+       {[](Scalars& s) {
+          s.trial.parameter_square = 4, s.trial.parameter_step = 2, s.trial.step_square = 4;
+          s.trial.measured = 1;
+        },
+        {{loss, 6.25}, {passed, 1}}},
+       {[](Scalars& s) { s.trial.open = 0; }, {{passed, 0}, {restore, 0}, {rate, 0.25}}},
+       {[](Scalars& s) { s.trial.passed = 1, s.trial.measured = 3; },
+        {{passed, 1}, {restore, 0}, {count, 1}, {rate, 0.5}, {ratio, 0.5}, {loss, 7.5}}}});
+  add_formula(table, "judge_trial_by_slope", judge(0.25, infinity, false),
+              {{as_it_is, good},  // 1/4 of 3/2
+               {[](Scalars& s) { s.trial.measured = 7.75; }, bad},
+               {[](Scalars& s) { s.trial.slope = -8; }, good},
+               {[](Scalars& s) { s.trial.slope = -8, s.trial.measured = 8.5; }, bad},
+               {[](Scalars& s) { s.trial.slope = nan; }, bad}});
+  add_formula(table, "judge_trial_by_divergence", judge(0, 0.125, false),
+              {{as_it_is, good},
+               {[](Scalars& s) { s.trial.measured_kl = 0.25; }, bad},
+               {[](Scalars& s) { s.trial.measured_kl = nan; }, bad}});
+  add_formula(table, "judge_last_trial", judge(0, infinity, true),
+              {{as_it_is, good},
+               {[](Scalars& s) { s.trial.measured = 9, s.step.finite = 1; },
+                {{passed, 0}, {restore, 1}, {count, 2}, {rate, 0.5}}},
+               {[](Scalars& s) { s.trial.open = 0, s.step.finite = 0; },
+                {{passed, 0}, {restore, 0}, {finite, 0}, {rate, 0.5}}}});
+}
+
+void add_strategies(OperationTable& table) {
+  constexpr Number alpha = [](const Scalars& s) { return s.trial.model_rate; };
+  constexpr Number mu = [](const Scalars& s) { return s.trial.momentum; };
+  constexpr Number form = [](const Scalars& s) { return s.solve.quadratic_form; };
+  add_formula(table, "choose_step_of_model",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::ChooseStepOfModel{&at->model, 1.5, &at->solve, &at->trial};
+              },
+              {{as_it_is, {{alpha, 1.4}, {mu, 1.2}, {form, 4 * 1.96 + 4 * 1.68 + 4 * 1.44}}},
+               // No last step, and one that is parallel.
+               {[](Scalars& s) {
+                  s.model.square_dp = s.model.square_p = s.model.fisher_dp = s.model.fisher_p = 0;
+                  s.model.slope_p = s.model.theta_p = 0;
+                },
+                {{alpha, 2}, {mu, 0}, {form, 16}}},
+               {[](Scalars& s) {
+                  s.model.square_dp = 2, s.model.square_p = 4, s.model.fisher_dp = 8;
+                  s.model.fisher_p = 16, s.model.slope_p = 38, s.model.theta_p = 4;
+                },
+                {{alpha, 2}, {mu, 0}}},
+               {[](Scalars& s) {
+                  s.model.square_d = s.model.square_dp = s.model.fisher_d = s.model.fisher_dp = 0;
+                },
+                {{alpha, 1}, {mu, 0}, {form, 0}}}});
+  constexpr Number absolute = [](const Scalars& s) { return s.damping.absolute; };
+  add_formula(table, "scheduled_damping",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::ScheduledDamping{&at->damping, &at->step, 0.5, 0.2};
+              },
+              {{as_it_is, {{absolute, 0.25}}},
+               {[](Scalars& s) { s.step.accept = 0; }, {{absolute, 0.5}}},
+               {[](Scalars& s) { s.damping.absolute = 0.25; }, {{absolute, 0.2}}}});
+  add_formula(
+      table, "follow_reduction_ratio",
+      [](Scalars* at) -> ScalarFormula {
+        return formulas::FollowReductionRatio{&at->damping, &at->step, &at->trial, 0.5, 0.125, 2};
+      },
+      {{as_it_is, {{absolute, 0.5}}},
+       {[](Scalars& s) { s.trial.ratio = 0.75; }, {{absolute, 0.5}}},
+       {[](Scalars& s) { s.trial.ratio = 0.8; }, {{absolute, 0.25}}},
+       {[](Scalars& s) { s.trial.ratio = 0.2; }, {{absolute, 1}}},
+       {[](Scalars& s) { s.trial.ratio = 1, s.trial.informative = 0; }, {{absolute, 0.5}}},
+       {[](Scalars& s) { s.trial.ratio = nan, s.step.accept = 0; }, {{absolute, 1}}},
+       {[](Scalars& s) { s.trial.ratio = 1, s.step.accept = 0; }, {{absolute, 1}}},
+       {[](Scalars& s) { s.trial.ratio = 1, s.damping.absolute = 0.2; }, {{absolute, 0.125}}},
+       {[](Scalars& s) { s.trial.ratio = 0, s.damping.absolute = 1.5; }, {{absolute, 2}}}});
+}
+
 void add_verdicts(OperationTable& table) {
   constexpr Number outcome = [](const Scalars& s) { return s.step.outcome; };
   constexpr Number accept = [](const Scalars& s) { return s.step.accept; };
@@ -115,6 +251,31 @@ void add_verdicts(OperationTable& table) {
                {[](Scalars& s) { s.solve.outcome = 2; }, failed(2)},
                {[](Scalars& s) { s.solve.outcome = 3; }, failed(3)},
                {[](Scalars& s) { s.solve.outcome = 3, s.step.finite = 0; }, failed(3)}});
+  // After trials.
+  constexpr auto passes = [](Scalars& s) { s.trial.passed = 1; };
+  add_formula(table, "judge_step_after_trials",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::JudgeStep{
+                    &at->solve, &at->step, &at->counters, &at->record, 2, 1, 0, &at->trial, 7};
+              },
+              {{passes,
+                {{outcome, 0},
+                 {accept, 1},
+                 {[](const Scalars& s) { return s.record.applies; }, 7},
+                 {[](const Scalars& s) { return s.record.trials; }, 1},
+                 {[](const Scalars& s) { return s.record.loss_before; }, 8},
+                 {[](const Scalars& s) { return s.record.loss_after; }, 7.5},
+                 {[](const Scalars& s) { return s.record.actual_kl; }, 0.125},
+                 {[](const Scalars& s) { return s.record.reduction_ratio; }, 0.5},
+                 {[](const Scalars& s) { return s.record.model_rate; }, 7},
+                 {[](const Scalars& s) { return s.record.momentum; }, 9}}},
+               {as_it_is, failed(1)},
+               {[](Scalars& s) { s.trial.passed = 1, s.step.finite = 0; }, {{outcome, 0}}},
+               {[](Scalars& s) { s.step.finite = 0; }, failed(2)},
+               {[](Scalars& s) { s.step.finite = 0; }, {{not_finite, 5}}},
+               {[](Scalars& s) { s.trial.loss_before = nan; }, failed(2)},
+               {[](Scalars& s) { s.trial.loss_before = nan; }, {{not_finite, 6}}},
+               {[](Scalars& s) { s.solve.outcome = 3; }, failed(3)}});
   add_formula(table, "judge_direction",
               [](Scalars* at) -> ScalarFormula {
                 return formulas::JudgeDirection{&at->solve, &at->step};
@@ -130,6 +291,8 @@ void add_verdicts(OperationTable& table) {
 
 void add_step_scalar_cases(OperationTable& table) {
   add_step(table);
+  add_trials(table);
+  add_strategies(table);
   add_verdicts(table);
 
   table.add("publish", "", [](TestDevice& device) {

@@ -119,6 +119,80 @@ TEST(graph, a_captured_batch_of_parts_is_the_next_one) {
   }
 }
 
+/// A net whose steps measure its loss, which is enqueued like the rest.
+class MeasuredNet {
+ public:
+  MeasuredNet(const Context& context, const NaturalGradient::Options& options)
+      : net_(context, {.sizes = {5, 8, 3}, .type = ElementType::float64}),
+        optimizer_(net_.parameters(), options),
+        labels_(context.array({16, 1}, ElementType::int32)) {
+    std::vector<std::int32_t> classes;
+    for (int i = 0; i < 16; ++i) classes.push_back(i % 3);
+    context.write(classes.data(), labels_);
+  }
+
+  void step() {
+    net_.forward(inputs_.view());
+    net_.backward(labels_);
+    net_.add_to(data_, {.samples = 16});
+    optimizer_.step({.fisher = data_, .loss = [this](const View& loss) {
+                       net_.forward(inputs_.view());
+                       net_.loss_to(labels_, loss);
+                     }});
+  }
+  StepReport report() { return optimizer_.report(); }
+  std::vector<double> weights() const {
+    Tensor<double> all = zeros<double>(net_.parameters().size());
+    net_.parameters().gather(all.view());
+    return all.memory();
+  }
+
+ private:
+  Tensor<double> inputs_{Random(1).table(16, 5)};
+  FullyConnected net_;
+  LayerScores data_{net_.parameters()};
+  NaturalGradient optimizer_;
+  Array labels_;
+};
+
+TEST(graph, a_captured_step_tries_its_rates_anew) {
+  const std::vector<NaturalGradient::Options> rules = {
+      {.damping = {.absolute = 0.01},
+       .step = Backtracking{.rate = 8, .trials = 4},
+       .momentum = NoMomentum{}},
+      {.damping = {.absolute = 0.05, .rule = LevenbergMarquardt{.allow_empirical = true}},
+       .step = FixedRate{1}},
+      {.damping = {.absolute = 0.5, .rule = DampingSchedule{.factor = 0.5}},
+       .step = QuadraticModel{.allow_empirical = true},
+       .momentum = NoMomentum{},
+       .structure = Structure::diagonal}};
+  for (const NaturalGradient::Options& options : rules) {
+    SCOPED_TRACE(testing::Message() << "rule " << options.step.index());
+    const Stream stream;
+    const Context context = cuda_context(stream);
+    MeasuredNet captured(context, options);
+    MeasuredNet uncaptured(context, options);
+    for (int i = 0; i < 6; ++i) uncaptured.step();
+    captured.step();
+    context.synchronize();
+    try {
+      const Graph graph(stream, [&] { captured.step(); });
+      for (int i = 0; i < 5; ++i) graph.launch(stream);
+    } catch (const Error& error) {
+      ADD_FAILURE() << "it cannot be captured: " << error.what();
+    }
+    const StepReport report = captured.report();
+    const StepReport expected = uncaptured.report();
+    EXPECT_EQ(captured.weights(), uncaptured.weights());
+    EXPECT_EQ(report.step, 6);
+    EXPECT_EQ(report.outcome, expected.outcome);
+    EXPECT_EQ(report.trials, expected.trials);
+    EXPECT_EQ(report.loss_after, expected.loss_after);
+    EXPECT_EQ(report.damping, expected.damping);
+    EXPECT_EQ(report.momentum, expected.momentum);
+  }
+}
+
 TEST(graph, a_captured_net_draws_anew) {
   const Stream stream;
   const Context context = cuda_context(stream);

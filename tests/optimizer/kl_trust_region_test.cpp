@@ -8,6 +8,8 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <string>
 
 // Rows 5 and 6 of the table in docs/architecture.md: the KL divergence that a step predicts is the
 // model's own, up to third order, and KlTrustRegion makes it what was asked for.
@@ -94,6 +96,118 @@ TEST(kl_trust_region, takes_no_more_than_its_largest_rate) {
                      rounding_bound(4, ElementType::float64, predicted)));
   EXPECT_LT(predicted, 10);
   EXPECT_TRUE(within(step.divergence, predicted, 0.1 * predicted));
+}
+
+/// Steps with the model's own loss and divergence, which wait for the device here.
+struct Measured {
+  SoftmaxNet model{{3, 4, 3}, 20};
+  Tensor<double> log_p{Numbers(20, 0.0)};
+  Table before;
+  int calls = 0;
+
+  BatchFunction loss() {
+    return [this](const View& result) {
+      ++calls;
+      model.net.forward(model.inputs.view());
+      model.net.log_likelihood(view_of(model.labels), log_p.view());
+      double sum = 0;
+      for (double value : log_p.numbers()) sum -= value;
+      const double mean = sum / 20;
+      model.net.parameters().context().write(&mean, result);
+    };
+  }
+  BatchFunction kl() {
+    return [this](const View& result) {
+      const double value = divergence(before, log_probabilities(model.net));
+      model.net.parameters().context().write(&value, result);
+    };
+  }
+  StepReport step(NaturalGradient& optimizer) {
+    model.net.forward(model.inputs.view());
+    model.net.backward(view_of(model.labels));
+    const ExactRows exact(model);
+    before = log_probabilities(model.net);
+    const LayerScores data = model.data();
+    optimizer.step({.fisher = exact.scores(), .gradient = data, .loss = loss(), .kl = kl()});
+    return optimizer.report();
+  }
+};
+
+TEST(kl_trust_region, with_trials_the_actual_divergence_is_within_the_radius) {
+  for (Form form : {Form::primal, Form::dual}) {
+    bool shortened = false;
+    for (double radius : {1e-3, 0.1, 1.0, 5.0}) {
+      SCOPED_TRACE(testing::Message() << to_string(form) << ", radius " << radius);
+      Measured run;
+      NaturalGradient optimizer(
+          run.model.net.parameters(),
+          {.damping = {.absolute = 1e-4},
+           .step = KlTrustRegion{.radius = radius, .max_rate = 1e3, .trials = 12},
+           .momentum = NoMomentum{},
+           .form = form});
+      for (int k = 0; k < 3; ++k) {
+        const StepReport report = run.step(optimizer);
+        ASSERT_EQ(report.outcome, Outcome::accepted);
+        EXPECT_EQ(run.calls, 13 * (k + 1));
+        run.model.net.forward(run.model.inputs.view());
+        const double actual = divergence(run.before, log_probabilities(run.model.net));
+        EXPECT_LE(actual, radius * (1 + 1e-12));
+        EXPECT_LE(report.loss_after.value(), report.loss_before.value());
+        // Halved from where the predicted divergence is the radius.
+        EXPECT_TRUE(within(report.predicted_kl.value(), radius * std::pow(0.25, report.trials - 1),
+                           1e-9 * radius));
+        if (report.trials == 1) {
+          EXPECT_TRUE(within(report.actual_kl.value(), actual, 1e-12));
+        }
+        shortened = shortened || report.trials > 1;
+      }
+    }
+    EXPECT_TRUE(shortened) << "a radius that is too large for the prediction";
+  }
+}
+
+TEST(kl_trust_region, with_trials_a_step_that_is_never_within_the_radius_is_rejected) {
+  Measured run;
+  NaturalGradient optimizer(
+      run.model.net.parameters(),
+      {.step = KlTrustRegion{.radius = 1e-2, .trials = 4}, .momentum = NoMomentum{}});
+  const ExactRows exact(run.model);
+  const LayerScores data = run.model.data();
+  const Numbers theta = run.model.theta();
+  for (double reported : {1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    const auto kl = [&](const View& result) {
+      run.model.net.parameters().context().write(&reported, result);
+    };
+    optimizer.step({.fisher = exact.scores(), .gradient = data, .loss = run.loss(), .kl = kl});
+    const StepReport report = optimizer.report();
+    EXPECT_EQ(report.outcome, Outcome::rejected);
+    EXPECT_EQ(report.trials, 4);
+    EXPECT_TRUE(report.actual_kl.has_value());
+    EXPECT_EQ(run.model.theta(), theta);
+  }
+  // Both functions are asked for, by name.
+  for (bool with_loss : {false, true}) {
+    try {
+      optimizer.step({.fisher = exact.scores(),
+                      .gradient = data,
+                      .loss = with_loss ? run.loss() : BatchFunction(),
+                      .kl = with_loss ? BatchFunction() : run.kl()});
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const OptionError& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find(with_loss ? ".kl" : ".loss"), std::string::npos) << text;
+      EXPECT_NE(text.find("KlTrustRegion"), std::string::npos) << text;
+    }
+  }
+}
+
+TEST(kl_trust_region, refuses_a_radius_or_trials_that_are_none) {
+  const SoftmaxNet model({3, 4, 3}, 20);
+  for (const KlTrustRegion& bad :
+       {KlTrustRegion{.radius = 0}, KlTrustRegion{.radius = -1}, KlTrustRegion{.trials = -1},
+        KlTrustRegion{.trials = 65}, KlTrustRegion{.shrink = 1}, KlTrustRegion{.max_rate = 0}}) {
+    EXPECT_THROW(NaturalGradient(model.net.parameters(), {.step = bad}), OptionError);
+  }
 }
 
 TEST(kl_trust_region, refuses_the_empirical_matrix_unless_told_otherwise) {

@@ -30,7 +30,9 @@ struct Scalars {
   RateSettings settings;
   Counters counters;
   KlTrustRegionState trust_region;
+  QuadraticModelScalars model;
   StepScalars step;
+  TrialScalars trial;
   StepRecord record;
   TensorUnit unit;
   double factor;
@@ -78,9 +80,39 @@ inline Scalars ordinary() {
           {.rate = 0.5, .decay = 0, .decay_steps = 4, .max_norm = infinity, .weight_decay = 0.25},
       .counters = {.attempts = 41, .accepted = 20, .failures = 3},
       .trust_region = {.radius = 0.25},
+      // With the shift of 4 and eta of 3/2: [8 4; 4 12] (alpha, mu) = (16, 20).
+      .model = {.square_d = 1,
+                .square_dp = 0.5,
+                .square_p = 2,
+                .fisher_d = 4,
+                .fisher_dp = 2,
+                .fisher_p = 4,
+                .slope_d = 19,
+                .slope_p = 26,
+                .theta_d = 2,
+                .theta_p = 4},
       .step =
           {.rate = 0.5, .shrink = 17, .step_square = 4, .finite = 1, .outcome = 1, .accept = 19},
-      .record = {nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan},
+      // A loss that falls by 1/2 where slope and curvature promise 3/2 - 1/8 at a rate of 1/2.
+      .trial = {.loss_before = 8,
+                .measured = 7.5,
+                .measured_kl = 0.125,
+                .loss = 7.5,
+                .kl = 0.125,
+                .slope = 3,
+                .curvature = 1,
+                .parameter_square = 0,
+                .parameter_step = 0,
+                .step_square = 0,
+                .open = 1,
+                .passed = 0,
+                .restore = 5,
+                .count = 1,
+                .informative = 1,
+                .ratio = 0.5,
+                .model_rate = 7,
+                .momentum = 9},
+      .record = {},
       .unit = {.diagonal = 4,
                .inverse_root = nan,
                .root = nan,

@@ -47,6 +47,8 @@ TEST_F(trainer_resume, trains_on_as_if_it_had_not_stopped) {
        {"", "--momentum 0.9 --precision double", "--spring 0 --form primal --hidden none",
         "--fisher sampled --rate 0.3",
         "--fisher sampled --fisher-draws 2 --step-rule kl --rate 0.4",
+        "--step-rule backtracking --damping 0.1:0.9:0.01",
+        "--fisher sampled --step-rule quadratic --structure block_diagonal --damping lm",
         "--max-norm 0.3 --refinement 1", "--damping 0.1 --damping-scaling tensor --form dual",
         "--optimizer sgd", "--optimizer sgd --momentum 0", "--optimizer adam"}) {
     SCOPED_TRACE(options);

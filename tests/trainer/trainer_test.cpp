@@ -36,7 +36,23 @@ TEST_F(trainer, refuses_bad_options) {
       {"digits --fisher exact --fisher-draws 2", "--fisher-draws: has no meaning without"},
       {"digits --fisher-draws 2", "--fisher-draws: has no meaning without --fisher sampled"},
       {"digits --fisher sampled --fisher-draws 0", "--fisher-draws 0: expected a whole number"},
-      {"digits --step-rule trust", "--step-rule trust: expected fixed|kl"},
+      {"digits --step-rule trust", "--step-rule trust: expected fixed|kl|backtracking|quadratic"},
+      {"digits --step-rule quadratic", "--step-rule quadratic: the empirical matrix"},
+      {"digits --fisher sampled --step-rule quadratic --momentum 0.9",
+       "--momentum: has no meaning with --step-rule quadratic"},
+      {"digits --fisher sampled --step-rule quadratic --spring 0.9",
+       "--spring: has no meaning with --step-rule quadratic"},
+      {"digits --trials 3", "--trials: has no meaning without --step-rule kl or backtracking"},
+      {"digits --step-rule backtracking --trials 0", "--trials 0: --step-rule backtracking tries"},
+      {"digits --step-rule backtracking --trials 65",
+       "--trials 65: expected a whole number from 0"},
+      {"digits --damping lm", "--damping lm: the empirical matrix"},
+      {"digits --damping lm:0", "--damping lm:0: expected a number >= 0"},
+      {"digits --damping lm:1e99", "--damping lm:1e99: expected a number >= 0"},
+      {"digits --damping 0.1:0.9", "--damping 0.1:0.9: expected a number >= 0"},
+      {"digits --damping 0.1:2:0", "--damping 0.1:2:0: expected a number >= 0"},
+      {"digits --damping 0.1:0.9:0.2", "--damping 0.1:0.9:0.2: expected a number >= 0"},
+      {"digits --damping 0.1:0.9:x", "--damping 0.1:0.9:x: expected a number >= 0"},
       {"digits --step-rule kl", "--step-rule kl: the empirical matrix"},
       {"digits --fisher sampled --kl-radius 1", "--kl-radius: has no meaning without --step-rule"},
       {"digits --fisher sampled --step-rule kl --kl-radius 0", "--kl-radius 0: expected a number"},
@@ -213,7 +229,8 @@ TEST_F(trainer, prints_help_and_version) {
   const Result help = run("--help");
   EXPECT_EQ(help.code, 0);
   for (const char* text :
-       {"--optimizer natural|sgd|adam", "--damping X|relative:X", "--spring X",
+       {"--optimizer natural|sgd|adam", "--damping X|relative:X|X:FACTOR:FLOOR|lm[:X]",
+        "--step-rule fixed|kl|backtracking|quadratic", "--trials N", "--spring X",
         "--hidden LIST|none", "--metrics FILE", "--resume FILE", "--split N", "(default natural)",
         "digits   --hidden 128 --batch 479 --epochs 30 --weight-decay 0.1",
         "mnist    --hidden 512,512 --batch 4000 --epochs 5 --weight-decay 0",
@@ -271,6 +288,67 @@ TEST_F(trainer, writes_what_sampled_rows_predict) {
     EXPECT_LE(predicted, 1.0001e-3);
     EXPECT_NEAR(predicted, 0.5 * rate * rate * line["quadratic_form"].get<double>(), 1e-12);
   }
+}
+
+/// The lines of the steps, without those of evaluations.
+std::vector<json> steps_of(const Result& result) {
+  std::vector<json> steps;
+  for (const json& line : result.metrics) {
+    if (line.contains("rate") && !line.contains("final")) steps.push_back(line);
+  }
+  return steps;
+}
+
+TEST_F(trainer, writes_what_a_rule_measures_of_the_loss) {
+  const std::string small = " --steps 4 --batch 479 --hidden 16 --precision double";
+  for (const json& line : steps_of(run_with_metrics("digits --step-rule backtracking" + small))) {
+    EXPECT_EQ(line["outcome"], "accepted");
+    EXPECT_GE(line["trials"].get<int>(), 1);
+    const double before = line["loss_before"].get<double>();
+    EXPECT_NEAR(before, line["loss"].get<double>(), 1e-12 * before);
+    EXPECT_LT(line["loss_after"].get<double>(), before);
+    EXPECT_TRUE(line.contains("reduction_ratio"));
+    EXPECT_FALSE(line.contains("actual_kl"));
+    EXPECT_FALSE(line.contains("model_rate"));
+  }
+  const std::string region =
+      "digits --fisher sampled --step-rule kl --kl-radius 0.1 --rate 100 --momentum 0 --trials 8 "
+      "--weight-decay 0";
+  for (const json& line : steps_of(run_with_metrics(region + small))) {
+    EXPECT_EQ(line["outcome"], "accepted");
+    EXPECT_LE(line["actual_kl"].get<double>(), 0.1);
+    EXPECT_GT(line["actual_kl"].get<double>(), 0.001);
+    EXPECT_LE(line["loss_after"].get<double>(), line["loss_before"].get<double>());
+  }
+  const std::string model =
+      "digits --fisher sampled --step-rule quadratic --structure block_diagonal";
+  const std::vector<json> of_model = steps_of(run_with_metrics(model + small));
+  ASSERT_EQ(of_model.size(), 4);
+  EXPECT_EQ(of_model[0]["momentum"], 0);
+  EXPECT_NE(of_model[2]["momentum"], 0);
+  EXPECT_GT(of_model[2]["model_rate"].get<double>(), 0);
+  EXPECT_FALSE(of_model[2].contains("loss_after"));
+}
+
+TEST_F(trainer, changes_the_damping_as_it_is_told) {
+  const std::string small = " --steps 4 --batch 479 --hidden 16";
+  std::vector<double> falling;
+  for (const json& line : steps_of(run_with_metrics("digits --damping 0.5:0.5:0.1" + small))) {
+    falling.push_back(line["damping"].get<double>());
+  }
+  EXPECT_EQ(falling, (std::vector<double>{0.5, 0.25, 0.125, 0.1}));
+  const std::vector<json> adapted =
+      steps_of(run_with_metrics("digits --fisher sampled --damping lm:1 --momentum 0" + small));
+  ASSERT_EQ(adapted.size(), 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    ASSERT_TRUE(adapted[i].contains("reduction_ratio"));
+    if (i == 0) continue;
+    const double ratio = adapted[i - 1]["reduction_ratio"].get<double>();
+    const double factor = ratio > 0.75 ? 2.0 / 3 : ratio < 0.25 ? 1.5 : 1;
+    const double before = adapted[i - 1]["damping"].get<double>();
+    EXPECT_NEAR(adapted[i]["damping"].get<double>(), factor * before, 1e-12 * before);
+  }
+  EXPECT_NE(adapted[3]["damping"], 1.0);
 }
 
 TEST_F(trainer, lets_the_rate_fall_over_the_run) {

@@ -29,9 +29,9 @@ class MomentumStrategy : public Strategy {
   virtual void combine(Backend&, const View& direction) { static_cast<void>(direction); }
 
   /// Accepted: the direction of this step is remembered. Rejected, invalid: nothing changes.
-  void judged(Backend& backend, const View& step, const View& direction) override {
+  void judged(Backend& backend, const JudgedStep& step) override {
     if (memory_.empty()) return;
-    backend.commit(scalar(step, &StepScalars::accept), direction, memory_);
+    backend.commit(scalar(step.scalars, &StepScalars::accept), step.direction, memory_);
   }
 
  protected:

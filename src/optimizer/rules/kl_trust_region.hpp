@@ -6,7 +6,8 @@
 
 namespace natgrad::detail {
 
-/// The rate at which the predicted KL divergence is the radius, at most the scheduled one.
+/// The rate at which the predicted KL divergence is the radius, at most the scheduled one; with
+/// trials the first below it at which loss and actual divergence are what they should be.
 class KlTrustRegionStrategy final : public StepRuleStrategy {
  public:
   explicit KlTrustRegionStrategy(const KlTrustRegion& options) : options_(options) {}
@@ -16,11 +17,19 @@ class KlTrustRegionStrategy final : public StepRuleStrategy {
     backend.fill(options_.radius, scalar(state_, &KlTrustRegionState::radius));
   }
   Needs needs() const override {
-    return {.name = "KlTrustRegion", .fisher = !options_.allow_empirical, .full_matrix = true};
+    return {.name = "KlTrustRegion",
+            .fisher = !options_.allow_empirical,
+            .full_matrix = true,
+            .loss = options_.trials > 0,
+            .kl = options_.trials > 0};
+  }
+  Search search() const override {
+    return {.trials = options_.trials, .shrink = options_.shrink, .kl_radius = options_.radius};
   }
   void check(OptionErrors& errors) const override {
     errors.check(".step radius", options_.radius, options_.radius > 0, "finite and > 0");
     errors.check(".step max_rate", options_.max_rate, options_.max_rate > 0, "finite and > 0");
+    check_search(errors, search(), 0);
   }
   double rate() const override { return options_.max_rate; }
   void set_rate(double rate) override { options_.max_rate = rate; }

@@ -1,7 +1,9 @@
 #include "optimizer/rules/step_rule.hpp"
 
+#include "optimizer/rules/backtracking.hpp"
 #include "optimizer/rules/fixed_rate.hpp"
 #include "optimizer/rules/kl_trust_region.hpp"
+#include "optimizer/rules/quadratic_model.hpp"
 
 namespace natgrad::detail {
 
@@ -12,6 +14,12 @@ std::unique_ptr<StepRuleStrategy> make(const FixedRate& options) {
 }
 std::unique_ptr<StepRuleStrategy> make(const KlTrustRegion& options) {
   return std::make_unique<KlTrustRegionStrategy>(options);
+}
+std::unique_ptr<StepRuleStrategy> make(const Backtracking& options) {
+  return std::make_unique<BacktrackingStrategy>(options);
+}
+std::unique_ptr<StepRuleStrategy> make(const QuadraticModel& options) {
+  return std::make_unique<QuadraticModelStrategy>(options);
 }
 
 }  // namespace

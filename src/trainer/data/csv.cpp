@@ -26,7 +26,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 /// A text of the file as an error quotes it.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t most = 40;
   return fmt::format("\"{}{}\"", text.substr(0, most), text.size() > most ? "..." : "");
 }
@@ -133,7 +133,7 @@ std::vector<std::string> read_names(FieldReader& reader, const std::string& file
     if (before != names.end()) {
       throw FileError(fmt::format("{}: line {}, column {}: has the name of column {}, {}", file,
                                   reader.field_line(), column, before - names.begin() + 1,
-                                  quoted(name)));
+                                  in_quotes(name)));
     }
     names.push_back(std::move(name));
   } while (!reader.ends_record());
@@ -156,7 +156,7 @@ void read_row(FieldReader& reader, CsvTable& table) {
     const auto place = [&] { return table.place(table.rows() - 1, values - 1); };
     if (text.empty()) throw FileError(place() + ": the value is missing");
     const std::optional<double> number = number_of(text);
-    if (!number) throw FileError(fmt::format("{}: {} is no number", place(), quoted(text)));
+    if (!number) throw FileError(fmt::format("{}: {} is no number", place(), in_quotes(text)));
     table.numbers.push_back(*number);
   } while (!reader.ends_record());
   if (values != table.columns()) {
@@ -169,7 +169,7 @@ void read_row(FieldReader& reader, CsvTable& table) {
 
 std::string CsvTable::place(std::int64_t row, std::int64_t column) const {
   return fmt::format("{}: line {}, column {} ({})", file, lines[static_cast<std::size_t>(row)],
-                     column + 1, quoted(names[static_cast<std::size_t>(column)]));
+                     column + 1, in_quotes(names[static_cast<std::size_t>(column)]));
 }
 
 std::vector<std::int64_t> CsvTable::find(const std::string& list) const {
@@ -178,11 +178,11 @@ std::vector<std::int64_t> CsvTable::find(const std::string& list) const {
     const auto at = std::ranges::find(names, name);
     if (at == names.end()) {
       throw FileError(
-          fmt::format("{}: has no column {}, but {}", file, quoted(name), some_of(names)));
+          fmt::format("{}: has no column {}, but {}", file, in_quotes(name), some_of(names)));
     }
     const std::int64_t column = at - names.begin();
     if (std::ranges::find(found, column) != found.end()) {
-      throw FileError(fmt::format("{}: column {} is named twice", file, quoted(name)));
+      throw FileError(fmt::format("{}: column {} is named twice", file, in_quotes(name)));
     }
     found.push_back(column);
   };

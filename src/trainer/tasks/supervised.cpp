@@ -6,6 +6,7 @@
 #include "trainer/batches.hpp"
 #include "trainer/json_blob.hpp"
 #include "trainer/likelihoods.hpp"
+#include "trainer/options.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -49,6 +50,12 @@ FisherRows fisher_rows(const Settings& settings, const Dataset& data) {
   const auto kind = settings.get_or("--fisher", FisherKind::empirical);
   if (kind == FisherKind::sampled) return {kind, settings.get<std::int64_t>("--fisher-draws")};
   return {kind, kind == FisherKind::exact ? data.outputs : 1};
+}
+
+/// Whether the step rule asks for the actual KL divergence.
+bool compares_kl(const Settings& settings) {
+  return settings.get_or("--step-rule", StepRuleName::fixed) == StepRuleName::kl &&
+         settings.get_or<std::int64_t>("--trials", 0) > 0;
 }
 
 /// The samples of a run on its device, and the batches cut out of them.
@@ -118,6 +125,7 @@ class Supervised : public Task {
         warnings_(data.warnings),
         figure_(data),
         fisher_(fisher_rows(settings, data)),
+        keeps_outputs_(compares_kl(settings)),
         data_(settings, context, data),
         net_(context, net_options(settings, data)),
         data_rows_(net_.parameters()),
@@ -144,11 +152,14 @@ class Supervised : public Task {
   void restore(const Blobs& blobs, const std::string& file) override;
 
  private:
+  natgrad::Batch rows_of_batch();
+
   std::string name_;
   std::string samples_name_;
   std::vector<std::string> warnings_;
   FigureOfMerit figure_;
   FisherRows fisher_;
+  bool keeps_outputs_;  // to compare later ones with
   StagedData data_;
   FullyConnected net_;
   LayerScores data_rows_;      // at the data's targets
@@ -180,7 +191,23 @@ Figures Supervised::figures(std::span<const double> numbers, const BatchPosition
   return {{"loss", -numbers[0] / n}, {figure_.name(), figure_.value(numbers[1] / n)}};
 }
 
+/// The batch with what rules measure of a step, at the parameters as they then stand.
 natgrad::Batch Supervised::batch() {
+  if (keeps_outputs_) net_.keep_outputs();
+  natgrad::Batch batch = rows_of_batch();
+  batch.loss = [this](const View& loss) {
+    net_.forward(batch_.inputs);
+    net_.loss_to(batch_.targets, loss);
+  };
+  if (!keeps_outputs_) return batch;
+  batch.kl = [this](const View& kl) {
+    net_.forward(batch_.inputs);
+    net_.kl_to(kl);
+  };
+  return batch;
+}
+
+natgrad::Batch Supervised::rows_of_batch() {
   const std::int64_t samples = batch_.inputs.rows();
   if (fisher_.kind == FisherKind::exact) {
     net_.compute_exact(batch_.targets);
@@ -269,8 +296,10 @@ TaskMemory memory_of(const Settings& settings, const Context& context, const Dat
   const std::int64_t evaluated = std::min(evaluation_part, staged.test.count());
   const FisherRows fisher = fisher_rows(settings, data);
   // An evaluation needs outputs of its samples, and no rows.
-  const FullyConnected::Uses step = {
-      .samples = largest, .draws = fisher.draws(), .exact = fisher.kind == FisherKind::exact};
+  const FullyConnected::Uses step = {.samples = largest,
+                                     .draws = fisher.draws(),
+                                     .exact = fisher.kind == FisherKind::exact,
+                                     .keeps_outputs = compares_kl(settings)};
   const std::int64_t net_bytes =
       FullyConnected::bytes(net, std::max(largest, evaluated)) +
       (FullyConnected::bytes(net, step) - FullyConnected::bytes(net, largest));

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "kernels/formulas/step.hpp"
+
+namespace natgrad::formulas {
+
+/// The damping after a step: smaller where the loss fell as the quadratic model said, larger where
+/// it did not, and where the step was rejected or invalid. A model that says nothing changes
+/// nothing.
+struct FollowReductionRatio {
+  DampingState* damping;
+  const StepScalars* step;
+  const TrialScalars* trial;
+  double factor;  // in (0, 1)
+  double smallest;
+  double largest;
+
+  NATGRAD_FORMULA void operator()() const {
+    constexpr double good = 0.75;
+    constexpr double bad = 0.25;
+    double next = damping->absolute;
+    if (step->accept == 0) {
+      next /= factor;
+    } else if (trial->informative != 0) {
+      if (trial->ratio > good) next *= factor;
+      if (trial->ratio < bad) next /= factor;
+    }
+    next = next < smallest ? smallest : next;
+    damping->absolute = next > largest ? largest : next;
+  }
+};
+
+}  // namespace natgrad::formulas
