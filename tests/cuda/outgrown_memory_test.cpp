@@ -69,10 +69,11 @@ TEST(outgrown_memory, is_kept_after_a_capture_until_its_object_ends) {
     }
     const std::int64_t before = allocations(stream);
     training->step(200);
-    // Outputs and scores of two layers, scale and right-hand side of the rows, and the scratch.
-    EXPECT_EQ(allocations(stream), before + 2 + 2 + 2 + 1);
+    // Outputs and scores of two layers, the head's number of each row, scale and right-hand side of
+    // the rows, and the scratch.
+    EXPECT_EQ(allocations(stream), before + 2 + 2 + 1 + 2 + 1);
     for (const std::int64_t rows : {200, 10, 150}) training->step(rows);
-    EXPECT_EQ(allocations(stream), before + 7) << "nothing was outgrown";
+    EXPECT_EQ(allocations(stream), before + 8) << "nothing was outgrown";
     training = nullptr;
     EXPECT_EQ(allocations(stream), empty + 2) << "the old and the new scratch";
   }
