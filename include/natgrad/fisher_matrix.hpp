@@ -179,8 +179,8 @@ class NATGRAD_EXPORT FisherMatrix {
   /// v_k)^2 / (mu_k + lambda)) / lambda, which cancels: its absolute error is up to (N + 4
   /// sqrt(N)) eps |F| / lambda^2, and no element is below 1 / (F_ii + lambda). Returns
   /// `not_positive_definite` where F + lambda I is numerically singular and `not_finite` where it
-  /// is not finite: `diagonal` is left as it was then. The report of the last solve stays. Waits. Throws
-  /// `ArgumentError` also for damping that is scaled.
+  /// is not finite: `diagonal` is left as it was then. The report of the last solve stays. Waits.
+  /// Throws `ArgumentError` also for damping that is scaled.
   [[nodiscard]] Outcome inverse_diagonal(const View& diagonal);
 
   /// Writes d = F^+ g, of all d that minimize |F d - g| the one of least norm, without damping: g
