@@ -8,6 +8,9 @@
 
 namespace natgrad {
 
+/// The type of sums, and of whatever must keep its digits beside float.
+inline constexpr ElementType real = ElementType::float64;
+
 /// A scalar operand: a constant, or a one-element float64 view that earlier work of the stream
 /// wrote, and that the operation reads when it runs.
 class Scalar {

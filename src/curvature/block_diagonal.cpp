@@ -9,12 +9,6 @@
 
 namespace natgrad::detail {
 
-namespace {
-
-constexpr ElementType real = ElementType::float64;
-
-}  // namespace
-
 BlockDiagonalCurvature::BlockDiagonalCurvature(const Context& context,
                                                const CurvatureOptions& options)
     : context_(context), backend_(context.state().backend()), options_(options) {}

@@ -7,7 +7,6 @@ namespace natgrad::detail {
 
 namespace {
 
-constexpr ElementType real = ElementType::float64;
 constexpr std::int64_t numbers_of_unit = sizeof(TensorUnit) / sizeof(double);
 
 View part_of_tensor(const ParameterTensor& tensor, const View& numbers) {

@@ -11,7 +11,6 @@ namespace natgrad::detail {
 
 namespace {
 
-constexpr ElementType real = ElementType::float64;
 constexpr double epsilon = std::numeric_limits<double>::epsilon();
 
 // Numbers of rows that are materialized at a time: 8 MiB.

@@ -12,8 +12,6 @@ namespace natgrad::detail {
 
 namespace {
 
-constexpr ElementType real = ElementType::float64;
-
 bool all_finite(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x); });
 }

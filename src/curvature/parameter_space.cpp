@@ -5,12 +5,6 @@
 
 namespace natgrad::detail {
 
-namespace {
-
-constexpr ElementType real = ElementType::float64;
-
-}  // namespace
-
 void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& shape) {
   shape_ = shape;
   shape_.uses = {};  // of this call alone

@@ -2,12 +2,6 @@
 
 namespace natgrad::detail {
 
-namespace {
-
-constexpr ElementType real = ElementType::float64;
-
-}  // namespace
-
 void RowMean::lay_out_sums(Carver& carver, std::int64_t parameters) {
   sum_ = carver.take({parameters, 1}, real);
   first_row_ = carver.take({parameters, 1}, real);

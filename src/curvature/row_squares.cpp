@@ -8,8 +8,6 @@ namespace natgrad::detail {
 
 namespace {
 
-constexpr ElementType real = ElementType::float64;
-
 // Numbers of rows or factors that are looked at at a time: 8 MiB.
 constexpr std::int64_t most_numbers = std::int64_t{1} << 20;
 

@@ -16,8 +16,6 @@ using detail::message;
 
 namespace {
 
-constexpr std::int64_t largest_counter = std::int64_t{1} << 53;  // exact in double
-
 Shape targets_shape(const Head::Options& options, std::int64_t rows) {
   return {rows, formulas::targets_of(options.distribution.likelihood, options.outputs)};
 }
@@ -131,7 +129,8 @@ std::int64_t Head::draw_counter() const {
 }
 
 void Head::set_draw_counter(std::int64_t counter) const {
-  if (counter < 0 || counter > largest_counter) {
+  constexpr std::int64_t largest = std::int64_t{1} << 53;  // exact in double
+  if (counter < 0 || counter > largest) {
     throw OptionError(message("set_draw_counter: ", counter, ", must be >= 0 and <= 2^53"));
   }
   backend_.fill(static_cast<double>(counter), drawings_);

@@ -34,8 +34,8 @@ NATGRAD_MULTIVERSION void scale_run(double row_scale, const double* scale, const
 
 // Pairwise uses.
 
-/// Some rows of a use, counted from its own first.
-struct Piece {
+/// Some rows of a pairwise use, counted from its own first.
+struct PairPiece {
   const LayerUse& use;
   Range own;
 
@@ -78,7 +78,7 @@ struct TermProducts {
 
 /// by_term_ms += (A_nt . A_ms + bias) (D_nt . D_ms) for every row m and term s of the right piece.
 template <class T>
-void add_term(const Piece& right, const TermProducts<T>& products, T* by_term) {
+void add_term(const PairPiece& right, const TermProducts<T>& products, T* by_term) {
   const std::int64_t terms = right.use.terms;
   const std::int64_t count = right.count() * terms;
   const bool every = products.bias && !right.use.bias_first_term;
@@ -102,8 +102,8 @@ void add_term(const Piece& right, const TermProducts<T>& products, T* by_term) {
 
 /// Adds the products of two pieces to `sum`, rows `stride` apart.
 template <class Row, class Result>
-void add_pieces(const Piece& left, const Piece& right, const cpu::TileScratch<Result>& scratch,
-                Result* sum, std::int64_t stride) {
+void add_pieces(const PairPiece& left, const PairPiece& right,
+                const cpu::TileScratch<Result>& scratch, Result* sum, std::int64_t stride) {
   const bool weight = share_weight(left.use, right.use);
   const bool bias = share_bias(left.use, right.use);
   multiply<Row, Result>(left.use.output_score, left.terms(), right.use.output_score, right.terms(),

@@ -48,7 +48,7 @@ NATGRAD_MULTIVERSION std::int64_t divide_run(const T* f, T shift, const T* b, T*
 
 /// Partial sums side by side, because a compiler may not reorder a floating-point sum.
 template <class T>
-NATGRAD_MULTIVERSION double dot_run(const T* x, const T* y, std::int64_t count) {
+NATGRAD_MULTIVERSION double run_dot(const T* x, const T* y, std::int64_t count) {
   constexpr std::int64_t lanes = 16;
   std::array<double, lanes> sums{};
   std::int64_t i = 0;
@@ -161,7 +161,7 @@ void CpuBackend::dot(const ConstView& x, const ConstView& y, const View& result)
   with_float_type(x.type(), [&]<class T>(T) {
     cpu::parallel_blocks(size, block, [&](std::int64_t begin, std::int64_t end) {
       sums[static_cast<std::size_t>(begin / block)] =
-          dot_run(at<T>(x, 0, begin), at<T>(y, 0, begin), end - begin);
+          run_dot(at<T>(x, 0, begin), at<T>(y, 0, begin), end - begin);
     });
   });
   double sum = 0;

@@ -7,8 +7,6 @@ namespace natgrad {
 
 namespace {
 
-constexpr ElementType float64 = ElementType::float64;
-
 /// Far from any key that a caller takes beside its own, so that the samples of a divergence are
 /// none of those that are drawn.
 constexpr std::uint64_t divergence_key = 0x9e3779b97f4a7c15;
@@ -18,11 +16,11 @@ constexpr std::uint64_t divergence_key = 0x9e3779b97f4a7c15;
 DensityQuadrature::DensityQuadrature(const Context& context, const DensityModel& model)
     : model_(model),
       backend_(context.state().backend()),
-      x_(context.array({model.sizes.nodes, model.shape.dimensions}, float64)),
-      weights_(context.array({model.sizes.nodes, 1}, float64)),
-      log_p_(context.array({model.sizes.nodes, 1}, float64)),
-      log_other_(context.array({model.sizes.nodes, 1}, float64)),
-      scores_(context.array({model.sizes.nodes, model.sizes.parameters}, float64)) {}
+      x_(context.array({model.sizes.nodes, model.shape.dimensions}, real)),
+      weights_(context.array({model.sizes.nodes, 1}, real)),
+      log_p_(context.array({model.sizes.nodes, 1}, real)),
+      log_other_(context.array({model.sizes.nodes, 1}, real)),
+      scores_(context.array({model.sizes.nodes, model.sizes.parameters}, real)) {}
 
 void DensityQuadrature::place(const DensityPoint& point) {
   backend_.evaluate(formulas::PlaceDensityNodes{.family = model_.family,
@@ -53,7 +51,7 @@ void DensityQuadrature::kl(const DensityPoint& point, const DensityPoint& other,
 
 void DensityQuadrature::count(const DensityShape& shape, const formulas::DensitySizes& sizes,
                               ByteCount& bytes) {
-  bytes.add(sizes.nodes, shape.dimensions + 3 + sizes.parameters, size_of(float64));
+  bytes.add(sizes.nodes, shape.dimensions + 3 + sizes.parameters, size_of(real));
 }
 
 SampledDivergence::SampledDivergence(const Context& context, const DensityModel& model,
@@ -61,10 +59,10 @@ SampledDivergence::SampledDivergence(const Context& context, const DensityModel&
     : model_(model),
       backend_(context.state().backend()),
       key_(key ^ divergence_key),
-      counter_(context.array({1, 1}, float64)),
-      x_(context.array({draws, model.shape.dimensions}, float64)),
-      log_p_(context.array({draws, 1}, float64)),
-      log_other_(context.array({draws, 1}, float64)) {}
+      counter_(context.array({1, 1}, real)),
+      x_(context.array({draws, model.shape.dimensions}, real)),
+      log_p_(context.array({draws, 1}, real)),
+      log_other_(context.array({draws, 1}, real)) {}
 
 void SampledDivergence::kl(const DensityPoint& point, const DensityPoint& other,
                            const View& result) {
@@ -77,8 +75,8 @@ void SampledDivergence::kl(const DensityPoint& point, const DensityPoint& other,
 }
 
 void SampledDivergence::count(const DensityShape& shape, std::int64_t draws, ByteCount& bytes) {
-  bytes.add(1, 1, size_of(float64));
-  bytes.add(draws, shape.dimensions + 2, size_of(float64));
+  bytes.add(1, 1, size_of(real));
+  bytes.add(draws, shape.dimensions + 2, size_of(real));
 }
 
 }  // namespace natgrad
