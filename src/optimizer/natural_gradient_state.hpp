@@ -24,7 +24,7 @@ namespace natgrad {
 struct NaturalGradient::State {
   State(Parameters given, Options wanted);
 
-  // step.cpp: the loop.
+  // step.cpp: the loop; step_parts.cpp: of a batch in parts.
   void step(const Batch& batch);
   void step_parts();
   void accumulate(const Batch& batch);
@@ -75,11 +75,14 @@ struct NaturalGradient::State {
   };
 
   void take_step(detail::Curvature& curvature, const StepInput& input);
-  detail::Trial::Verdict verdict_of(Form form, const StepInput& input) const;
+  // step_search.cpp: what rules ask for beside the solve.
+  std::optional<detail::LocalModel> model_of(const StepInput& input);
   std::span<const LayerUse> other_uses(const GradientSource& gradient);
   void choose_step(const detail::LocalModel& model, const View& solved, const View& v);
   void search(detail::Trial& trial, const StepInput& input, std::span<const UpdatedTensor> tensors,
               const View& v, const View& solved, const detail::LocalModel* model);
+  detail::Trial::Verdict verdict_of(Form form, const StepInput& input) const;
+  // step.cpp
   void solve(detail::Curvature& curvature, const GradientSource& gradient,
              const detail::RightHandSide& rhs);
   void add_gradient(const GradientSource& source, double beta, const View& g);
