@@ -10,7 +10,7 @@ function(outside_test name way shared)
     -DBUILD=${PROJECT_BINARY_DIR} -DGENERATOR=${CMAKE_GENERATOR} -DPKG_CONFIG=${NATGRAD_PKG_CONFIG}
     -P ${CMAKE_CURRENT_SOURCE_DIR}/outside/try.cmake)
   # Some of them compile the whole library.
-  set_tests_properties(outside.${name} PROPERTIES LABELS slow PROCESSORS 2 TIMEOUT 1200
+  set_tests_properties(outside.${name} PROPERTIES LABELS "slow;outside" PROCESSORS 2 TIMEOUT 1200
     ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
@@ -27,7 +27,7 @@ else()
   add_test(NAME outside.documented_commands COMMAND bash
     ${CMAKE_CURRENT_SOURCE_DIR}/outside/documented.sh ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}
     ${outside}/documented)
-  set_tests_properties(outside.documented_commands PROPERTIES PROCESSORS 2 TIMEOUT 1200
+  set_tests_properties(outside.documented_commands PROPERTIES LABELS "slow;outside" PROCESSORS 2 TIMEOUT 1200
     FIXTURES_SETUP outside_documented ENVIRONMENT
     # Without CUDA: the kernels would be compiled once more.
     "OMP_WAIT_POLICY=passive;CUDACXX=none;CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}")

@@ -10,7 +10,7 @@ if(NATGRAD_HAS_CUDA AND NATGRAD_INSTALL)
       -DWAY=${way} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
       -DWORK=${outside_cuda} -DGENERATOR=${CMAKE_GENERATOR}
       -P ${CMAKE_CURRENT_SOURCE_DIR}/outside/try.cmake)
-    set_tests_properties(outside.${name} PROPERTIES LABELS "slow;gpu" TIMEOUT 600
+    set_tests_properties(outside.${name} PROPERTIES LABELS "slow;gpu;outside" TIMEOUT 600
       ENVIRONMENT OMP_WAIT_POLICY=passive SKIP_REGULAR_EXPRESSION "SKIPPED without a GPU")
   endfunction()
 
