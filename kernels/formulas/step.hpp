@@ -152,13 +152,13 @@ struct LimitStep {
 /// The verdict of an attempt, once the new parameters were looked at, and its record. Where a loss
 /// was compared the trials have decided, and the parameters are moved already.
 struct JudgeStep {
-  const SolveScalars* solve;
-  StepScalars* step;
-  Counters* counters;
-  StepRecord* record;
-  double form;
-  double predicts_kl;
-  double gradient_given;
+  const SolveScalars* solve = nullptr;
+  StepScalars* step = nullptr;
+  Counters* counters = nullptr;
+  StepRecord* record = nullptr;
+  double form = 0;
+  double predicts_kl = 0;
+  double gradient_given = 0;
   const TrialScalars* trial = nullptr;  // where `applies` is not 0
   int applies = 0;
 

@@ -123,7 +123,8 @@ struct MixtureDensity {
     const std::int64_t breaks = breaks_of_each * K;
     for (std::int64_t i = 0; i < breaks; ++i) {
       const std::int64_t k = i / breaks_of_each;
-      const double t = static_cast<double>(i % breaks_of_each - breaks_of_each / 2) / 2;
+      constexpr std::int64_t middle = breaks_of_each / 2;
+      const double t = static_cast<double>(i % breaks_of_each - middle) / 2;
       x[i] = at.theta[K - 1 + k] + t / at.prepared[2 * K + k];
     }
     PanelRule::sort(x, breaks);

@@ -11,11 +11,11 @@ namespace natgrad::formulas {
 
 /// What all samples have in common.
 struct PrepareDensity {
-  DensityFamily family;
+  DensityFamily family{};
   DensityShape shape;
-  const double* constants;
-  const double* theta;
-  double* prepared;
+  const double* constants = nullptr;
+  const double* theta = nullptr;
+  double* prepared = nullptr;
 
   NATGRAD_FORMULA void operator()() const {
     Densities::visit(family,
@@ -25,10 +25,10 @@ struct PrepareDensity {
 
 /// Points and weights of the quadrature of a family that has one.
 struct PlaceDensityNodes {
-  DensityFamily family;
+  DensityFamily family{};
   DensityAt at;
-  double* x;        // (nodes, D)
-  double* weights;  // (nodes)
+  double* x = nullptr;        // (nodes, D)
+  double* weights = nullptr;  // (nodes)
 
   NATGRAD_FORMULA void operator()() const {
     Densities::visit(family, [&](auto f) {
@@ -39,9 +39,9 @@ struct PlaceDensityNodes {
 
 /// The rows of the exact Fisher matrix of a family that has a closed form.
 struct DensityFisher {
-  DensityFamily family;
+  DensityFamily family{};
   DensityAt at;
-  double* rows;  // (P, P)
+  double* rows = nullptr;  // (P, P)
 
   NATGRAD_FORMULA void operator()() const {
     Densities::visit(family, [&](auto f) {
@@ -52,10 +52,10 @@ struct DensityFisher {
 
 /// KL(p_at || p_other) of a family that has a closed form.
 struct DensityDivergence {
-  DensityFamily family;
+  DensityFamily family{};
   DensityAt at;
   DensityAt other;
-  double* result;
+  double* result = nullptr;
 
   NATGRAD_FORMULA void operator()() const {
     Densities::visit(family, [&](auto f) {

@@ -120,11 +120,11 @@ class CudaBackend final : public Backend {
                      const ConstView& now, const View& kl) override;
 
   // densities.cpp
-  void density_log_p(DensityFamily family, const DensityAt& at, const ConstView& x,
+  void density_log_p(DensityFamily family, const DensityAt& density, const ConstView& x,
                      const View& log_p) override;
-  void density_score(DensityFamily family, const DensityAt& at, const ConstView& x,
+  void density_score(DensityFamily family, const DensityAt& density, const ConstView& x,
                      const ConstView& weights, const View& score) override;
-  void density_sample(DensityFamily family, const DensityAt& at, std::uint64_t key,
+  void density_sample(DensityFamily family, const DensityAt& density, std::uint64_t key,
                       const View& counter, const View& x) override;
 
  private:
