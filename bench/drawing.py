@@ -1,4 +1,4 @@
-"""What the scripts that draw share: matplotlib with one look, and files that come out the same each time."""
+"""What the scripts that draw share: matplotlib with one look, and files made alike each time."""
 
 import sys
 

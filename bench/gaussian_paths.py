@@ -11,7 +11,8 @@ import pathlib
 import subprocess
 import sys
 
-EXAMPLE = pathlib.Path(__file__).resolve().parents[1] / "build" / "tests" / "example_gaussian_paths"
+ROOT = pathlib.Path(__file__).absolute().parents[1]
+EXAMPLE = ROOT / "build" / "tests" / "example_gaussian_paths"
 NAMES = {"gaussian_scale": "(μ, σ)", "gaussian_log_scale": "(μ, log σ)",
          "gaussian_natural": "natural parameters"}
 PANELS = {("natural", 0.0): "natural gradient, damping 0",

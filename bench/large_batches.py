@@ -19,7 +19,7 @@ import sys
 import time
 from statistics import median
 
-TRAIN = pathlib.Path(__file__).resolve().parents[1] / "build" / "natgrad-train"
+TRAIN = pathlib.Path(__file__).absolute().parents[1] / "build" / "natgrad-train"
 NAMES = {"natural": "natural gradient", "sgd": "SGD with momentum", "adam": "Adam"}
 # The natural gradient keeps the trainer's one default; the others get five rates each.
 RATES = {"natural": [0.4], "sgd": [0.03, 0.1, 0.3, 1.0, 3.0],
@@ -97,7 +97,7 @@ def trained(options, row, most_steps):
 
 
 def rows_of(options, method, batch):
-    """The runs that decide a method's place at a batch size: a seed's from the middle rate outward."""
+    """The runs of a method at a batch size, those of a seed from the middle rate outward."""
     rates = options.rates[method]
     outward = sorted(rates, key=lambda rate: abs(rates.index(rate) - (len(rates) - 1) / 2))
     return [{"task": "digits" if options.smoke else "mnist", "hidden": options.hidden,
@@ -114,7 +114,8 @@ def measure(options, results):
                     continue
                 if time.monotonic() > options.deadline:
                     return False
-                rivals = (results.get(key_of({**row, "rate": rate})) for rate in options.rates[method])
+                rivals = (results.get(key_of({**row, "rate": rate}))
+                          for rate in options.rates[method])
                 best = min((int(rival["steps"]) for rival in rivals
                             if rival and rival["outcome"] == "reached"), default=math.inf)
                 row |= trained(options, row, 2 * best)
@@ -126,8 +127,8 @@ def measure(options, results):
 
 
 def best_of(options, results, method, batch):
-    """(rate, [steps], [seconds]) over seeds at the best rate; None where runs are missing or no rate
-    reaches the target in most of them."""
+    """(rate, [steps], [seconds]) over seeds at the best rate; None where runs are missing or no
+    rate reaches the target in most of them."""
     rows = rows_of(options, method, batch)
     if any(key_of(row) not in results for row in rows):
         return None
@@ -182,7 +183,7 @@ def draw(options, results):
                  xticklabels=options.sizes, title=f"{label} to {100 * options.target:g} %")
         axis.tick_params(which="minor", bottom=False, labelbottom=False)
         axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6)))  # few decades: some
+        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6))) 
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save(figure, options.output)
 
@@ -202,7 +203,7 @@ def arguments():
     add("--rates", type=rates_of, action="append", default=[], metavar="METHOD=X,X",
         help="in place of a method's own, which are " + "; ".join(
             f"{m}={','.join(f'{x:g}' for x in rates)}" for m, rates in RATES.items()))
-    add("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default 3)")
+    add("--seeds", type=int, metavar="N", help="seeds 0 to N - 1 (default 3, with --smoke 1)")
     add("--hidden", metavar="LIST", help="widths of the hidden layers (default 512,512)")
     add("--target", type=float, metavar="X", help="test accuracy (default 0.97)")
     add("--epochs", type=int, metavar="N", help="of a run at most (default 40)")
@@ -220,6 +221,7 @@ def arguments():
     smoke = options.smoke
     options.sizes = options.sizes or ([240, 480] if smoke else [250, 500, 1000, 2000, 4000, 8000])
     options.hidden = options.hidden or ("32" if smoke else "512,512")
+    options.seeds = options.seeds or (1 if smoke else 3)
     options.target = options.target or (0.9 if smoke else 0.97)
     options.epochs = options.epochs or (20 if smoke else 40)
     options.results = options.results or pathlib.Path(f"large_batches{'_smoke' * smoke}.csv")

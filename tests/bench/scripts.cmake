@@ -1,6 +1,6 @@
-# The scripts of bench/ that run natgrad-train and draw, on a few steps. They need no package until they
-# draw, so that this runs without matplotlib, and then without pictures.
-if(python)
+# The scripts of bench/ that run natgrad-train and draw, on a few steps. They need no package until
+# they draw: without matplotlib all is tested but the pictures.
+if(python AND TARGET natgrad-train)
   add_test(NAME bench.scripts
     COMMAND ${python} -B ${CMAKE_CURRENT_SOURCE_DIR}/bench/scripts_test.py
       ${PROJECT_SOURCE_DIR}/bench $<TARGET_FILE:natgrad-train>

@@ -1,7 +1,7 @@
 """usage: scripts_test.py BENCH NATGRAD_TRAIN EXAMPLE_GAUSSIAN_PATHS
 
-Tests what bench/plot, bench/large_batches.py and bench/gaussian_paths.py read and measure, on runs of
-a few steps, and their pictures where matplotlib can be imported.
+Tests what bench/plot, bench/large_batches.py and bench/gaussian_paths.py read and measure, on runs
+of a few steps, and their pictures where matplotlib can be imported.
 """
 
 import csv
@@ -77,7 +77,8 @@ class Scripts(unittest.TestCase):
         bad = self.write("bad.jsonl", '{"step":1,"seconds":0.5,"loss":2}\nno JSON\n')
         empty = self.write("empty.jsonl", "")
         for arguments, message in [
-                ([bad], "bad.jsonl:2: expected a JSON object"), ([empty], "empty.jsonl: no figures"),
+                ([bad], "bad.jsonl:2: expected a JSON object"),
+                ([empty], "empty.jsonl: no figures"),
                 ([self.path / "none.jsonl"], "none.jsonl: No such file"),
                 ([good, "--figures", "kl"], "no FILE has kl; there are loss"),
                 ([good, "--output", "curves.txt"], "--output must end in .svg or .png")]:
@@ -88,7 +89,8 @@ class Scripts(unittest.TestCase):
     def test_large_batches_goes_on_where_its_results_end(self):
         results = self.path / "results.csv"
         arguments = ["--smoke", "--natgrad-train", TRAIN, "--results", results, "--seeds", "1",
-                     "--threads", "1", "--target", "0.8", "--rates", "sgd=0.3", "--rates", "adam=0.01"]
+                     "--threads", "1", "--target", "0.8", "--rates", "sgd=0.3",
+                     "--rates", "adam=0.01"]
         first = script("large_batches.py", *arguments, "--sizes", "480")
         self.assertEqual(first.returncode, 0, first.stderr)
         before = results.read_text()
@@ -114,7 +116,8 @@ class Scripts(unittest.TestCase):
         for row in module.rows_of(options, "sgd", 240):
             steps = outcomes[row["rate"]][row["seed"]]
             results[module.key_of(row)] = {
-                **row, "outcome": "reached" if steps else "slower", "steps": steps or 60, "seconds": 1}
+                **row, "outcome": "reached" if steps else "slower", "steps": steps or 60,
+                "seconds": 1}
         self.assertEqual(module.best_of(options, results, "sgd", 240)[:2], (0.1, [20, 30, 40]))
         results.popitem()
         self.assertIsNone(module.best_of(options, results, "sgd", 240))
