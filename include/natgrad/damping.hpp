@@ -10,10 +10,11 @@ namespace natgrad {
 struct ConstantDamping {};
 
 /// After each accepted step `Damping::absolute` is multiplied by `factor`, down to `floor`: after k
-/// of them it is max(floor, absolute factor^k).
+/// of them it is max(floor, absolute factor^k). It never grows again, so that a floor at which F +
+/// lambda D is singular up to rounding ends the run: every further step would fail.
 struct DampingSchedule {
   double factor = 0.99;  ///< 0 < factor <= 1
-  double floor = 0;      ///< 0 <= floor <= absolute
+  double floor = 1e-4;   ///< in the units of `absolute`; 0 < floor <= absolute
 };
 
 /// Levenberg-Marquardt: lambda follows how well the quadratic model foretells the loss of the
@@ -25,9 +26,10 @@ struct DampingSchedule {
 /// whose model is that of the loss, without lambda, so that rho is 1 where the loss is quadratic
 /// with Hessian F + eta I. rho > 3/4 multiplies `Damping::absolute` by `factor`, rho < 1/4 divides
 /// it. A step whose loss does not fall, or is not finite, is taken back (`Outcome::rejected`) and
-/// divides it, and so does one that fails before. Where the model predicts no change above the
-/// rounding of the loss (0/0), rho counts as 1 and lambda stays. A loss falls unless it grows by
-/// more than 8 units in its last place.
+/// divides it, and so does one that fails before, and one whose first rate a rule with several
+/// trials refused: rho tends to 1 as the rate falls, whatever the model. Where the model predicts
+/// no change above the rounding of the loss (0/0), rho counts as 1 and lambda stays. A loss falls
+/// unless it grows by more than 8 units in its last place, in the type of the parameters.
 ///
 /// Needs `Batch::loss`, which it calls twice a step, batches in one call, and one product more with
 /// the rows (with rows of a gradient, two). Levenberg 1944, Marquardt 1963; Martens 2010, "Deep

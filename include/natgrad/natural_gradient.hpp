@@ -33,9 +33,10 @@ struct FixedRate {
 /// directions of F, a small predicted KL allows a long step: see `Options::max_norm`.
 ///
 /// With `trials` > 0 the step is held to what it predicts: the rate is multiplied by `shrink` until
-/// the batch's loss does not grow and the actual KL divergence is at most the radius (Schulman,
-/// Levine, Abbeel, Jordan, Moritz 2015, "Trust region policy optimization", appendix C); after that
-/// many trials the step is rejected. Needs `Batch::loss` and `Batch::kl`.
+/// the batch's loss does not grow and the actual KL divergence is at most the radius, up to a
+/// thousandth of it, because the first rate makes it the radius itself where it is quadratic
+/// (Schulman, Levine, Abbeel, Jordan, Moritz 2015, "Trust region policy optimization", appendix C);
+/// after that many trials the step is rejected. Needs `Batch::loss` and `Batch::kl`.
 struct KlTrustRegion {
   double radius = 1e-2;  ///< nats a sample; finite, > 0
   double max_rate = 1;   ///< finite, > 0
@@ -52,7 +53,8 @@ struct KlTrustRegion {
 ///     L(theta + s) <= L(theta) - sufficient_decrease rate (g - eta theta)^T v,  s = rate v,
 ///
 /// g uphill in log-likelihood, eta of `Options::l2`, v the direction with momentum and weight
-/// decay; it never grows, whatever the slope. Both up to 8 units in the last place of L. Where no
+/// decay; it never grows, whatever the slope. Both up to 8 units in the last place of L in the type
+/// of the parameters, in float 1e-6 |L|: the loss at float outputs is not better known. Where no
 /// trial does, the step is rejected. Needs `Batch::loss`, which is called once and once a trial,
 /// however early one passes, so that nothing is read back; and, unless `sufficient_decrease` is 0,
 /// one product with the rows. Any kind of rows will do.
@@ -179,7 +181,9 @@ struct StepReport {
   /// damping 0 inverse iteration tells it; infinite there for refined solves.
   double error_bound = 0;
   std::int64_t failures_in_a_row = 0;
-  /// Trials of a rule that compares losses, up to the one that passed, or all; 0 without such.
+  /// Trials of a rule that compares losses, up to the one that passed, or all. 0 without such, and
+  /// where none could be tried: the solve failed, or the loss before the step is not finite. `rate`
+  /// is then the first that would have been.
   std::int64_t trials = 0;
   /// Of the batch with `.l2`, by such a rule: at the parameters before the step, and at those that
   /// were tried last. NaN where it is not finite or nothing could be tried.

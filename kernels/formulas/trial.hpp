@@ -7,8 +7,14 @@
 
 namespace natgrad::formulas {
 
-/// Units in the last place of the loss that count as no change: what a sum of losses is good for.
-inline constexpr double loss_rounding = 8 * 0x1p-52;
+/// Units in the last place of the loss, in the type of the parameters, that count as no change:
+/// what a sum of losses at outputs of that type is good for.
+inline constexpr double loss_units = 8;
+
+/// Share of the radius that a KL divergence may lie above it. Where the divergence is quadratic,
+/// the first rate makes it the radius itself, and its rounding would decide. That of a divergence
+/// from float outputs is far below a thousandth of any radius in use.
+inline constexpr double kl_slack = 1e-3;
 
 /// Before the first trial, once loss, slope and curvature were measured without the penalty of
 /// `.l2`, eta/2 |theta|^2: its share.
@@ -40,11 +46,15 @@ struct OpenTrial {
 };
 
 /// The verdict of one trial, at whose parameters loss and KL were measured; a rate for the next.
+/// Where no rate can be tried, because the solve failed or the loss before is not finite, none is
+/// counted and the rate stays.
 struct JudgeTrial {
   TrialScalars* trial;
+  const SolveScalars* solve;
   StepScalars* step;
   const RateSettings* settings;
   double eta;
+  double epsilon;              // of the parameters' type
   double sufficient_decrease;  // share of rate times slope that the loss must fall by
   double kl_radius;            // the largest divergence; infinite where none is measured
   double shrink;               // of the rate from trial to trial
@@ -54,13 +64,15 @@ struct JudgeTrial {
   NATGRAD_FORMULA bool is_good(double reduction, double rounding) const {
     const double promised = sufficient_decrease * step->rate * trial->slope;
     const double wanted = promised <= 0 || sufficient_decrease == 0 ? 0 : promised;
-    return reduction + rounding >= wanted && (kl_radius == INFINITY || trial->kl <= kl_radius);
+    const bool is_near = kl_radius == INFINITY || trial->kl <= kl_radius * (1 + kl_slack);
+    return reduction + rounding >= wanted && is_near;
   }
 
   NATGRAD_FORMULA void operator()() const {
     TrialScalars& t = *trial;
     t.restore = 0;
-    if (t.passed != 0) return;
+    const bool can_try = solve->outcome == outcome_accepted && is_finite(t.loss_before);
+    if (t.passed != 0 || !can_try) return;
     const double rate = step->rate;
     t.count += 1;
     t.loss = t.kl = NAN;
@@ -69,7 +81,8 @@ struct JudgeTrial {
       t.loss = t.measured + eta * (t.parameter_square / 2 + rate * t.parameter_step +
                                    rate * rate / 2 * t.step_square);
     }
-    const double rounding = loss_rounding * (t.loss_before < 0 ? -t.loss_before : t.loss_before);
+    const double rounding =
+        loss_units * epsilon * (t.loss_before < 0 ? -t.loss_before : t.loss_before);
     const double reduction = t.loss_before - t.loss;
     const double predicted = rate * t.slope - rate * rate / 2 * t.curvature;
     t.informative = predicted > rounding ? 1 : 0;

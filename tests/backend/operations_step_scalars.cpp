@@ -92,10 +92,10 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.step.finite = 0; }, {{open, 0}}},
                {[](Scalars& s) { s.trial.loss_before = nan; }, {{open, 0}}},
                {[](Scalars& s) { s.trial.loss_before = infinity; }, {{open, 0}}}});
-  const auto judge = [](double share, double radius, bool last) {
+  const auto judge = [](double share, double radius, bool last, double epsilon = 0x1p-52) {
     return [=](Scalars* at) -> ScalarFormula {
-      return formulas::JudgeTrial{&at->trial, &at->step, &at->settings, 1.5,
-                                  share,      radius,    0.5,           last};
+      return formulas::JudgeTrial{&at->trial, &at->solve, &at->step, &at->settings, 1.5,
+                                  epsilon,    share,      radius,    0.5,           last};
     };
   };
   // Promised are 3/2 of the slope alone, 11/8 of the model.
@@ -124,6 +124,23 @@ void add_trials(OperationTable& table) {
        {[](Scalars& s) { s.trial.open = 0; }, {{passed, 0}, {restore, 0}, {rate, 0.25}}},
        {[](Scalars& s) { s.trial.passed = 1, s.trial.measured = 3; },
         {{passed, 1}, {restore, 0}, {count, 1}, {rate, 0.5}, {ratio, 0.5}, {loss, 7.5}}}});
+  // In float 8 units of 8 are 2^-17.
+  add_formula(table, "judge_trial_in_float", judge(0, infinity, false, 0x1p-23),
+              {{as_it_is, good},
+               {[](Scalars& s) { s.trial.measured = 8 + 0x1p-17; }, good},
+               {[](Scalars& s) { s.trial.measured = 8 + 0x1p-16; }, bad},
+               {[](Scalars& s) { s.trial.slope = 0x1p-16, s.trial.curvature = 0; },
+                {{ratio, 1}, {informative, 0}}},
+               {[](Scalars& s) { s.trial.slope = 0x1p-15, s.trial.curvature = 0; },
+                {{ratio, 0x1p15}, {informative, 1}}}});
+  const std::vector<Example::Expected> untried{
+      {passed, 0}, {restore, 0}, {count, 1}, {rate, 0.5}, {loss, infinity}};
+  const auto unmeasured = [](Scalars& s) { s.trial.open = 0, s.trial.loss = infinity; };
+  add_formula(table, "judge_no_trial", judge(0, infinity, false),
+              {{[=](Scalars& s) { unmeasured(s), s.solve.outcome = 1; }, untried},
+               {[=](Scalars& s) { unmeasured(s), s.solve.outcome = 3; }, untried},
+               {[=](Scalars& s) { unmeasured(s), s.trial.loss_before = nan; }, untried},
+               {[=](Scalars& s) { unmeasured(s), s.trial.loss_before = infinity; }, untried}});
   add_formula(table, "judge_trial_by_slope", judge(0.25, infinity, false),
               {{as_it_is, good},  // 1/4 of 3/2
                {[](Scalars& s) { s.trial.measured = 7.75; }, bad},
@@ -132,6 +149,9 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.trial.slope = nan; }, bad}});
   add_formula(table, "judge_trial_by_divergence", judge(0, 0.125, false),
               {{as_it_is, good},
+               // A thousandth more is the radius, too.
+               {[](Scalars& s) { s.trial.measured_kl = 0.125 * (1 + 0x1p-10); }, good},
+               {[](Scalars& s) { s.trial.measured_kl = 0.125 * (1 + 0x1p-9); }, bad},
                {[](Scalars& s) { s.trial.measured_kl = 0.25; }, bad},
                {[](Scalars& s) { s.trial.measured_kl = nan; }, bad}});
   add_formula(table, "judge_last_trial", judge(0, infinity, true),
@@ -184,6 +204,9 @@ void add_strategies(OperationTable& table) {
        {[](Scalars& s) { s.trial.ratio = 0.8; }, {{absolute, 0.25}}},
        {[](Scalars& s) { s.trial.ratio = 0.2; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = 1, s.trial.informative = 0; }, {{absolute, 0.5}}},
+       // A first rate that was refused, whatever the ratio at the one that passed.
+       {[](Scalars& s) { s.trial.ratio = 1, s.trial.count = 2; }, {{absolute, 1}}},
+       {[](Scalars& s) { s.trial.informative = 0, s.trial.count = 3; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = nan, s.step.accept = 0; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = 1, s.step.accept = 0; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = 1, s.damping.absolute = 0.2; }, {{absolute, 0.125}}},

@@ -43,19 +43,42 @@ TEST(damping_schedule, falls_with_accepted_steps_to_its_floor) {
   }
 }
 
+/// Rows that know one of eight parameters: F has rank 1, and only the damping makes it regular.
+TEST(damping_schedule, a_long_run_at_its_default_floor_does_not_end_singular) {
+  for (Form form : forms) {
+    LeastSquares model;
+    for (std::size_t n = 0; n < LeastSquares::samples; ++n) {
+      for (std::size_t i = 1; i < LeastSquares::size; ++i) model.device_J(n, i) = 0;
+    }
+    NaturalGradient optimizer(model.parameters,
+                              {.damping = {.rule = DampingSchedule{.factor = 0.5}},
+                               .momentum = NoMomentum{},
+                               .form = form});
+    for (int k = 0; k < 60; ++k) {
+      optimizer.step(model.batch());
+      ASSERT_EQ(optimizer.report().outcome, Outcome::accepted) << k;
+    }
+    EXPECT_EQ(optimizer.report().damping, DampingSchedule{}.floor);
+    EXPECT_EQ(DampingSchedule{}.floor, 1e-4);
+  }
+}
+
 TEST(damping_schedule, refuses_what_is_none) {
   LeastSquares model;
-  for (const Damping& bad : {Damping{.rule = DampingSchedule{.factor = 0}},
-                             Damping{.rule = DampingSchedule{.factor = 1.1}},
-                             Damping{.absolute = 0.1, .rule = DampingSchedule{.floor = 0.2}},
-                             Damping{.rule = DampingSchedule{.floor = -1}},
-                             Damping{.relative = 0.1, .rule = DampingSchedule{}},
-                             Damping{.rule = LevenbergMarquardt{.factor = 1}},
-                             Damping{.rule = LevenbergMarquardt{.factor = 0}},
-                             Damping{.rule = LevenbergMarquardt{.smallest = 0}},
-                             Damping{.rule = LevenbergMarquardt{.smallest = 0.1}},
-                             Damping{.rule = LevenbergMarquardt{.largest = 0.001}},
-                             Damping{.relative = 0.1, .rule = LevenbergMarquardt{}}}) {
+  for (const Damping& bad :
+       {Damping{.rule = DampingSchedule{.factor = 0}},
+        Damping{.rule = DampingSchedule{.factor = 1.1}},
+        Damping{.absolute = 0.1, .rule = DampingSchedule{.floor = 0.2}},
+        Damping{.rule = DampingSchedule{.floor = -1}}, Damping{.rule = DampingSchedule{.floor = 0}},
+        Damping{.absolute = 5e-5, .rule = DampingSchedule{}},
+        Damping{.absolute = 0, .rule = DampingSchedule{}},
+        Damping{.relative = 0.1, .rule = DampingSchedule{}},
+        Damping{.rule = LevenbergMarquardt{.factor = 1}},
+        Damping{.rule = LevenbergMarquardt{.factor = 0}},
+        Damping{.rule = LevenbergMarquardt{.smallest = 0}},
+        Damping{.rule = LevenbergMarquardt{.smallest = 0.1}},
+        Damping{.rule = LevenbergMarquardt{.largest = 0.001}},
+        Damping{.relative = 0.1, .rule = LevenbergMarquardt{}}}) {
     EXPECT_THROW(NaturalGradient(model.parameters, {.damping = bad}), OptionError);
   }
   const Damping falling{.rule = DampingSchedule{}};
@@ -197,16 +220,86 @@ TEST(levenberg_marquardt, at_the_minimum_the_ratio_counts_as_1_and_the_damping_s
   }
 }
 
-TEST(levenberg_marquardt, goes_with_rules_that_try_rates) {
+/// Near the minimum of a loss that float outputs know to some 1e-7 of itself.
+TEST(levenberg_marquardt, in_float_the_rounding_of_the_loss_rejects_nothing) {
+  for (bool adapts : {true, false}) {
+    const Context context = test_context();
+    Parameters parameters(context);
+    Tensor<float> theta(Numbers{0.001, -0.001});
+    parameters.add(theta.view());
+    DenseScores rows(parameters, {.kind = FisherKind::residual});
+    NaturalGradient optimizer(parameters, {.damping = adapts ? adapting : Damping{.absolute = 0.03},
+                                           .step = adapts ? StepRule(FixedRate{0.4})
+                                                          : StepRule(Backtracking{.trials = 3}),
+                                           .momentum = NoMomentum{},
+                                           .form = Form::primal});
+    // 5 + |theta|^2 / 2, with an error of two units of float that changes from call to call.
+    int call = 0;
+    const auto loss = [&](const View& result) {
+      const double x = theta(0);
+      const double y = theta(1);
+      const double error = 2 * 0x1p-23 * (call++ % 2 == 0 ? -1 : 1);
+      const double value = (5 + (x * x + y * y) / 2) * (1 + error);
+      context.write(&value, result);
+    };
+    Table J(2, 2);
+    J(0, 0) = J(1, 1) = std::sqrt(2.0);
+    Tensor<float> jacobian(J);
+    for (int k = 0; k < 12; ++k) {
+      Tensor<float> coefficients(Numbers{-std::sqrt(2.0) * theta(0), -std::sqrt(2.0) * theta(1)});
+      rows.begin(jacobian.view(), {.coefficients = coefficients.view()});
+      optimizer.step({.fisher = rows, .loss = loss});
+      const StepReport report = optimizer.report();
+      EXPECT_EQ(report.outcome, Outcome::accepted) << k;
+      EXPECT_GT(report.loss_after.value(), report.loss_before.value()) << "by its error";
+      EXPECT_EQ(report.trials, 1);
+      EXPECT_EQ(report.reduction_ratio, 1) << "the model predicts less than the rounding";
+      EXPECT_EQ(report.damping, 0.03);
+    }
+    EXPECT_LT(std::abs(theta(0)), 1e-5) << "the steps were taken";
+  }
+}
+
+TEST(levenberg_marquardt, grows_where_the_first_of_several_rates_was_refused) {
   LeastSquares model;
   NaturalGradient optimizer(
       model.parameters,
       {.damping = adapting, .step = Backtracking{.rate = 6}, .momentum = NoMomentum{}});
   optimizer.step(model.batch());
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
   EXPECT_GT(optimizer.report().trials, 1);
   EXPECT_TRUE(within(optimizer.report().reduction_ratio.value(), 1, 1e-8)) << "at the rate taken";
+  optimizer.set_rate(1);
   optimizer.step(model.batch());
-  EXPECT_TRUE(within(optimizer.report().damping, 0.03 * omega, 1e-15));
+  EXPECT_EQ(optimizer.report().trials, 1);
+  EXPECT_TRUE(within(optimizer.report().damping, 0.03 / omega, 1e-15));
+  optimizer.step(model.batch());
+  EXPECT_TRUE(within(optimizer.report().damping, 0.03, 1e-15)) << "the first rate passed";
+}
+
+TEST(levenberg_marquardt, grows_where_the_divergence_of_the_first_rate_was_too_large) {
+  LeastSquares model;
+  NaturalGradient optimizer(
+      model.parameters,
+      {.damping = adapting,
+       .step = KlTrustRegion{.radius = 1e-3, .allow_empirical = true, .trials = 4},
+       .momentum = NoMomentum{}});
+  Batch batch = model.batch();
+  double divergence = 8e-3;
+  batch.kl = [&](const View& result) {
+    divergence /= 4;
+    model.context.write(&divergence, result);
+  };
+  optimizer.step(batch);
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+  EXPECT_EQ(optimizer.report().trials, 2);
+  EXPECT_GT(optimizer.report().reduction_ratio.value(), 0.75);
+  divergence = 1e-3;
+  Batch next = model.batch();
+  next.kl = batch.kl;
+  optimizer.step(next);
+  EXPECT_EQ(optimizer.report().trials, 1);
+  EXPECT_TRUE(within(optimizer.report().damping, 0.03 / omega, 1e-15));
 }
 
 TEST(levenberg_marquardt, asks_for_the_loss_and_refuses_empirical_rows) {
