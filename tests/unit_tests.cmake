@@ -144,11 +144,20 @@ natgrad_tests(theory)
 if(NATGRAD_BUILD_TRAINER)
   natgrad_tests(trainer
     HOST *
+    WITHOUT defaults
     LIBRARIES natgrad_trainer nlohmann_json::nlohmann_json ZLIB::ZLIB)
-  if(TARGET trainer_tests)
-    target_compile_definitions(trainer_tests PRIVATE NATGRAD_TRAIN="$<TARGET_FILE:natgrad-train>")
-    add_dependencies(trainer_tests natgrad-train)
+  # An executable of its own: `ctest -R defaults` finds it where an entry is an executable, too.
+  natgrad_keep_files_with_threads(defaults trainer/defaults_test.cpp)
+  if(defaults)
+    natgrad_test(defaults_tests ${defaults})
+    target_link_libraries(defaults_tests PRIVATE natgrad_trainer nlohmann_json::nlohmann_json)
   endif()
+  foreach(target trainer_tests defaults_tests)
+    if(TARGET ${target})
+      target_compile_definitions(${target} PRIVATE NATGRAD_TRAIN="$<TARGET_FILE:natgrad-train>")
+      add_dependencies(${target} natgrad-train)
+    endif()
+  endforeach()
 endif()
 
 # Processes of their own: one counts what operator new gives, the other the process's peak of memory.

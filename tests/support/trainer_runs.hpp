@@ -50,8 +50,8 @@ class Trainer : public testing::Test {
             {}};
   }
 
-  /// The same without a process of its own, most of whose time goes into loading libraries: for
-  /// what ends before it trains.
+  /// The same without a process of its own, most of whose time goes into loading libraries. It
+  /// leaves the number of threads to the next test.
   Result run_here(const std::string& arguments) {
     const std::string output = directory_.file("output");
     const std::string errors = directory_.file("errors");
@@ -65,6 +65,14 @@ class Trainer : public testing::Test {
     }
     wordfree(&words);
     return {code, read_file(output), without_fallback(read_file(errors)), {}};
+  }
+
+  /// `run_here` of a run that must succeed and write metrics.
+  Result run_here_with_metrics(const std::string& arguments) {
+    Result result = run_here(arguments + " --metrics " + metrics_file());
+    EXPECT_EQ(result.code, 0) << arguments << ": " << result.errors;
+    if (result.code == 0) result.metrics = read_metrics(metrics_file());
+    return result;
   }
 
   static std::string without_fallback(const std::string& errors) {

@@ -1,4 +1,5 @@
 #include "natgrad/natgrad.hpp"
+#include "support/likelihood_tables.hpp"
 #include "support/plain.hpp"
 #include "support/trainer_runs.hpp"
 #include "trainer/data/csv_dataset.hpp"
@@ -17,62 +18,13 @@
 namespace natgrad::tests {
 namespace {
 
-struct Kind {
-  const char* name;  // as --likelihood takes it, and the column of its targets
-  Likelihood likelihood;
-  const char* figure;
-};
-
-constexpr Kind kinds[] = {{"categorical", Likelihood::categorical, "accuracy"},
-                          {"bernoulli", Likelihood::bernoulli, "accuracy"},
-                          {"gaussian", Likelihood::gaussian, "rmse"},
-                          {"gaussian-scale", Likelihood::gaussian_scale, "rmse"},
-                          {"poisson", Likelihood::poisson, "rmse"}};
-
-/// A row of two inputs in unequal units and a target of each kind, whose distribution depends on
-/// the inputs. The normal numbers are sums of uniform ones.
-std::string row_of(Random& random) {
-  const auto uniform = [&] { return 0.5 * (1 + random()); };
-  const double x = random();
-  const double z = random();
-  double normal = 0;
-  for (int i = 0; i < 4; ++i) normal += random();
-  const int label = (x + 0.3 * random() > 0.3 ? 1 : 0) + (z + 0.3 * random() > 0 ? 1 : 0);
-  const int one = uniform() < 1 / (1 + std::exp(-0.3 - 2 * x + z)) ? 1 : 0;
-  const double mean = 20 + 5 * x - 3 * z;
-  int count = 0;
-  for (double product = uniform(); product > std::exp(-std::exp(0.6 + x - 0.5 * z)); ++count) {
-    product *= uniform();
-  }
-  std::string text;
-  for (const double number : {100 * x, 3 + 0.01 * z}) text += std::to_string(number) + ',';
-  return text + std::to_string(label) + ',' + std::to_string(one) + ',' +
-         std::to_string(mean + normal) + ',' + std::to_string(mean + std::exp(0.8 * x) * normal) +
-         ',' + std::to_string(count) + '\n';
-}
-
 class CsvTask : public Trainer {
  protected:
-  /// Writes a table of so many rows with the two inputs and the target of `kind`.
-  void write_table(const Kind& kind, int count) {
-    Random random(17);
-    std::string text = "x,z," + std::string(kind.name) + '\n';
-    for (int n = 0; n < count; ++n) {
-      const std::string row = row_of(random);
-      std::size_t begin = 0;
-      for (int column = 0; column < 7; ++column) {
-        const std::size_t end = row.find_first_of(",\n", begin);
-        const bool is_target = column == 2 + static_cast<int>(kind.likelihood);
-        if (column < 2 || is_target)
-          text += row.substr(begin, end - begin) + (column < 2 ? "," : "");
-        begin = end + 1;
-      }
-      text += '\n';
-    }
-    write_file(table_, text);
+  void write_table(const LikelihoodTable& kind, int count) {
+    write_file(table_, table_of(kind, count, 17));
   }
 
-  std::string arguments(const Kind& kind) const {
+  std::string arguments(const LikelihoodTable& kind) const {
     return "csv " + table_ + " --target " + kind.name + " --likelihood " + kind.name +
            " --threads 1 ";
   }
@@ -85,7 +37,7 @@ class CsvTask : public Trainer {
 using csv_task = CsvTask;
 
 TEST_F(csv_task, learns_every_likelihood_from_defaults) {
-  for (const Kind& kind : kinds) {
+  for (const LikelihoodTable& kind : likelihood_tables) {
     SCOPED_TRACE(kind.name);
     write_table(kind, 200);
     const Result result = run_with_metrics(arguments(kind));
@@ -150,7 +102,8 @@ Numbers estimate(Likelihood likelihood, const Table& X, const Numbers& y) {
 
 // Newton's method on the likelihood, for the exact Fisher matrix is its Hessian here.
 TEST_F(csv_task, takes_generalized_linear_models_to_the_estimate_of_maximum_likelihood) {
-  for (const Kind& kind : {kinds[1], kinds[2], kinds[4]}) {
+  for (const LikelihoodTable& kind :
+       {likelihood_tables[1], likelihood_tables[2], likelihood_tables[4]}) {
     for (const bool raw : {false, true}) {
       SCOPED_TRACE(std::string(kind.name) + (raw ? " raw" : ""));
       write_table(kind, 100);
@@ -180,7 +133,7 @@ TEST_F(csv_task, takes_generalized_linear_models_to_the_estimate_of_maximum_like
 }
 
 TEST_F(csv_task, begins_where_the_mean_is_right) {
-  write_table(kinds[4], 100);
+  write_table(likelihood_tables[4], 100);
   const trainer::Dataset data = trainer::load_csv(
       table_, {.targets = "poisson", .likelihood = Likelihood::poisson, .raw = true});
   const auto& counts = std::get<Numbers>(data.train.targets);
@@ -194,7 +147,8 @@ TEST_F(csv_task, begins_where_the_mean_is_right) {
   }
   for (const std::string layers : {"none", "7", "5,3"}) {
     const json first =
-        run_with_metrics(arguments(kinds[4]) + "--steps 1 --hidden " + layers).metrics[0];
+        run_with_metrics(arguments(likelihood_tables[4]) + "--steps 1 --hidden " + layers)
+            .metrics[0];
     EXPECT_NEAR(first["loss"].get<double>(), loss, 1e-5);
     EXPECT_NEAR(first["rmse"].get<double>(), std::sqrt(squares), 1e-5);
   }
@@ -204,7 +158,7 @@ TEST_F(csv_task, tells_errors_in_the_unit_of_the_target) {
   const std::string run =
       "--hidden none --fisher exact --damping 0 --rate 1 --spring 0 --steps 3 "
       "--precision double ";
-  for (const Kind& kind : {kinds[2], kinds[3]}) {
+  for (const LikelihoodTable& kind : {likelihood_tables[2], likelihood_tables[3]}) {
     write_table(kind, 100);
     const json scaled = run_with_metrics(arguments(kind) + run).metrics[0];
     const json raw = run_with_metrics(arguments(kind) + run + "--raw").metrics[0];
@@ -214,10 +168,10 @@ TEST_F(csv_task, tells_errors_in_the_unit_of_the_target) {
 }
 
 TEST_F(csv_task, takes_the_deviation_of_gaussian) {
-  write_table(kinds[2], 50);
+  write_table(likelihood_tables[2], 50);
   const auto loss = [&](const std::string& options) {
-    return run_with_metrics(arguments(kinds[2]) + "--hidden none --steps 1 --precision double " +
-                            options)
+    return run_with_metrics(arguments(likelihood_tables[2]) +
+                            "--hidden none --steps 1 --precision double " + options)
         .metrics[0]["loss"]
         .get<double>();
   };
@@ -228,7 +182,7 @@ TEST_F(csv_task, takes_the_deviation_of_gaussian) {
 }
 
 TEST_F(csv_task, resumes_bit_for_bit) {
-  for (const Kind& kind : kinds) {
+  for (const LikelihoodTable& kind : likelihood_tables) {
     write_table(kind, 60);
     for (const std::string options :
          {"--fisher sampled --batch 20 ", "--fisher exact --batch 30 "}) {
@@ -240,9 +194,9 @@ TEST_F(csv_task, resumes_bit_for_bit) {
       EXPECT_EQ(without_seconds(resumed.metrics), without_seconds(whole.metrics));
     }
   }
-  write_table(kinds[4], 80);
+  write_table(likelihood_tables[4], 80);
   expect_one_line_error(
-      arguments(kinds[4]) +
+      arguments(likelihood_tables[4]) +
           "--fisher exact --batch 30 --hidden 5 --rate 0.03 --epochs 4 --resume " + checkpoint(),
       2, "the run has 48 rows to train on and 12 to test, here are 64 and 16");
 }
