@@ -64,7 +64,8 @@ struct JudgeTrial {
   NATGRAD_FORMULA bool is_good(double reduction, double rounding) const {
     const double promised = sufficient_decrease * step->rate * trial->slope;
     const double wanted = promised <= 0 || sufficient_decrease == 0 ? 0 : promised;
-    const bool is_near = kl_radius == INFINITY || trial->kl <= kl_radius * (1 + kl_slack);
+    const bool is_near =
+        kl_radius == INFINITY || (is_finite(trial->kl) && trial->kl <= kl_radius * (1 + kl_slack));
     return reduction + rounding >= wanted && is_near;
   }
 

@@ -84,6 +84,9 @@ TEST(densities, samples_outside_of_the_support_move_nothing) {
   EXPECT_TRUE(std::isnan(observed[2]));
   expect_unmoved({.family = DensityFamily::exponential, .support = support}, {0.3}, observed, 0.1,
                  Outcome::not_finite);
+  Support weighted = support;
+  weighted.weights[1] = 0;
+  EXPECT_TRUE(std::isnan(weighted.observe(std::vector<double>{1})[0])) << "a point of weight 0";
   const Support interval =
       Support::on_interval(-1, 1, 3, 1, [](double x, std::span<double> t) { t[0] = x; });
   EXPECT_TRUE(std::isnan(interval.observe(std::vector<double>{1.01})[0]));

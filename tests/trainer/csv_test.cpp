@@ -71,6 +71,11 @@ TEST(csv, keeps_commas_quotes_and_lines_within_quotes) {
   EXPECT_EQ(table.lines, std::vector<std::int64_t>{3});
 }
 
+TEST(csv, refuses_bytes_that_are_no_text) {
+  const std::string text("a,b\n1,2\0\n", 10);
+  EXPECT_EQ(error_of([&] { parse_csv(text, "f"); }), "f: has a byte 0, so that it is no text");
+}
+
 TEST(csv, names_file_line_and_column_of_what_it_refuses) {
   const struct {
     const char* text;

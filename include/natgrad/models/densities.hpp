@@ -48,8 +48,10 @@ struct NATGRAD_EXPORT Support {
 ///
 /// Collapse: the likelihood of a mixture is unbounded where a component shrinks onto one sample,
 /// and that of a Gaussian where all samples are equal. Scales then fall until numbers overflow and
-/// the step ends as `not_finite`, parameters as they were; with a KL trust region every step on the
-/// way moves by its radius only. A component without data has responsibilities, and hence scores of
+/// the step ends as `not_finite`, parameters as they were. A step that is accepted may still leave
+/// the domain of `gaussian_scale` or `gaussian_natural`, a KL trust region's too where its radius
+/// is large, for it measures a predicted divergence; a rule that looks at the loss of its trials
+/// does not take such a step. A component without data has responsibilities, and hence scores of
 /// its mean and scale, that fall to 0 exactly; undamped its F is singular, and the step ends as
 /// `not_positive_definite`.
 class NATGRAD_EXPORT Density {

@@ -72,8 +72,11 @@ std::vector<double> Support::observe(std::span<const double> samples) const {
     std::vector<double> t(samples.size() * count, std::numeric_limits<double>::quiet_NaN());
     for (std::size_t n = 0; n < samples.size(); ++n) {
       const double x = samples[n];
-      const bool inside = interval ? x >= points.front() && x <= points.back()
-                                   : std::find(points.begin(), points.end(), x) != points.end();
+      const auto point = std::find(points.begin(), points.end(), x);
+      const bool inside = interval
+                              ? x >= points.front() && x <= points.back()
+                              : point != points.end() &&
+                                    weights[static_cast<std::size_t>(point - points.begin())] > 0;
       if (inside) statistic(x, std::span(t).subspan(n * count, count));
     }
     return t;

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 namespace natgrad::trainer {
@@ -122,18 +123,18 @@ class FieldReader {
 
 std::vector<std::string> read_names(FieldReader& reader, const std::string& file) {
   std::vector<std::string> names;
+  std::unordered_map<std::string, std::size_t> columns;
   do {
     std::string name(reader.next());
     const std::size_t column = names.size() + 1;
-    const auto before = std::ranges::find(names, name);
+    const auto [before, is_new] = columns.emplace(name, column);
     if (name.empty()) {
       throw FileError(
           fmt::format("{}: line {}, column {}: has no name", file, reader.field_line(), column));
     }
-    if (before != names.end()) {
+    if (!is_new) {
       throw FileError(fmt::format("{}: line {}, column {}: has the name of column {}, {}", file,
-                                  reader.field_line(), column, before - names.begin() + 1,
-                                  in_quotes(name)));
+                                  reader.field_line(), column, before->second, in_quotes(name)));
     }
     names.push_back(std::move(name));
   } while (!reader.ends_record());
@@ -203,6 +204,9 @@ CsvTable parse_csv(std::string_view text, const std::string& file) {
   CsvTable table = {.file = file, .names = {}, .numbers = {}, .lines = {}};
   FieldReader reader(text, file);
   if (reader.is_at_end()) throw FileError(file + ": is empty");
+  if (text.find('\0') != std::string_view::npos) {
+    throw FileError(file + ": has a byte 0, so that it is no text");
+  }
   table.names = read_names(reader, file);
   if (reader.is_at_end()) throw FileError(file + ": has no rows below the names of the columns");
   while (!reader.is_at_end()) read_row(reader, table);
