@@ -59,6 +59,7 @@ void add_vector_cases(OperationTable& table);
 void add_update_cases(OperationTable& table);
 void add_matrix_cases(OperationTable& table);
 void add_factorization_cases(OperationTable& table);
+void add_pivot_cases(OperationTable& table);
 void add_eigenvalue_cases(OperationTable& table);
 void add_row_cases(OperationTable& table);
 void add_row_scaling_cases(OperationTable& table);
@@ -67,14 +68,16 @@ void add_model_cases(OperationTable& table);
 void add_solve_scalar_cases(OperationTable& table);
 void add_step_scalar_cases(OperationTable& table);
 void add_likelihood_cases(OperationTable& table);
+void add_likelihood_fisher_cases(OperationTable& table);
 void add_density_cases(OperationTable& table);
 
 inline OperationTable operation_table() {
   OperationTable table;
   for (auto add : {add_vector_cases, add_update_cases, add_matrix_cases, add_factorization_cases,
-                   add_eigenvalue_cases, add_row_cases, add_row_scaling_cases,
+                   add_pivot_cases, add_eigenvalue_cases, add_row_cases, add_row_scaling_cases,
                    add_not_finite_row_cases, add_model_cases, add_likelihood_cases,
-                   add_solve_scalar_cases, add_step_scalar_cases, add_density_cases}) {
+                   add_likelihood_fisher_cases, add_solve_scalar_cases, add_step_scalar_cases,
+                   add_density_cases}) {
     add(table);
   }
   return table;
