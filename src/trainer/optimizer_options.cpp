@@ -160,6 +160,11 @@ void require_small_decay(const Settings& s) {
 
 }  // namespace
 
+bool compares_kl(const Settings& settings) {
+  return settings.get_or("--step-rule", StepRuleName::fixed) == StepRuleName::kl &&
+         settings.get_or<std::int64_t>("--trials", 0) > 0;
+}
+
 std::vector<OptionRow> optimizer_rows() {
   const std::string group = "Optimizer";
   return {

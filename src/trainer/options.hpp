@@ -19,6 +19,9 @@ const std::vector<OptionRow>& option_table();
 /// The part of it that is about optimizers.
 std::vector<OptionRow> optimizer_rows();
 
+/// Whether the step rule asks a batch for the KL divergence of what it tries.
+bool compares_kl(const Settings& settings);
+
 /// What the optimizers take unless the command line or the task says otherwise.
 struct OptimizerDefaults {
   std::string optimizer;  ///< as --help names it

@@ -7,12 +7,12 @@
 #include "kernels/formulas/densities/scalars.hpp"
 #include "models/byte_count.hpp"
 #include "models/densities/expectations.hpp"
+#include "models/densities/model.hpp"
 #include "models/densities/options.hpp"
 #include "models/densities/point.hpp"
 #include "natgrad/error.hpp"
 #include "natgrad/models/densities.hpp"
 
-#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -29,52 +29,6 @@ constexpr std::int64_t largest_counter = std::int64_t{1} << 53;  // exact in dou
 Density::Options checked(Density::Options options) {
   detail::check_density_options(options);
   return options;
-}
-
-DensityModel model_of(const Density::Options& options) {
-  DensityModel model{.family = options.family, .shape = {}, .sizes = {}, .constants = {}};
-  const bool exponential = options.family == DensityFamily::exponential;
-  model.shape = {
-      .dimensions = exponential ? options.support.statistics : options.dimensions,
-      .components = options.components,
-      .points = exponential ? static_cast<std::int64_t>(options.support.points.size()) : 0};
-  model.sizes = formulas::sizes_of(model.family, model.shape);
-  return model;
-}
-
-/// Neither closed form nor quadrature.
-bool diverges_by_sampling(const formulas::DensitySizes& sizes) {
-  return !sizes.closed && sizes.nodes == 0;
-}
-
-/// The statistics of every point, and the logarithms of the weights. Throws `OptionError` for
-/// statistics that are not finite.
-std::vector<double> constants_of(const Support& support) {
-  const auto count = static_cast<std::size_t>(support.statistics);
-  std::vector<double> numbers(support.points.size() * count);
-  for (std::size_t q = 0; q < support.points.size(); ++q) {
-    support.statistic(support.points[q], std::span(numbers).subspan(q * count, count));
-  }
-  for (const double number : numbers) {
-    if (!std::isfinite(number)) {
-      throw OptionError(message("density: .support.statistic writes ", number, ", must be finite"));
-    }
-  }
-  for (const double weight : support.weights) numbers.push_back(std::log(weight));
-  return numbers;
-}
-
-std::vector<double> standard_theta(const formulas::DensitySizes& sizes) {
-  std::vector<double> theta;
-  for (const DensityTensor& tensor : sizes.tensors.tensors) {
-    for (std::int64_t i = 0; i < tensor.rows; ++i) {
-      const double share =
-          tensor.rows == 1 ? 0.5 : static_cast<double>(i) / static_cast<double>(tensor.rows - 1);
-      const double value = tensor.first + share * (tensor.last - tensor.first);
-      theta.insert(theta.end(), static_cast<std::size_t>(tensor.columns), value);
-    }
-  }
-  return theta;
 }
 
 }  // namespace

@@ -1,21 +1,13 @@
 #pragma once
 
 #include "backend/backend.hpp"
-#include "kernels/formulas/densities/table.hpp"
 #include "models/byte_count.hpp"
+#include "models/densities/model.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/types.hpp"
 
 namespace natgrad {
-
-/// What of a density does not change with theta.
-struct DensityModel {
-  DensityFamily family;
-  DensityShape shape;
-  formulas::DensitySizes sizes;
-  ConstView constants;  // empty where it has none
-};
 
 /// A density at one theta, in double: what its formulas read.
 class DensityPoint {

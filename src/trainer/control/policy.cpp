@@ -41,8 +41,11 @@ void Policy::forward(const std::vector<PoleState>& states) {
   }
   const View view = inputs_.view().row_range(0, static_cast<std::int64_t>(states.size()));
   write_numbers(net_.parameters().context(), inputs, view);
-  net_.forward(view);
+  given_ = view;
+  net_.forward(given_);
 }
+
+void Policy::forward_again() { net_.forward(given_); }
 
 std::vector<double> Policy::right(const std::vector<PoleState>& states) {
   forward(states);

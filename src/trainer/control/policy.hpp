@@ -22,6 +22,8 @@ class Policy {
   /// Takes the states through the net, which holds them as its batch until the next call. Waits for
   /// the states to be on the device.
   void forward(const std::vector<PoleState>& states);
+  /// Takes the states of the last `forward` through the net as it now is. Does not wait.
+  void forward_again();
   /// The probability of a push to the right in each state; NaN of a net that is not finite. Waits:
   /// on a GPU for the device, once for all states.
   std::vector<double> right(const std::vector<PoleState>& states);
@@ -31,7 +33,8 @@ class Policy {
 
  private:
   FullyConnected& net_;
-  Array inputs_;  // (largest, 4)
+  Array inputs_;       // (largest, 4)
+  ConstView given_{};  // the part of it that was filled last
 };
 
 }  // namespace natgrad::trainer

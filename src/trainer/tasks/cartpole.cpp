@@ -74,14 +74,16 @@ struct Staged {
       : rows(rows_of(settings)),
         values(context, rows),
         actions(context.array({rows, 1}, ElementType::int32)),
-        advantages(context.array({rows, 1}, ElementType::float64)) {}
+        advantages(context.array({rows, 1}, ElementType::float64)),
+        shares(context.array({rows, 1}, ElementType::float64)) {}
 
-  std::int64_t bytes() const { return values.bytes() + rows * (4 + 8); }
+  std::int64_t bytes() const { return values.bytes() + rows * (4 + 8 + 8); }
 
   std::int64_t rows;
   ValueFunction values;
   Array actions;     // (rows) int32
   Array advantages;  // (rows)
+  Array shares;      // (rows): advantages / rows, the weights of -log p in the surrogate loss
 };
 
 /// A natural policy gradient (Kakade 2001): rows are the scores of the actions taken, coefficients
@@ -92,6 +94,7 @@ class CartPole : public Task {
       : seed_(settings.get<std::uint64_t>("--seed")),
         length_(length_of(settings)),
         fisher_(settings),
+        keeps_outputs_(compares_kl(settings)),
         episodes_(settings.get<std::int64_t>("--episodes")),
         discount_(settings.get<double>("--discount")),
         trace_(settings.get<double>("--trace")),
@@ -122,10 +125,12 @@ class CartPole : public Task {
  private:
   double fit_values(const Rollout& rollout, const std::vector<double>& advantages);
   void add_taken();
+  natgrad::Batch rows_of_batch();
 
   std::uint64_t seed_;
   std::int64_t length_;  // steps of each environment a batch
   FisherRows fisher_;
+  bool keeps_outputs_;  // to compare later ones with
   std::int64_t episodes_;
   double discount_;
   double trace_;
@@ -154,6 +159,8 @@ BatchPosition CartPole::next(const View& numbers) {
   centre(advantages);
   const Context& context = parameters().context();
   context.write(advantages.data(), batch_.advantages);
+  for (double& advantage : advantages) advantage /= static_cast<double>(batch_.rows);
+  context.write(advantages.data(), batch_.shares);
   context.write(rollout.actions.data(), batch_.actions);
   policy_.forward(rollout.states);
   net_.backward(batch_.actions);
@@ -184,7 +191,25 @@ void CartPole::add_taken() {
   net_.add_to(taken_rows_, {.samples = batch_.rows, .coefficients = batch_.advantages});
 }
 
+/// The batch with what rules measure of a step, at the parameters as they then stand: the loss is
+/// the surrogate of Schulman et al. 2015 (TRPO) with log p in place of the ratio of probabilities,
+/// whose gradient is the same at the parameters before the step.
 natgrad::Batch CartPole::batch() {
+  if (keeps_outputs_) net_.keep_outputs();
+  natgrad::Batch batch = rows_of_batch();
+  batch.loss = [this](const View& loss) {
+    policy_.forward_again();
+    net_.loss_to(batch_.actions, loss, batch_.shares);
+  };
+  if (!keeps_outputs_) return batch;
+  batch.kl = [this](const View& kl) {
+    policy_.forward_again();
+    net_.kl_to(kl);
+  };
+  return batch;
+}
+
+natgrad::Batch CartPole::rows_of_batch() {
   if (fisher_.is_exact()) {
     net_.compute_exact(batch_.actions);
     net_.add_exact_to(fisher_rows_, {.samples = batch_.rows, .coefficients = batch_.advantages});
@@ -258,8 +283,10 @@ TaskMemory memory_of(const Settings& settings, const Context& context) {
   const std::int64_t rows = staged.rows;
   const FisherRows fisher(settings);
   const std::int64_t largest = largest_of(settings);
-  const FullyConnected::Uses uses = {
-      .samples = rows, .draws = fisher.are_drawn() ? fisher.draws : 0, .exact = fisher.is_exact()};
+  const FullyConnected::Uses uses = {.samples = rows,
+                                     .draws = fisher.are_drawn() ? fisher.draws : 0,
+                                     .exact = fisher.is_exact(),
+                                     .keeps_outputs = compares_kl(settings)};
   const std::int64_t net_bytes = FullyConnected::bytes(net, {.samples = largest}) +
                                  FullyConnected::bytes(net, uses) -
                                  FullyConnected::bytes(net, {.samples = rows});

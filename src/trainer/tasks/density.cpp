@@ -5,6 +5,7 @@
 #include "trainer/data/shuffle.hpp"
 #include "trainer/json_blob.hpp"
 #include "trainer/option_types.hpp"
+#include "trainer/options.hpp"
 #include "trainer/tasks/density_problem.hpp"
 #include "trainer/tasks/task.hpp"
 
@@ -90,6 +91,36 @@ class SampleBatches {
   std::int64_t taken_ = 0;
 };
 
+/// The parameters of before a step, for a KL divergence to speak of.
+class KeptTheta {
+ public:
+  /// Of P numbers.
+  KeptTheta(const Context& context, const View& theta)
+      : context_(context),
+        kept_(context.array(theta.shape(), theta.type())),
+        first_(context.array({1, 1}, ElementType::int32)) {
+    const std::int32_t zero = 0;
+    context.write(&zero, first_);
+  }
+
+  /// Does not wait.
+  void keep(const View& theta) { gather_rows(context_, as_row(theta), first_, as_row(kept_)); }
+  ConstView view() const { return kept_; }
+
+  static std::int64_t bytes(std::int64_t parameters, ElementType type) {
+    return parameters * size_of(type) + size_of(ElementType::int32);
+  }
+
+ private:
+  static View as_row(const View& theta) {
+    return {theta.data(), theta.type(), {1, theta.size()}, {.device = theta.device()}};
+  }
+
+  Context context_;
+  Array kept_;   // (P)
+  Array first_;  // (1) int32: the number of the only row
+};
+
 /// Rows of the Fisher matrix that a natural step takes.
 FisherKind fisher_of(const Settings& settings) {
   return settings.get_or("--fisher", FisherKind::empirical);
@@ -115,6 +146,7 @@ class DensityTask : public Task {
           "needs --fisher sampled");
     }
     density_.write(problem.start);
+    if (compares_kl(settings)) before_.emplace(context, density_.values());
     if (!problem.truth.empty()) {
       truth_ = staged(context, problem.truth, 1, problem.options.type);
     }
@@ -145,21 +177,14 @@ class DensityTask : public Task {
     return {{"loss", numbers[0]}};
   }
 
+  /// The batch with what rules measure of a step, at the parameters as they then stand.
   natgrad::Batch batch() override {
-    density_.compute(samples_);
-    if (fisher_ == FisherKind::empirical) {
-      density_.add_to(data_rows_);
-      return {.fisher = data_rows_};
-    }
-    density_.gradient(gradient_);
-    if (fisher_ == FisherKind::exact) {
-      density_.compute_exact();
-      density_.add_exact_to(fisher_rows_);
-    } else {
-      density_.compute_sampled(draws_ * samples_.rows());
-      density_.add_sampled_to(fisher_rows_);
-    }
-    return {.fisher = fisher_rows_, .gradient = Gradient{.view = gradient_}};
+    natgrad::Batch batch = rows_of_batch();
+    batch.loss = [this](const View& loss) { density_.loss(samples_, loss); };
+    if (!before_) return batch;
+    before_->keep(density_.values());
+    batch.kl = [this](const View& kl) { density_.kl(before_->view(), density_.values(), kl); };
+    return batch;
   }
   void gradient(const View& gradient) override {
     density_.compute(samples_);
@@ -205,6 +230,23 @@ class DensityTask : public Task {
   }
 
  private:
+  natgrad::Batch rows_of_batch() {
+    density_.compute(samples_);
+    if (fisher_ == FisherKind::empirical) {
+      density_.add_to(data_rows_);
+      return {.fisher = data_rows_};
+    }
+    density_.gradient(gradient_);
+    if (fisher_ == FisherKind::exact) {
+      density_.compute_exact();
+      density_.add_exact_to(fisher_rows_);
+    } else {
+      density_.compute_sampled(draws_ * samples_.rows());
+      density_.add_sampled_to(fisher_rows_);
+    }
+    return {.fisher = fisher_rows_, .gradient = Gradient{.view = gradient_}};
+  }
+
   /// The number that work leaves in `figures_`.
   template <class Work>
   double number(const Work& work) const {
@@ -219,8 +261,9 @@ class DensityTask : public Task {
   std::int64_t draws_;
   Density density_;
   SampleBatches batches_;
-  Array test_;      // (M, D)
-  Array truth_;     // (P), none for samples of a file
+  Array test_;   // (M, D)
+  Array truth_;  // (P), none for samples of a file
+  std::optional<KeptTheta> before_;
   Array gradient_;  // (P)
   Array figures_;   // (1)
   DenseScores data_rows_;
@@ -246,7 +289,9 @@ TaskMemory memory_of(const Settings& settings, const Context& context) {
     memory.tensors.push_back(density.parameters().tensor({i}).shape());
   }
   const std::int64_t evaluated = std::max(batches.largest(), problem.test_count());
-  memory.items = {{"density", Density::bytes(problem.options, evaluated, draws)},
+  std::int64_t density_bytes = Density::bytes(problem.options, evaluated, draws);
+  if (compares_kl(settings)) density_bytes += KeptTheta::bytes(parameters, problem.options.type);
+  memory.items = {{"density", density_bytes},
                   {"data", batches.bytes() + problem.test_count() * problem.dimensions *
                                                  size_of(problem.options.type)}};
   return memory;

@@ -52,12 +52,6 @@ FisherRows fisher_rows(const Settings& settings, const Dataset& data) {
   return {kind, kind == FisherKind::exact ? data.outputs : 1};
 }
 
-/// Whether the step rule asks for the actual KL divergence.
-bool compares_kl(const Settings& settings) {
-  return settings.get_or("--step-rule", StepRuleName::fixed) == StepRuleName::kl &&
-         settings.get_or<std::int64_t>("--trials", 0) > 0;
-}
-
 /// The samples of a run on its device, and the batches cut out of them.
 struct StagedData {
   StagedData(const Settings& settings, const Context& context, const Dataset& data)
