@@ -154,7 +154,20 @@ TEST(densities, wrong_options_are_named) {
             "density: .dimensions = 2, must be 1 for this family; .components = 3, must be 1 for "
             "this family; .kl_draws = 0, must be > 0");
   EXPECT_EQ(made({.family = DensityFamily::mixture, .dimensions = 0, .components = 0}),
-            "density: .dimensions = 0, must be > 0; .components = 0, must be > 0");
+            "density: .dimensions = 0, must be > 0 and <= 2^20; .components = 0, must be > 0 and "
+            "<= 2^20");
+  // P would overflow 64 bits, K D and D^2 too.
+  constexpr std::int64_t many = std::int64_t{1} << 40;
+  const std::string both =
+      made({.family = DensityFamily::mixture, .dimensions = many, .components = many});
+  EXPECT_NE(both.find(".dimensions = "), std::string::npos);
+  EXPECT_NE(both.find(".components = "), std::string::npos);
+  EXPECT_NE(both.find("must be > 0 and <= 2^20"), std::string::npos);
+  EXPECT_NE(made({.family = DensityFamily::gaussian_cholesky, .dimensions = many}).find("<= 2^20"),
+            std::string::npos);
+  EXPECT_THROW(
+      Density::bytes({.family = DensityFamily::mixture, .dimensions = many, .components = many}, 1),
+      OptionError);
   EXPECT_NE(made({.family = static_cast<DensityFamily>(77)}).find(".family = 77"),
             std::string::npos);
   EXPECT_NE(made({.type = ElementType::int32}).find("a float"), std::string::npos);
@@ -162,6 +175,9 @@ TEST(densities, wrong_options_are_named) {
   EXPECT_NE(made(options).find(".support.statistics"), std::string::npos);
   options.support = Support::finite({0, 1}, 1, [](double, std::span<double> t) { t[0] = nan; });
   EXPECT_NE(made(options).find("must be finite"), std::string::npos);
+  options.support.statistics = many;
+  EXPECT_NE(made(options).find(".support.statistics"), std::string::npos);
+  options.support.statistics = 1;
   options.support.weights = {0, 0};
   EXPECT_NE(made(options).find("the largest"), std::string::npos);
   options.support.weights = {-1, 1};

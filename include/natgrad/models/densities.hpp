@@ -56,9 +56,10 @@ class NATGRAD_EXPORT Density {
  public:
   struct Options {
     DensityFamily family = DensityFamily::gaussian_log_scale;
-    std::int64_t dimensions = 1;  ///< D of gaussian_cholesky and mixture, > 0; 1 for the others
-    std::int64_t components = 1;  ///< K of a mixture, > 0; 1 for the others
-    Support support = {};         ///< of an exponential family
+    /// D of gaussian_cholesky and mixture, > 0 and <= 2^20; 1 for the others.
+    std::int64_t dimensions = 1;
+    std::int64_t components = 1;              ///< K of a mixture, > 0 and <= 2^20; 1 for the others
+    Support support = {};                     ///< of an exponential family
     ElementType type = ElementType::float64;  ///< of parameters, samples and scores; a float
     std::uint64_t key = 0;                    ///< of the samples that are drawn
     /// Draws that a KL divergence is the mean over where neither a closed form nor a quadrature is
