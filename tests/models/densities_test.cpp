@@ -185,6 +185,44 @@ TEST(densities, wrong_options_are_named) {
   EXPECT_THROW(Support::on_interval(1, 1, 1, 1, nullptr), OptionError);
 }
 
+/// The (P, P) arrays of exact rows are there from the first compute_exact on.
+TEST(densities, exact_rows_take_memory_where_they_are_asked_for) {
+  const Support support =
+      Support::finite({0, 1, 2}, 1, [](double x, std::span<double> t) { t[0] = x; });
+  for (const ElementType type : {ElementType::float32, ElementType::float64}) {
+    for (const DensityRow& row : density_table) {
+      SCOPED_TRACE(std::string(row.name) + " " + to_string(type));
+      Density::Options options{.family = row.family, .type = type};
+      if (row.family == DensityFamily::gaussian_cholesky) options.dimensions = 3;
+      if (row.family == DensityFamily::mixture) options.components = 3;
+      if (row.family == DensityFamily::exponential) options.support = support;
+      std::int64_t held = 0;
+      {
+        const Allocator allocator{.allocate = [&held](std::size_t size, void*) -> void* {
+                                    held += static_cast<std::int64_t>(size);
+                                    return allocate_shared(size);
+                                  },
+                                  .deallocate =
+                                      [&held](void* memory, std::size_t size, void*) {
+                                        held -= static_cast<std::int64_t>(size);
+                                        free_shared(memory, size);
+                                      }};
+        Density density(test_context({.allocator = allocator}), options);
+        EXPECT_EQ(held, Density::bytes(options, 0));
+        density.compute_sampled(5);
+        EXPECT_EQ(held, Density::bytes(options, 0, 5));
+        density.compute_exact();
+        EXPECT_EQ(held, Density::bytes(options, {.draws = 5, .exact = true}));
+        const std::int64_t P = density.parameters().size();
+        EXPECT_EQ(held - Density::bytes(options, 0, 5), P * P * (8 + size_of(type)));
+        density.compute_exact();
+        EXPECT_EQ(held, Density::bytes(options, {.draws = 5, .exact = true}));
+      }
+      EXPECT_EQ(held, 0);
+    }
+  }
+}
+
 TEST(densities, operands_that_do_not_fit_are_refused) {
   Fit fit({.family = DensityFamily::mixture, .dimensions = 2, .components = 2}, Numbers(9, 0.1),
           {0, 1, 2, 3});
