@@ -125,9 +125,10 @@ class NATGRAD_EXPORT FullyConnected {
   /// F_out^(1/2) J_n, J_n = dz_n / dtheta, whose S^T S is the Fisher matrix itself, without labels
   /// and draws; and their coefficients r_n = F_out^(-1/2) (dlog p(y_n | z_n) / dz_n) at `targets`,
   /// so that S^T r is the gradient of the mean log-likelihood and push-through applies. Where an
-  /// output is saturated against its target both take its variance as the rounding of the net's
-  /// type times the score, so that nothing is divided by 0 and S^T r stays the gradient. What
-  /// `backward` and `sample` computed is not touched. Costs C times what `backward` does, and
+  /// output is saturated against its target (a probability of 0 or 1, a rate of 0) both take its
+  /// variance as the rounding of the net's type, times the score where that is below 1, so that
+  /// nothing is divided by 0 and S^T r stays the gradient; a Gaussian's variance is taken as it is.
+  /// What `backward` and `sample` computed is not touched. Costs C times what `backward` does, and
   /// arrays for the scores of N C rows, allocated when there are more than ever before. Does not
   /// wait. Throws what `backward` throws, and `MemoryError` without room, where `sample` takes a
   /// C-th. Martens 2020, "New insights and perspectives on the natural gradient method",
