@@ -11,6 +11,24 @@ namespace natgrad {
 
 using detail::message;
 
+namespace {
+
+/// The rows of a sample are a root of its Fisher matrix, which another root could take the place
+/// of: their mean, and with it centred rows, would be another one's too.
+void check_options(const RowSet& samples) {
+  if (samples.centering != Centering::none) {
+    throw OptionError(
+        "add_exact_to: .centering must be none: exact rows are roots of the Fisher matrix, whose "
+        "mean means nothing, and not scores");
+  }
+  if (samples.scale != 1) {
+    throw OptionError(message("add_exact_to: .scale = ", samples.scale,
+                              ", must be 1: exact rows are of log p, whatever the loss"));
+  }
+}
+
+}  // namespace
+
 void ExactRows::reserve(const std::vector<std::int64_t>& outputs, ElementType type,
                         std::int64_t rows) {
   scores_.reserve(context_, outputs, type, rows);
@@ -24,6 +42,7 @@ void ExactRows::reserve(const std::vector<std::int64_t>& outputs, ElementType ty
 }
 
 RowSet ExactRows::rows_of(const RowSet& samples, ElementType type) {
+  check_options(samples);
   Backend& backend = context_.state().backend();
   const std::int64_t per_sample = scores_.rows_per_input();
   const std::int64_t rows = samples.samples * per_sample;
@@ -41,12 +60,11 @@ RowSet ExactRows::rows_of(const RowSet& samples, ElementType type) {
   RowSet set = samples;
   set.samples = rows;
   set.batch_samples = whole_rows;
-  if (samples.weights.empty()) {
-    const View weights = weights_.view().row_range(0, rows);
-    backend.fill(1 / static_cast<double>(whole), weights);
-    set.weights = weights;
-  } else {
+  if (!samples.weights.empty()) {
     set.weights = spread(samples.weights, weights_);
+  } else if (samples.weight == 0) {
+    // Of M samples, not of their M C rows.
+    set.weight = 1 / static_cast<double>(whole);
   }
   set.coefficients = r(rows);
   if (!samples.coefficients.empty()) {

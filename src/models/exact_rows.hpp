@@ -31,7 +31,8 @@ class ExactRows {
 
   /// The set of N C rows for a set of N samples, whose weights and coefficients the C rows of a
   /// sample share. Does not wait. Throws `ShapeError`, `TypeError` or `DeviceError` for weights and
-  /// coefficients that are not (N, 1), `OptionError` where fewer samples are whole than are given.
+  /// coefficients that are not (N, 1), `OptionError` where fewer samples are whole than are given,
+  /// for centred rows and for a scale other than 1.
   RowSet rows_of(const RowSet& samples, ElementType type);
 
   /// Adds the bytes of so many rows.

@@ -248,6 +248,20 @@ TEST(contracts, exact_rows_of_a_model) {
                       [=](W& w) { add(w, {.samples = 12}); }),
       bad<OptionError>("exact scores of a smaller whole", ".batch_samples = 5, must be at least",
                        [=](W& w) { add(w, {.samples = 6, .batch_samples = 5}); }),
+      bad<OptionError>(
+          "centred exact rows", "add_exact_to: .centering must be none",
+          [=](W& w) {
+            add(w, {.samples = 6, .coefficients = w.floats(6), .centering = Centering::rows});
+          }),
+      bad<OptionError>("exact rows centred for F", "add_exact_to: .centering must be none",
+                       [=](W& w) { add(w, {.samples = 6, .centering = Centering::fisher_only}); }),
+      bad<OptionError>("exact rows of a loss", "add_exact_to: .scale = -6, must be 1",
+                       [=](W& w) { add(w, {.samples = 6, .scale = -6}); }),
+      bad<OptionError>("a weight of exact rows below 0", ".weight = -1, must be finite and > 0",
+                       [=](W& w) { add(w, {.samples = 6, .weight = -1}); }),
+      bad<OptionError>("two kinds of weights of exact rows",
+                       ".weight is of all rows; give it or .weights, not both",
+                       [=](W& w) { add(w, {.samples = 6, .weights = w.floats(6), .weight = 1}); }),
       bad<ShapeError>("weights of rows", "add_exact_to: weights is 12 x 1, expected 6 x 1",
                       [=](W& w) { add(w, {.samples = 6, .weights = w.floats(12)}); }),
       bad<ShapeError>("coefficients of rows", "add_exact_to: coefficients is 5 x 1, expected 6 x 1",

@@ -157,7 +157,20 @@ TEST(densities, wrong_options_are_named) {
             "density: .dimensions = 2, must be 1 for this family; .components = 3, must be 1 for "
             "this family; .kl_draws = 0, must be > 0");
   EXPECT_EQ(made({.family = DensityFamily::mixture, .dimensions = 0, .components = 0}),
-            "density: .dimensions = 0, must be > 0; .components = 0, must be > 0");
+            "density: .dimensions = 0, must be > 0 and <= 2^20; .components = 0, must be > 0 and "
+            "<= 2^20");
+  // P would overflow 64 bits, K D and D^2 too.
+  constexpr std::int64_t many = std::int64_t{1} << 40;
+  const std::string both =
+      made({.family = DensityFamily::mixture, .dimensions = many, .components = many});
+  EXPECT_NE(both.find(".dimensions = "), std::string::npos);
+  EXPECT_NE(both.find(".components = "), std::string::npos);
+  EXPECT_NE(both.find("must be > 0 and <= 2^20"), std::string::npos);
+  EXPECT_NE(made({.family = DensityFamily::gaussian_cholesky, .dimensions = many}).find("<= 2^20"),
+            std::string::npos);
+  EXPECT_THROW(
+      Density::bytes({.family = DensityFamily::mixture, .dimensions = many, .components = many}, 1),
+      OptionError);
   EXPECT_NE(made({.family = static_cast<DensityFamily>(77)}).find(".family = 77"),
             std::string::npos);
   EXPECT_NE(made({.type = ElementType::int32}).find("a float"), std::string::npos);
@@ -165,11 +178,52 @@ TEST(densities, wrong_options_are_named) {
   EXPECT_NE(made(options).find(".support.statistics"), std::string::npos);
   options.support = Support::finite({0, 1}, 1, [](double, std::span<double> t) { t[0] = nan; });
   EXPECT_NE(made(options).find("must be finite"), std::string::npos);
+  options.support.statistics = many;
+  EXPECT_NE(made(options).find(".support.statistics"), std::string::npos);
+  options.support.statistics = 1;
   options.support.weights = {0, 0};
   EXPECT_NE(made(options).find("the largest"), std::string::npos);
   options.support.weights = {-1, 1};
   EXPECT_NE(made(options).find(".support.weights = -1"), std::string::npos);
   EXPECT_THROW(Support::on_interval(1, 1, 1, 1, nullptr), OptionError);
+}
+
+/// The (P, P) arrays of exact rows are there from the first compute_exact on.
+TEST(densities, exact_rows_take_memory_where_they_are_asked_for) {
+  const Support support =
+      Support::finite({0, 1, 2}, 1, [](double x, std::span<double> t) { t[0] = x; });
+  for (const ElementType type : {ElementType::float32, ElementType::float64}) {
+    for (const DensityRow& row : density_table) {
+      SCOPED_TRACE(std::string(row.name) + " " + to_string(type));
+      Density::Options options{.family = row.family, .type = type};
+      if (row.family == DensityFamily::gaussian_cholesky) options.dimensions = 3;
+      if (row.family == DensityFamily::mixture) options.components = 3;
+      if (row.family == DensityFamily::exponential) options.support = support;
+      std::int64_t held = 0;
+      {
+        const Allocator allocator{.allocate = [&held](std::size_t size, void*) -> void* {
+                                    held += static_cast<std::int64_t>(size);
+                                    return allocate_shared(size);
+                                  },
+                                  .deallocate =
+                                      [&held](void* memory, std::size_t size, void*) {
+                                        held -= static_cast<std::int64_t>(size);
+                                        free_shared(memory, size);
+                                      }};
+        Density density(test_context({.allocator = allocator}), options);
+        EXPECT_EQ(held, Density::bytes(options, 0));
+        density.compute_sampled(5);
+        EXPECT_EQ(held, Density::bytes(options, 0, 5));
+        density.compute_exact();
+        EXPECT_EQ(held, Density::bytes(options, {.draws = 5, .exact = true}));
+        const std::int64_t P = density.parameters().size();
+        EXPECT_EQ(held - Density::bytes(options, 0, 5), P * P * (8 + size_of(type)));
+        density.compute_exact();
+        EXPECT_EQ(held, Density::bytes(options, {.draws = 5, .exact = true}));
+      }
+      EXPECT_EQ(held, 0);
+    }
+  }
 }
 
 TEST(densities, operands_that_do_not_fit_are_refused) {

@@ -31,6 +31,7 @@ class ReferenceIndependent : public ReferenceLikelihood {
  public:
   // Of one target.
   virtual std::size_t outputs() const { return 1; }
+  virtual bool variance_vanishes() const { return true; }
   virtual bool in_support(Real y) const = 0;
   virtual Real log_p_of(const Vector& z, Real y) const = 0;
   virtual Vector score_of(const Vector& z, Real y) const = 0;
@@ -80,7 +81,7 @@ class ReferenceIndependent : public ReferenceLikelihood {
       const Vector F = information_of(own(z, k));
       for (std::size_t i = 0; i < outputs(); ++i) {
         const std::size_t c = i * y.size() + k;
-        exact.rows[c][c] = bounded_root(F[i], exact.r[c], eps);
+        exact.rows[c][c] = bounded_root(F[i], exact.r[c], variance_vanishes() ? eps : 0);
         if (exact.r[c] != 0) exact.r[c] /= exact.rows[c][c];
       }
     }

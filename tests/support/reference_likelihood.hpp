@@ -55,7 +55,8 @@ class ReferenceLikelihood {
   virtual ~ReferenceLikelihood() = default;
 
   static Real bounded_root(Real variance, Real score, Real eps) {
-    return std::sqrt(std::isnan(score) ? variance : std::max(variance, eps * std::abs(score)));
+    const Real least = eps * std::min(std::abs(score), Real{1});
+    return std::sqrt(std::isnan(score) ? variance : std::max(variance, least));
   }
 
   /// The fixed number of the distribution that this is the definition of.
@@ -68,7 +69,7 @@ class ReferenceLikelihood {
   /// The K targets of one draw.
   virtual Vector sample(const Vector& z, const Uniform& uniform) const = 0;
 
-  /// With variances no less than `eps` times the output's |score|.
+  /// With variances that may vanish no less than `eps` times the output's |score|, or `eps`.
   virtual Exact exact(const Vector& z, const Vector& y, Real eps) const = 0;
   virtual Real kl(const Vector& z, const Vector& now) const = 0;
 

@@ -58,9 +58,10 @@ class NATGRAD_EXPORT Density {
  public:
   struct Options {
     DensityFamily family = DensityFamily::gaussian_log_scale;
-    std::int64_t dimensions = 1;  ///< D of gaussian_cholesky and mixture, > 0; 1 for the others
-    std::int64_t components = 1;  ///< K of a mixture, > 0; 1 for the others
-    Support support = {};         ///< of an exponential family
+    /// D of gaussian_cholesky and mixture, > 0 and <= 2^20; 1 for the others.
+    std::int64_t dimensions = 1;
+    std::int64_t components = 1;              ///< K of a mixture, > 0 and <= 2^20; 1 for the others
+    Support support = {};                     ///< of an exponential family
     ElementType type = ElementType::float64;  ///< of parameters, samples and scores; a float
     std::uint64_t key = 0;                    ///< of the samples that are drawn
     /// Draws that a KL divergence is the mean over where neither a closed form nor a quadrature is
@@ -131,7 +132,8 @@ class NATGRAD_EXPORT Density {
   /// Computes P rows R with R^T R = F, the Fisher matrix of theta: closed forms for the Gaussians;
   /// by quadrature for exponential families and mixtures of D = 1 (Gauss-Legendre pieces around
   /// every component), whose R is the Cholesky factor L^T of F = L L^T, with a row of zeros where a
-  /// pivot is at the level of rounding. Throws `ArgumentError` where there is none.
+  /// pivot is at the level of rounding. The first call allocates two arrays (P, P). Throws
+  /// `ArgumentError` where there is none, `MemoryError` without room.
   void compute_exact();
   /// Begins a set of kind `exact` with these P rows, each of weight 1. The step takes the mean
   /// score beside them: `Batch{.fisher = exact, .gradient = Gradient{g}}`, g from `gradient`.
@@ -145,9 +147,16 @@ class NATGRAD_EXPORT Density {
   /// p_theta, the same uniform numbers in every call.
   void kl(const ConstView& theta, const ConstView& other, const View& result);
 
-  /// Bytes that a density of these options holds once it has seen N samples and drawn `draws`.
-  /// Throws `OptionError` as the constructor does and for numbers below 0, `MemoryError` for more
-  /// bytes than an address can count.
+  /// What a density has been asked for.
+  struct Uses {
+    std::int64_t samples = 0;  ///< N, the most that a call took
+    std::int64_t draws = 0;    ///< samples that `compute_sampled` drew; 0: it was not called
+    bool exact = false;        ///< `compute_exact` was called
+  };
+  /// Bytes that a density of these options holds once it has been used so. Throws `OptionError` as
+  /// the constructor does and for numbers below 0, `MemoryError` for more bytes than an address can
+  /// count.
+  static std::int64_t bytes(const Options& options, const Uses& uses);
   static std::int64_t bytes(const Options& options, std::int64_t samples, std::int64_t draws = 0);
 
  private:

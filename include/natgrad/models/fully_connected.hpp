@@ -125,9 +125,10 @@ class NATGRAD_EXPORT FullyConnected {
   /// F_out^(1/2) J_n, J_n = dz_n / dtheta, whose S^T S is the Fisher matrix itself, without labels
   /// and draws; and their coefficients r_n = F_out^(-1/2) (dlog p(y_n | z_n) / dz_n) at `targets`,
   /// so that S^T r is the gradient of the mean log-likelihood and push-through applies. Where an
-  /// output is saturated against its target both take its variance as the rounding of the net's
-  /// type times the score, so that nothing is divided by 0 and S^T r stays the gradient. What
-  /// `backward` and `sample` computed is not touched. Costs C times what `backward` does, and
+  /// output is saturated against its target (a probability of 0 or 1, a rate of 0) both take its
+  /// variance as the rounding of the net's type, times the score where that is below 1, so that
+  /// nothing is divided by 0 and S^T r stays the gradient; a Gaussian's variance is taken as it is.
+  /// What `backward` and `sample` computed is not touched. Costs C times what `backward` does, and
   /// arrays for the scores of N C rows, allocated when there are more than ever before. Does not
   /// wait. Throws what `backward` throws, and `MemoryError` without room, where `sample` takes a
   /// C-th. Martens 2020, "New insights and perspectives on the natural gradient method",
@@ -135,15 +136,18 @@ class NATGRAD_EXPORT FullyConnected {
   void compute_exact(const ConstView& targets);
 
   /// Begins a set with the rows of `compute_exact` and adds every layer to it; scores of
-  /// `FisherKind::exact`. `set.samples`, `.batch_samples` and `.weights` speak of samples: N of
-  /// this set, M of the whole batch and a weight (N), all of which the C rows of a sample have
-  /// (each 1/M by default); the set that begins has N C rows of M C. `set.coefficients` c_n (N),
-  /// such as advantages, multiply r; not given: 1. The set's views are valid until the next
+  /// `FisherKind::exact`. `set.samples`, `.batch_samples`, `.weights` and `.weight` speak of
+  /// samples: N of this set, M of the whole batch and a weight (N, or one of all), all of which the
+  /// C rows of a sample have (each 1/M by default); the set that begins has N C rows of M C.
+  /// `set.coefficients` c_n (N), such as advantages, multiply r; not given: 1. The rows are a root
+  /// of F and not scores, so that there is nothing to centre and no loss to take the scale of:
+  /// `.centering` and `.scale` stay as they are. The set's views are valid until the next
   /// `forward`, `compute_exact` or `add_exact_to`. With `Batch{.fisher = exact, .gradient = data}`
   /// r is not used and nothing is divided by a variance. Does not wait. Throws `ArgumentError`
   /// before `compute_exact`, for scores of other parameters and for scores that are not
-  /// `FisherKind::exact`, `ShapeError` when `set.samples` is not N or its vectors are not (N, 1);
-  /// the set stays as it was.
+  /// `FisherKind::exact`, `ShapeError` when `set.samples` is not N or its vectors are not (N, 1),
+  /// `OptionError` for centred rows, a scale other than 1 and numbers out of range; the set stays
+  /// as it was.
   void add_exact_to(LayerScores& scores, const RowSet& set);
 
   /// How many times targets were drawn: with the parameters all that the next `sample` depends on,

@@ -13,6 +13,7 @@ namespace natgrad::formulas {
 /// those of the coin itself.
 struct Bernoulli {
   static constexpr int outputs = 1;
+  static constexpr bool variance_vanishes = true;
 
   template <class T>
   NATGRAD_FORMULA static bool in_support(T y) {

@@ -12,6 +12,7 @@ namespace natgrad::formulas {
 /// log sigma - log(2 pi) / 2.
 struct Gaussian {
   static constexpr int outputs = 1;
+  static constexpr bool variance_vanishes = false;
   double sigma;
 
   explicit Gaussian(const OutputDistribution& distribution) : sigma(distribution.sigma) {}

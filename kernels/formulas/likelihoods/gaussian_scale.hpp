@@ -13,6 +13,7 @@ namespace natgrad::formulas {
 /// -354 in double, scores are not finite, which a step answers to by not moving.
 struct GaussianScale {
   static constexpr int outputs = 2;
+  static constexpr bool variance_vanishes = false;
 
   template <class T>
   NATGRAD_FORMULA static bool in_support(T y) {

@@ -16,6 +16,8 @@ namespace natgrad::formulas {
 /// formulas of one target, z its outputs one after another:
 ///
 ///   constexpr int outputs
+///   constexpr bool variance_vanishes            whether F may be 0 where the score is not, which
+///                                               exact rows bound it for (variances.hpp)
 ///   bool in_support(T y)
 ///   void score(const T* z, T y, T* score)       d log p(y | z) / dz
 ///   double log_p(const double* z, double y)     in nats
@@ -98,9 +100,11 @@ struct Independent {
       target.score(own.z, static_cast<double>(y[k]), score);
       const bool defined = target.in_support(y[k]);
       for (int i = 0; i < Target::outputs; ++i) {
+        const double root = Target::variance_vanishes
+                                ? bounded_root<T>(F[i], defined ? score[i] : 0)
+                                : std::sqrt(F[i]);
         // As the row holds it, so that the product of row and coefficient is the score.
-        coefficients[i * count + k] =
-            static_cast<T>(bounded_root<T>(F[i], defined ? score[i] : 0) + own.zero());
+        coefficients[i * count + k] = static_cast<T>(root + own.zero());
       }
     }
     lanes.wait();

@@ -11,6 +11,7 @@ namespace natgrad::formulas {
 /// One count y = 0, 1, 2, ... of rate exp(z): log p(y) = y z - exp(z) - log y!.
 struct Poisson {
   static constexpr int outputs = 1;
+  static constexpr bool variance_vanishes = true;
 
   template <class T>
   NATGRAD_FORMULA static bool in_support(T y) {

@@ -17,14 +17,22 @@ inline constexpr double rounding_of = std::is_same_v<T, float> ? 0x1p-23 : 0x1p-
 /// Row c of F_out^(1/2) is a multiple of sqrt(v_c), v_c a probability, a rate or p (1 - p), and its
 /// coefficient is score_c / sqrt(v_c), which is 1/0 where an output is saturated and its target
 /// says otherwise. Rows and coefficients therefore take the same variance, no less than eps
-/// |score_c|, eps the rounding of T. Their products, S^T r, stay the score itself whatever the
-/// bound, and S^T S changes by no more than the rounding of numbers of order 1; an output that is
-/// saturated as its target is, where |score| is about v, keeps its v however small. A smaller bound
-/// would do harm: in the solution of (K + lambda I) y = r a coefficient of 1 / sqrt(v) errs the
-/// other numbers by eps / sqrt(v) of their size, which is sqrt(eps) at v = eps.
+/// min(|score_c|, 1), eps the rounding of T. Their products, S^T r, stay the score itself whatever
+/// the bound, and S^T S changes by no more than the rounding of numbers of order 1; an output that
+/// is saturated as its target is, where |score| is about v, keeps its v however small. A smaller
+/// bound would do harm: in the solution of (K + lambda I) y = r a coefficient of 1 / sqrt(v) errs
+/// the other numbers by eps / sqrt(v) of their size, which is sqrt(eps) at v = eps.
+///
+/// The score of a count has no bound, y - rate, hence the minimum: a count of 1e8 where 1 is
+/// expected is a large coefficient, not a large F. The bound then acts only where the rate is below
+/// eps and the count is not 0, and adds at most eps for such a count, which is at least 1: in the
+/// mean eps times the mean count, the rounding of what F is once the rates fit the counts.
+/// Gaussian outputs take no part: their variance is 1 / sigma^2 or 2, of whatever order, and score
+/// and root vanish together, so that the coefficient is the error in sigmas.
 template <class T>
 NATGRAD_FORMULA double bounded_root(double variance, double score) {
-  const double least = rounding_of<T> * magnitude(score);
+  const double size = magnitude(score);
+  const double least = rounding_of<T> * (size > 1 ? 1 : size);
   return std::sqrt(variance < least ? least : variance);
 }
 

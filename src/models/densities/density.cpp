@@ -53,15 +53,14 @@ struct Density::State {
   DensityPoint other;
   std::optional<DensityQuadrature> quadrature;
   std::optional<SampledDivergence> sampled_divergence;
-  Array counter;                // (1) float64: how many times samples were drawn
-  detail::GrowingArray log_p;   // (N), of a loss
-  detail::GrowingArray drawn;   // (N, D)
-  Rows rows;                    // of `compute`
-  Rows sampled;                 // of `compute_sampled`
-  Array exact_double;           // (P, P)
-  Array exact;                  // (P, P) of the parameters' type
-  Array ones;                   // (P): the weights of exact rows
-  bool has_exact_rows = false;  // of `compute_exact`
+  Array counter;                      // (1) float64: how many times samples were drawn
+  detail::GrowingArray log_p;         // (N), of a loss
+  detail::GrowingArray drawn;         // (N, D)
+  Rows rows;                          // of `compute`
+  Rows sampled;                       // of `compute_sampled`
+  detail::GrowingArray exact_double;  // (P, P)
+  detail::GrowingArray exact;         // (P, P) of the parameters' type
+  bool has_exact_rows = false;        // of `compute_exact`
 
   State(const Context& where, Options wanted)
       : options(checked(std::move(wanted))),
@@ -81,12 +80,6 @@ struct Density::State {
     }
     counter = context.array({1, 1}, float64);
     backend.fill(0, counter);
-    if (!has_exact()) return;
-    const std::int64_t P = model.sizes.parameters;
-    exact_double = context.array({P, P}, float64);
-    exact = context.array({P, P}, options.type);
-    ones = context.array({P, 1}, float64);
-    backend.fill(1, ones);
   }
 
   bool has_exact() const { return model.sizes.closed || model.sizes.nodes > 0; }
@@ -308,15 +301,19 @@ void Density::compute_exact() {
                                   " dimensions has neither closed form nor quadrature; take rows "
                                   "of compute_sampled"));
     }
+    s.has_exact_rows = false;
+    const std::int64_t P = s.model.sizes.parameters;
+    s.grow(s.exact_double, P, P, float64);
+    s.grow(s.exact, P, P, s.options.type);
     s.point.set(s.values);
-    const View rows = s.exact_double;
+    const View rows = s.exact_double.view();
     if (s.model.sizes.closed) {
       s.backend.evaluate(formulas::DensityFisher{
           .family = s.model.family, .at = s.point.at(), .rows = rows.as<double>()});
     } else {
       s.quadrature->fisher(s.point, rows);
     }
-    s.backend.copy(rows, s.exact);
+    s.backend.copy(rows, s.exact.view());
     s.has_exact_rows = true;
   });
 }
@@ -327,7 +324,7 @@ void Density::add_exact_to(DenseScores& scores) const {
     if (!s.has_exact_rows) throw ArgumentError("add_exact_to: call compute_exact first");
     s.require_scores("add_exact_to", scores);
     State::require_kind("add_exact_to", scores, FisherKind::exact);
-    scores.begin(s.exact, {.weights = s.ones});
+    scores.begin(s.exact, {.weight = 1});
   });
 }
 
@@ -354,11 +351,15 @@ void Density::kl(const ConstView& theta, const ConstView& other, const View& res
 }
 
 std::int64_t Density::bytes(const Options& options, std::int64_t samples, std::int64_t draws) {
+  return bytes(options, Uses{.samples = samples, .draws = draws});
+}
+
+std::int64_t Density::bytes(const Options& options, const Uses& uses) {
   return detail::with_memory_errors([&] {
     detail::check_density_options(options);
-    if (samples < 0 || draws < 0) {
+    if (uses.samples < 0 || uses.draws < 0) {
       throw OptionError(
-          message("bytes: samples = ", samples, ", draws = ", draws, ", must be >= 0"));
+          message("bytes: samples = ", uses.samples, ", draws = ", uses.draws, ", must be >= 0"));
     }
     const DensityModel model = model_of(options);
     const std::int64_t P = model.sizes.parameters;
@@ -371,13 +372,13 @@ std::int64_t Density::bytes(const Options& options, std::int64_t samples, std::i
     if (model.sizes.nodes > 0) DensityQuadrature::count(model.shape, model.sizes, bytes);
     if (diverges_by_sampling(model.sizes)) {
       SampledDivergence::count(model.shape, options.kl_draws, bytes);
-    } else {
-      bytes.add(P, P + 1, size_of(float64));
+    } else if (uses.exact) {
+      bytes.add(P, P, size_of(float64));
       bytes.add(P, P, element);
     }
-    bytes.add(samples, P, element);
-    bytes.add(samples, 1, size_of(float64));
-    bytes.add(draws, P + D, element);
+    bytes.add(uses.samples, P, element);
+    bytes.add(uses.samples, 1, size_of(float64));
+    bytes.add(uses.draws, P + D, element);
     return bytes.bytes();
   });
 }

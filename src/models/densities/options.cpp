@@ -4,15 +4,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 namespace natgrad::detail {
 
 namespace {
 
+/// The most dimensions, components and statistics: products of two of them, and what is made of
+/// these, are counted in 64 bits without overflow.
+constexpr std::int64_t most = std::int64_t{1} << 20;
+constexpr const char* in_bounds = "> 0 and <= 2^20";
+
+bool is_in_bounds(std::int64_t count) { return count > 0 && count <= most; }
+
 void check_support(const Support& support, OptionErrors& errors) {
   const auto count = [](const auto& numbers) { return static_cast<double>(numbers.size()); };
   errors.check(".support.statistics", static_cast<double>(support.statistics),
-               support.statistics > 0, "> 0");
+               is_in_bounds(support.statistics), in_bounds);
   errors.check(".support.points: their number", count(support.points), !support.points.empty(),
                "> 0");
   errors.check(".support.weights: their number", count(support.weights),
@@ -43,11 +51,11 @@ void check_density_options(const Density::Options& options) {
   const bool mixture = options.family == DensityFamily::mixture;
   const bool dimensional = mixture || options.family == DensityFamily::gaussian_cholesky;
   errors.check(".dimensions", static_cast<double>(options.dimensions),
-               dimensional ? options.dimensions > 0 : options.dimensions == 1,
-               dimensional ? "> 0" : "1 for this family");
+               dimensional ? is_in_bounds(options.dimensions) : options.dimensions == 1,
+               dimensional ? in_bounds : "1 for this family");
   errors.check(".components", static_cast<double>(options.components),
-               mixture ? options.components > 0 : options.components == 1,
-               mixture ? "> 0" : "1 for this family");
+               mixture ? is_in_bounds(options.components) : options.components == 1,
+               mixture ? in_bounds : "1 for this family");
   errors.check(".kl_draws", static_cast<double>(options.kl_draws), options.kl_draws > 0, "> 0");
   if (options.family == DensityFamily::exponential) check_support(options.support, errors);
   errors.throw_if_any();

@@ -289,7 +289,9 @@ TaskMemory memory_of(const Settings& settings, const Context& context) {
     memory.tensors.push_back(density.parameters().tensor({i}).shape());
   }
   const std::int64_t evaluated = std::max(batches.largest(), problem.test_count());
-  std::int64_t density_bytes = Density::bytes(problem.options, evaluated, draws);
+  std::int64_t density_bytes =
+      Density::bytes(problem.options,
+                     {.samples = evaluated, .draws = draws, .exact = fisher == FisherKind::exact});
   if (compares_kl(settings)) density_bytes += KeptTheta::bytes(parameters, problem.options.type);
   memory.items = {{"density", density_bytes},
                   {"data", batches.bytes() + problem.test_count() * problem.dimensions *

@@ -11,6 +11,7 @@ namespace {
 class ReferenceGaussian final : public ReferenceIndependent {
  public:
   double sigma() const override { return 0.5; }
+  bool variance_vanishes() const override { return false; }
 
   bool in_support(Real y) const override { return std::isfinite(y); }
   Real log_p_of(const Vector& z, Real y) const override {
@@ -31,11 +32,15 @@ class ReferenceGaussian final : public ReferenceIndependent {
 
   std::vector<Value> values() const override {
     // Of (y - z) / sigma = (2, -1).
-    const double log_p = -2.5 + 2 * std::log(2.0) - std::log(2 * std::numbers::pi);
+    const double log2 = std::log(2.0);
+    const double log_two_pi = std::log(2 * std::numbers::pi);
+    const double log_p = -2.5 + 2 * log2 - log_two_pi;
     const std::vector<double> fisher{4, 0, 0, 4};
     return {{{1, 0.5}, {2, 0}, {4, -2}, log_p, 0.625, fisher},
             {{1, 0.5}, {2, infinity}, {4, nan}, nan, infinity, fisher},
-            {{1, 0.5}, {nan, 0}, {nan, -2}, nan, nan, fisher}};
+            {{1, 0.5}, {nan, 0}, {nan, -2}, nan, nan, fisher},
+            // However far a target is off, F is as it was.
+            {{0, 0}, {1e8, 0}, {4e8, 0}, -2e16 + 2 * log2 - log_two_pi, 5e15, fisher}};
   }
   std::vector<Divergence> divergences() const override {
     return {{{1, 2}, {1.5, 1}, 0.5 + 2}, {{1e8}, {1e8}, 0}};

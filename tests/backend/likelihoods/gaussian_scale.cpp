@@ -11,6 +11,7 @@ namespace {
 class ReferenceGaussianScale final : public ReferenceIndependent {
  public:
   std::size_t outputs() const override { return 2; }
+  bool variance_vanishes() const override { return false; }
   bool in_support(Real y) const override { return std::isfinite(y); }
   Real log_p_of(const Vector& z, Real y) const override {
     const Real x = (y - z[0]) / std::exp(z[1]);
@@ -37,7 +38,14 @@ class ReferenceGaussianScale final : public ReferenceIndependent {
     const double log_p = -2.5 - std::log(2 * std::numbers::pi);
     const std::vector<double> fisher{4, 0, 0, 0, 0, 0.25, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2};
     return {{{1, 0, -log2, log2}, {2, -2}, {4, -0.5, 3, 0}, log_p, 2.5, fisher},
-            {{1, 0, -log2, log2}, {infinity, -2}, {nan, -0.5, nan, 0}, nan, infinity, fisher}};
+            {{1, 0, -log2, log2}, {infinity, -2}, {nan, -0.5, nan, 0}, nan, infinity, fisher},
+            // 5000 standard deviations off, which leaves F as it was.
+            {{0, 0, -log2, log2},
+             {2500, 0},
+             {1e4, 0, 25e6 - 1, -1},
+             -12.5e6 - std::log(2 * std::numbers::pi),
+             3.125e6,
+             fisher}};
   }
   std::vector<Divergence> divergences() const override {
     // Of one mean; of one scale, from 1 to 2; of neither.

@@ -52,6 +52,13 @@ class ReferencePoisson final : public ReferenceIndependent {
              15 * log2 - 3 - 42.335616460753485 - 27.899271383840890,
              (361 + 169) / 2.0,
              fisher},
+            // A count far beyond what its rate lets expect, at which F is the rate all the same.
+            {{0, log2},
+             {1e8, 2},
+             {1e8 - 1, 0},
+             -3 + log2 - 1742068084.5245156,
+             (1e8 - 1) * (1e8 - 1) / 2,
+             fisher},
             {{0, log2}, {-1, 2}, {nan, 0}, nan, 2, fisher},
             {{0, log2}, {0.5, 2}, {nan, 0}, nan, 0.125, fisher},
             {{0, log2}, {0, infinity}, {-1, nan}, nan, infinity, fisher}};
