@@ -13,7 +13,7 @@
 int main() {
   constexpr int N = 9;
   std::vector<double> x = {0, 0, 0, 0, 1, 1, 1, 1, 50}, y = {1, 0, 0, 0, 1, 1, 1, 0, 1};
-  std::vector<double> w(1), b(1), root(N), score(N), ones(N, 1.0);
+  std::vector<double> w(1), b(1), root(N), score(N);
   natgrad::Parameters parameters(natgrad::Context::cpu());
   const natgrad::Segment weight = parameters.add({w.data(), {1}}, "w");
   const natgrad::Segment bias = parameters.add({b.data(), {1}}, "b");
@@ -29,11 +29,11 @@ int main() {
     // [shown]
     // Both sets have dz/dtheta = (x, 1). `exact`: times the root of the variance p (1 - p), so that
     // S^T S is the Fisher matrix; `data`: times the score y - p, so that the sum of the rows is the
-    // gradient. Weights of 1: of the sum over the samples.
+    // gradient. A weight of 1: of the sum over the samples.
     natgrad::LayerScores exact(parameters, {.kind = natgrad::FisherKind::exact});
     natgrad::LayerScores data(parameters);
-    exact.begin({.samples = N, .weights = {ones.data(), {N}}});
-    data.begin({.samples = N, .weights = {ones.data(), {N}}});
+    exact.begin({.samples = N, .weight = 1});
+    data.begin({.samples = N, .weight = 1});
     const natgrad::LayerScores::Layer layer{
         .weight = weight, .bias = bias, .input = {x.data(), {N}}};
     const auto times = [&](const std::vector<double>& factor) {

@@ -11,7 +11,7 @@
 int main() {
   constexpr int N = 8, P = 2;
   std::vector<double> theta = {2 * std::log(3), -std::log(3)};  // w, b
-  std::vector<double> rows(N * P), ones(N, 1.0);
+  std::vector<double> rows(N * P);
   for (int n = 0; n < N; ++n) {
     const double x = n / 4;  // 0 or 1
     const double p = 1 / (1 + std::exp(-(theta[0] * x + theta[1])));
@@ -22,10 +22,10 @@ int main() {
   parameters.add({theta.data(), {P}}, "theta");
   // [shown]
   // Row n: the root of the output's variance p (1 - p) times dz/dtheta, so that S^T S is the Fisher
-  // matrix of sample n in closed form. Weights of 1: of the sum over the samples, not the mean.
+  // matrix of sample n in closed form. A weight of 1: of the sum over the samples, not the mean.
   natgrad::DenseScores scores(parameters, {.kind = natgrad::FisherKind::exact});
   natgrad::FisherMatrix fisher(parameters, {.damping = {.absolute = 0}});
-  scores.begin({rows.data(), {N, P}}, {.weights = {ones.data(), {N}}});
+  scores.begin({rows.data(), {N, P}}, {.weight = 1});
   fisher.accumulate(scores);  // any number of times, in memory that does not grow
 
   std::vector<double> variance(P);  // the diagonal of F^-1

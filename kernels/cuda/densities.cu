@@ -1,4 +1,5 @@
 #include "kernels/cuda/densities.hpp"
+#include "kernels/cuda/drawing.hpp"
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/formulas/densities/samples.hpp"
 #include "kernels/formulas/densities/table.hpp"
@@ -45,13 +46,6 @@ struct DensitySample {
   }
 };
 
-/// Launched after the drawing, because every thread of the drawing reads the counter.
-struct CountDensityDrawing {
-  static constexpr bool synchronizes = false;
-  double* counter;
-  NATGRAD_DEVICE void operator()(const Thread&) const { *counter += 1; }
-};
-
 }  // namespace
 
 void density_log_p(Stream stream, DensityFamily family, const DensityAt& at, const ConstView& x,
@@ -75,7 +69,7 @@ void density_sample(Stream stream, DensityFamily family, const DensityAt& at, st
   with_density(family, x.type(), [&]<class F, class T>(F, T) {
     map(stream, {x.rows(), 1}, DensitySample<F, T>{at, key, drawing, matrix<T>(x)});
   });
-  launch(stream, {}, {}, CountDensityDrawing{drawing});
+  launch(stream, {}, {}, CountDrawing{drawing});
 }
 
 }  // namespace natgrad::kernels

@@ -1,3 +1,4 @@
+#include "kernels/cuda/drawing.hpp"
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/models.hpp"
 #include "kernels/cuda/reduce.hpp"
@@ -175,13 +176,6 @@ struct LikelihoodSample {
     likelihood.sample(lanes, &z(n, 0), z.columns, {key, drawing, first}, draws,
                       &targets(n * draws, 0));
   }
-};
-
-/// Launched after the drawing, because every thread of the drawing reads the counter.
-struct CountDrawing {
-  static constexpr bool synchronizes = false;
-  double* counter;
-  NATGRAD_DEVICE void operator()(const Thread&) const { *counter += 1; }
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "curvature/diagonal.hpp"
 
 #include "curvature/damping_units.hpp"
+#include "curvature/squared_factors.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -16,18 +17,9 @@ constexpr double epsilon = std::numeric_limits<double>::epsilon();
 // Numbers of rows that are materialized at a time: 8 MiB.
 constexpr std::int64_t most_materialized = std::int64_t{1} << 20;
 
-/// The numbers of a buffer from `first` on as a matrix.
-View matrix_in(const View& buffer, std::int64_t first, Shape shape) {
-  return {buffer.as<double>() + first, shape, {.device = buffer.device()}};
-}
-
 /// (P) as one row.
 ConstView as_row(const ConstView& column) {
   return {column.as<double>(), {1, column.rows()}, {.device = column.device()}};
-}
-
-std::int64_t squared_numbers(const LayerUse& use, std::int64_t rows) {
-  return rows * use.outputs + rows / use.rows_per_input * use.inputs;
 }
 
 }  // namespace
@@ -66,8 +58,7 @@ void DiagonalCurvature::layout(const CurvatureMemory& memory, const BatchShape& 
 }
 
 void DiagonalCurvature::lay_out_rows(Carver& scratch, const BatchShape& shape) {
-  static const std::vector<std::vector<std::size_t>> no_groups;
-  blocks_.divide(shape.tensors, shape.uses, no_groups);
+  blocks_.divide(shape.tensors, shape.uses, no_groups());
   blocks_.distribute(shape.uses, shape.rows, backend_.row_costs());
   if (centred()) mean_.lay_out_rows(scratch, shape.rows);
   std::int64_t numbers = 0;

@@ -270,8 +270,7 @@ void FisherMatrix::State::require_own_gradient(const Coefficients& coefficients)
     if (curvature->form() != Form::dual) {
       throw ArgumentError(
           "solve: the primal form keeps no rows, and no block in it does; give the coefficients "
-          "with "
-          "the scores, or solve for a gradient");
+          "with the scores, or solve for a gradient");
     }
     if (centering == Centering::fisher_only) {
       throw ArgumentError(

@@ -1,5 +1,7 @@
 #include "curvature/row_squares.hpp"
 
+#include "curvature/squared_factors.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <vector>
@@ -10,15 +12,6 @@ namespace {
 
 // Numbers of rows or factors that are looked at at a time: 8 MiB.
 constexpr std::int64_t most_numbers = std::int64_t{1} << 20;
-
-/// The numbers of a buffer from `first` on as a matrix.
-View matrix_in(const View& buffer, std::int64_t first, Shape shape) {
-  return {buffer.as<double>() + first, shape, {.device = buffer.device()}};
-}
-
-std::int64_t squared_numbers(const LayerUse& use, std::int64_t rows) {
-  return rows * use.outputs + rows / use.rows_per_input * use.inputs;
-}
 
 /// D^2 as rows of S themselves: S 1 are the lengths of D.
 LayerUse output_lengths(const LayerUse& use, std::int64_t rows) {
@@ -54,8 +47,7 @@ std::int64_t RowSquares::rows_at_a_time(const Block& block, std::int64_t rows) c
 
 void RowSquares::layout(Carver& scratch, const BatchShape& shape, std::span<const LayerUse> uses,
                         std::int64_t rows) {
-  static const std::vector<std::vector<std::size_t>> no_groups;
-  blocks_.divide(shape.tensors, uses, no_groups);
+  blocks_.divide(shape.tensors, uses, no_groups());
   blocks_.distribute(uses, rows, backend_.row_costs());
   std::int64_t numbers = 0;
   std::int64_t longest = 0;

@@ -77,9 +77,9 @@ Moments TargetColumns::moments(std::int64_t column) const {
   });
 }
 
-const std::vector<LikelihoodRow>& likelihood_table() {
+const std::vector<TrainedLikelihood>& trained_likelihoods() {
   static const auto any = [](double) { return true; };
-  static const std::vector<LikelihoodRow> table = {
+  static const std::vector<TrainedLikelihood> table = {
       {.likelihood = Likelihood::categorical,
        .name = "categorical",
        .figure = "accuracy",
@@ -134,8 +134,8 @@ const std::vector<LikelihoodRow>& likelihood_table() {
   return table;
 }
 
-const LikelihoodRow& row_of(Likelihood likelihood) {
-  return *std::ranges::find(likelihood_table(), likelihood, &LikelihoodRow::likelihood);
+const TrainedLikelihood& row_of(Likelihood likelihood) {
+  return *std::ranges::find(trained_likelihoods(), likelihood, &TrainedLikelihood::likelihood);
 }
 
 }  // namespace natgrad::trainer

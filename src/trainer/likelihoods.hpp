@@ -20,7 +20,7 @@ struct TargetColumns {
 };
 
 /// What natgrad-train has to know of a likelihood: a row of the table.
-struct LikelihoodRow {
+struct TrainedLikelihood {
   Likelihood likelihood;
   std::string name;          ///< as --likelihood takes it
   std::string figure;        ///< key of the metrics for what the library reports beside the loss
@@ -37,7 +37,7 @@ struct LikelihoodRow {
   std::vector<double> (*link_of_mean)(const TargetColumns& targets, std::int64_t outputs);
 };
 
-const std::vector<LikelihoodRow>& likelihood_table();
-const LikelihoodRow& row_of(Likelihood likelihood);
+const std::vector<TrainedLikelihood>& trained_likelihoods();
+const TrainedLikelihood& row_of(Likelihood likelihood);
 
 }  // namespace natgrad::trainer

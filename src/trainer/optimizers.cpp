@@ -20,8 +20,10 @@ namespace {
 
 class Natural : public Optimizer {
  public:
-  Natural(const Parameters& parameters, const NaturalGradient::Options& options, FisherKind fisher)
-      : optimizer_(parameters, options), fisher_(fisher) {}
+  /// `rows_of_outputs`: the task gives a row for each output of a sample.
+  Natural(const Parameters& parameters, const NaturalGradient::Options& options,
+          bool rows_of_outputs)
+      : optimizer_(parameters, options), rows_of_outputs_(rows_of_outputs) {}
 
   void step(Task& task) override {
     try {
@@ -31,7 +33,7 @@ class Natural : public Optimizer {
       if (!reports_.empty()) throw_if_failed(reports_.back());
       throw;
     } catch (const MemoryError& error) {
-      if (fisher_ != FisherKind::exact) throw;
+      if (!rows_of_outputs_) throw;
       throw MemoryError(
           fmt::format("--fisher exact takes a row for each output of a sample, "
                       "--fisher sampled one for each draw: {}",
@@ -90,7 +92,7 @@ class Natural : public Optimizer {
   }
 
   NaturalGradient optimizer_;
-  FisherKind fisher_;
+  bool rows_of_outputs_;
   std::deque<StepReport> reports_;  // of steps that have run, oldest first
 };
 
@@ -182,7 +184,9 @@ std::unique_ptr<Optimizer> make_optimizer(const Settings& settings, const Parame
     const bool is_on_cpu = parameters.context().device().kind == DeviceKind::cpu;
     // A system that grants more than there is would end the program without a word.
     if (fisher == FisherKind::exact && is_on_cpu) options.memory_budget = physical_memory();
-    return std::make_unique<Natural>(parameters, options, fisher);
+    // Exact rows of a density are as many as its parameters.
+    const bool is_net = settings.has("--hidden");
+    return std::make_unique<Natural>(parameters, options, is_net && fisher == FisherKind::exact);
   }
   return std::make_unique<Plain>(parameters, first_order_options(settings));
 }

@@ -2,6 +2,7 @@
 #include "support/files.hpp"
 #include "support/trainer_files.hpp"
 #include "trainer/json_blob.hpp"
+#include "trainer/optimizers.hpp"
 #include "trainer/option_types.hpp"
 #include "trainer/plan.hpp"
 #include "trainer/training.hpp"
@@ -195,6 +196,37 @@ TEST_F(trainer_task, ends_where_a_figure_is_not_finite) {
     EXPECT_STREQ(error.what(), "diverged: the l2 error is not finite at step 2");
   }
   EXPECT_TRUE(read_metrics(directory_.file("metrics")).back()["l2_error"].is_null());
+}
+
+/// A step has no room for its rows.
+class TaskWithoutRoom : public MeanTask {
+ public:
+  using MeanTask::MeanTask;
+  natgrad::Batch batch() override { throw MemoryError("no room"); }
+};
+
+/// Only rows of a net are one for each output of a sample.
+TEST_F(trainer_task, a_lack_of_memory_is_explained_where_rows_are_of_outputs) {
+  for (const bool is_net : {false, true}) {
+    TaskRow row = mean_task();
+    Given given = {{"--fisher", "exact"}};
+    if (is_net) {
+      row.takes = {"--hidden"};
+      given["--hidden"] = "4";
+    }
+    const Settings settings({"mean", "", given}, row);
+    TaskWithoutRoom task(settings, Context::cpu());
+    const auto optimizer = trainer::make_optimizer(settings, task.parameters(), 5);
+    try {
+      optimizer->step(task);
+      FAIL() << "there was no room";
+    } catch (const MemoryError& error) {
+      EXPECT_EQ(error.what(), std::string(is_net ? "--fisher exact takes a row for each output of "
+                                                   "a sample, --fisher sampled one for each draw: "
+                                                 : "") +
+                                  "no room");
+    }
+  }
 }
 
 TEST_F(trainer_task, has_options_of_its_own_and_those_of_every_task) {

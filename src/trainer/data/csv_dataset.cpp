@@ -34,7 +34,7 @@ Columns inputs_beside(const CsvTable& table, const Columns& targets) {
   return inputs;
 }
 
-void require_support(const CsvTable& table, const Columns& targets, const LikelihoodRow& row) {
+void require_support(const CsvTable& table, const Columns& targets, const TrainedLikelihood& row) {
   for (std::int64_t n = 0; n < table.rows(); ++n) {
     for (const std::int64_t column : targets) {
       if (row.supports(table.at(n, column))) continue;
@@ -122,7 +122,7 @@ Selection select_inputs(const CsvTable& table, const Columns& columns, Rows trai
 }
 
 Selection select_targets(const CsvTable& table, const Columns& columns, Rows train, bool raw,
-                         const LikelihoodRow& likelihood) {
+                         const TrainedLikelihood& likelihood) {
   Selection targets = {.columns = columns, .scales = std::vector<Scale>(columns.size())};
   if (!likelihood.targets_have_a_unit) return targets;
   for (std::size_t i = 0; i < columns.size(); ++i) {
@@ -151,7 +151,7 @@ Examples examples_of(std::vector<double> inputs, std::vector<double> targets, st
 }  // namespace
 
 Dataset load_csv(const std::string& path, const CsvOptions& options) {
-  const LikelihoodRow& likelihood = row_of(options.likelihood);
+  const TrainedLikelihood& likelihood = row_of(options.likelihood);
   const CsvTable table = read_csv(path);
   const Columns target_columns = table.find(options.targets);
   const auto columns = static_cast<std::int64_t>(target_columns.size());

@@ -12,7 +12,7 @@ namespace {
 
 Choices<Likelihood> likelihoods() {
   Choices<Likelihood> choices;
-  for (const LikelihoodRow& row : likelihood_table())
+  for (const TrainedLikelihood& row : trained_likelihoods())
     choices.emplace_back(row.name, row.likelihood);
   return choices;
 }

@@ -2,6 +2,7 @@
 
 #include "natgrad/error.hpp"
 #include "trainer/data/csv.hpp"
+#include "trainer/data/moments.hpp"
 #include "trainer/data/random.hpp"
 #include "trainer/data/shuffle.hpp"
 
@@ -122,20 +123,11 @@ std::vector<double> truth_of(const Settings& settings, const Density::Options& o
   }
 }
 
-struct Moments {
-  double mean = 0;
-  double deviation = 0;
-};
-
-Moments moments_of(const std::vector<double>& rows, std::size_t columns, std::size_t column) {
-  const auto n = static_cast<double>(rows.size() / columns);
-  Moments moments;
-  for (std::size_t i = column; i < rows.size(); i += columns) moments.mean += rows[i] / n;
-  for (std::size_t i = column; i < rows.size(); i += columns) {
-    moments.deviation += (rows[i] - moments.mean) * (rows[i] - moments.mean) / n;
-  }
-  moments.deviation = std::sqrt(moments.deviation);
-  return moments;
+Moments moments_of_column(const std::vector<double>& rows, std::size_t columns,
+                          std::size_t column) {
+  return moments_of(static_cast<std::int64_t>(rows.size() / columns), [&](std::int64_t i) {
+    return rows[static_cast<std::size_t>(i) * columns + column];
+  });
 }
 
 /// Gaussians start at mean 0 and scale 1, eta at 0. The components of a mixture start at random
@@ -151,7 +143,7 @@ std::vector<double> start_of(const Settings& settings, const DensityProblem& pro
   const std::size_t means = components - 1;
   const std::size_t log_scales = means + components * dimensions;
   for (std::size_t i = 0; i < dimensions; ++i) {
-    const double deviation = moments_of(problem.train, dimensions, i).deviation;
+    const double deviation = moments_of_column(problem.train, dimensions, i).deviation;
     for (std::size_t k = 0; k < components; ++k) {
       const auto sample = static_cast<std::size_t>(order[k % order.size()]);
       standard[means + k * dimensions + i] = problem.train[sample * dimensions + i];
@@ -206,7 +198,7 @@ std::vector<std::int64_t> columns_of(const Settings& settings, const CsvTable& t
 void standardize(const CsvTable& table, const std::vector<std::int64_t>& columns,
                  DensityProblem& problem) {
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    const Moments moments = moments_of(problem.train, columns.size(), i);
+    const Moments moments = moments_of_column(problem.train, columns.size(), i);
     const bool varies =
         moments.deviation > 1e-12 * std::abs(moments.mean) && std::isfinite(moments.deviation);
     if (!varies) throw_constant(table, columns[i]);

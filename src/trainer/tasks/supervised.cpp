@@ -107,7 +107,7 @@ class FigureOfMerit {
   }
 
  private:
-  const LikelihoodRow* row_;
+  const TrainedLikelihood* row_;
   double unit_;
 };
 
