@@ -184,6 +184,9 @@ void add_strategies(OperationTable& table) {
        {[](Scalars& s) { s.trial.ratio = 0.8; }, {{absolute, 0.25}}},
        {[](Scalars& s) { s.trial.ratio = 0.2; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = 1, s.trial.informative = 0; }, {{absolute, 0.5}}},
+       // A first rate that was refused, whatever the ratio at the one that passed.
+       {[](Scalars& s) { s.trial.ratio = 1, s.trial.count = 2; }, {{absolute, 1}}},
+       {[](Scalars& s) { s.trial.informative = 0, s.trial.count = 3; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = nan, s.step.accept = 0; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = 1, s.step.accept = 0; }, {{absolute, 1}}},
        {[](Scalars& s) { s.trial.ratio = 1, s.damping.absolute = 0.2; }, {{absolute, 0.125}}},

@@ -197,16 +197,46 @@ TEST(levenberg_marquardt, at_the_minimum_the_ratio_counts_as_1_and_the_damping_s
   }
 }
 
-TEST(levenberg_marquardt, goes_with_rules_that_try_rates) {
+TEST(levenberg_marquardt, grows_where_the_first_of_several_rates_was_refused) {
   LeastSquares model;
   NaturalGradient optimizer(
       model.parameters,
       {.damping = adapting, .step = Backtracking{.rate = 6}, .momentum = NoMomentum{}});
   optimizer.step(model.batch());
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
   EXPECT_GT(optimizer.report().trials, 1);
   EXPECT_TRUE(within(optimizer.report().reduction_ratio.value(), 1, 1e-8)) << "at the rate taken";
+  optimizer.set_rate(1);
   optimizer.step(model.batch());
-  EXPECT_TRUE(within(optimizer.report().damping, 0.03 * omega, 1e-15));
+  EXPECT_EQ(optimizer.report().trials, 1);
+  EXPECT_TRUE(within(optimizer.report().damping, 0.03 / omega, 1e-15));
+  optimizer.step(model.batch());
+  EXPECT_TRUE(within(optimizer.report().damping, 0.03, 1e-15)) << "the first rate passed";
+}
+
+TEST(levenberg_marquardt, grows_where_the_divergence_of_the_first_rate_was_too_large) {
+  LeastSquares model;
+  NaturalGradient optimizer(
+      model.parameters,
+      {.damping = adapting,
+       .step = KlTrustRegion{.radius = 1e-3, .allow_empirical = true, .trials = 4},
+       .momentum = NoMomentum{}});
+  Batch batch = model.batch();
+  double divergence = 8e-3;
+  batch.kl = [&](const View& result) {
+    divergence /= 4;
+    model.context.write(&divergence, result);
+  };
+  optimizer.step(batch);
+  EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+  EXPECT_EQ(optimizer.report().trials, 2);
+  EXPECT_GT(optimizer.report().reduction_ratio.value(), 0.75);
+  divergence = 1e-3;
+  Batch next = model.batch();
+  next.kl = batch.kl;
+  optimizer.step(next);
+  EXPECT_EQ(optimizer.report().trials, 1);
+  EXPECT_TRUE(within(optimizer.report().damping, 0.03 / omega, 1e-15));
 }
 
 TEST(levenberg_marquardt, asks_for_the_loss_and_refuses_empirical_rows) {

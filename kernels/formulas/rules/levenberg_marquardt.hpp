@@ -5,8 +5,8 @@
 namespace natgrad::formulas {
 
 /// The damping after a step: smaller where the loss fell as the quadratic model said, larger where
-/// it did not, and where the step was rejected or invalid. A model that says nothing changes
-/// nothing.
+/// it did not, where the first of several rates was refused, and where the step was rejected or
+/// invalid. A model that says nothing changes nothing.
 struct FollowReductionRatio {
   DampingState* damping;
   const StepScalars* step;
@@ -19,7 +19,10 @@ struct FollowReductionRatio {
     constexpr double good = 0.75;
     constexpr double bad = 0.25;
     double next = damping->absolute;
-    if (step->accept == 0) {
+    // The ratio tends to 1 as the rate falls, whatever the model: at a rate that had to fall it
+    // says nothing of the step that the model proposed, and that one was refused.
+    const bool refused = trial->count > 1;
+    if (step->accept == 0 || refused) {
       next /= factor;
     } else if (trial->informative != 0) {
       if (trial->ratio > good) next *= factor;
