@@ -33,9 +33,10 @@ struct FixedRate {
 /// directions of F, a small predicted KL allows a long step: see `Options::max_norm`.
 ///
 /// With `trials` > 0 the step is held to what it predicts: the rate is multiplied by `shrink` until
-/// the batch's loss does not grow and the actual KL divergence is at most the radius (Schulman,
-/// Levine, Abbeel, Jordan, Moritz 2015, "Trust region policy optimization", appendix C); after that
-/// many trials the step is rejected. Needs `Batch::loss` and `Batch::kl`.
+/// the batch's loss does not grow and the actual KL divergence is at most the radius, up to a
+/// thousandth of it, because the first rate makes it the radius itself where it is quadratic
+/// (Schulman, Levine, Abbeel, Jordan, Moritz 2015, "Trust region policy optimization", appendix C);
+/// after that many trials the step is rejected. Needs `Batch::loss` and `Batch::kl`.
 struct KlTrustRegion {
   double radius = 1e-2;  ///< nats a sample; finite, > 0
   double max_rate = 1;   ///< finite, > 0

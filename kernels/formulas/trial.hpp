@@ -10,6 +10,11 @@ namespace natgrad::formulas {
 /// Units in the last place of the loss that count as no change: what a sum of losses is good for.
 inline constexpr double loss_rounding = 8 * 0x1p-52;
 
+/// Share of the radius that a KL divergence may lie above it. Where the divergence is quadratic,
+/// the first rate makes it the radius itself, and its rounding would decide. That of a divergence
+/// from float outputs is far below a thousandth of any radius in use.
+inline constexpr double kl_slack = 1e-3;
+
 /// Before the first trial, once loss, slope and curvature were measured without the penalty of
 /// `.l2`, eta/2 |theta|^2: its share.
 struct BeginTrials {
@@ -54,7 +59,8 @@ struct JudgeTrial {
   NATGRAD_FORMULA bool is_good(double reduction, double rounding) const {
     const double promised = sufficient_decrease * step->rate * trial->slope;
     const double wanted = promised <= 0 || sufficient_decrease == 0 ? 0 : promised;
-    return reduction + rounding >= wanted && (kl_radius == INFINITY || trial->kl <= kl_radius);
+    const bool is_near = kl_radius == INFINITY || trial->kl <= kl_radius * (1 + kl_slack);
+    return reduction + rounding >= wanted && is_near;
   }
 
   NATGRAD_FORMULA void operator()() const {

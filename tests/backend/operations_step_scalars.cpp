@@ -132,6 +132,9 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.trial.slope = nan; }, bad}});
   add_formula(table, "judge_trial_by_divergence", judge(0, 0.125, false),
               {{as_it_is, good},
+               // A thousandth more is the radius, too.
+               {[](Scalars& s) { s.trial.measured_kl = 0.125 * (1 + 0x1p-10); }, good},
+               {[](Scalars& s) { s.trial.measured_kl = 0.125 * (1 + 0x1p-9); }, bad},
                {[](Scalars& s) { s.trial.measured_kl = 0.25; }, bad},
                {[](Scalars& s) { s.trial.measured_kl = nan; }, bad}});
   add_formula(table, "judge_last_trial", judge(0, infinity, true),

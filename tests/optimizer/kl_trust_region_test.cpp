@@ -151,7 +151,7 @@ TEST(kl_trust_region, with_trials_the_actual_divergence_is_within_the_radius) {
         EXPECT_EQ(run.calls, 13 * (k + 1));
         run.model.net.forward(run.model.inputs.view());
         const double actual = divergence(run.before, log_probabilities(run.model.net));
-        EXPECT_LE(actual, radius * (1 + 1e-12));
+        EXPECT_LE(actual, radius * (1 + 1e-3 + 1e-12));
         EXPECT_LE(report.loss_after.value(), report.loss_before.value());
         // Halved from where the predicted divergence is the radius.
         EXPECT_TRUE(within(report.predicted_kl.value(), radius * std::pow(0.25, report.trials - 1),
@@ -164,6 +164,60 @@ TEST(kl_trust_region, with_trials_the_actual_divergence_is_within_the_radius) {
     }
     EXPECT_TRUE(shortened) << "a radius that is too large for the prediction";
   }
+}
+
+/// A linear net with outputs of a fixed variance, whose divergence is a quadratic and F its matrix.
+template <class T>
+void expect_the_first_rate_where_the_divergence_is_quadratic() {
+  FullyConnected net(test_context(), {.sizes = {4, 2},
+                                      .likelihood = Likelihood::gaussian,
+                                      .sigma = 0.7,
+                                      .type = element_type_of<T>});
+  const auto size = static_cast<std::size_t>(net.parameters().size());
+  Random random(11);
+  Tensor<T> inputs(random.table(15, 4));
+  Tensor<T> targets(random.table(15, 2));
+  for (Form form : {Form::primal, Form::dual}) {
+    for (double radius : {1e-4, 3e-3, 0.02, 0.05}) {
+      SCOPED_TRACE(testing::Message() << to_string(element_type_of<T>) << ", " << to_string(form)
+                                      << ", radius " << radius);
+      Tensor<T> theta(Random(12).numbers(size));
+      net.parameters().scatter(theta.view());
+      NaturalGradient optimizer(
+          net.parameters(), {.damping = {.absolute = 1e-2},
+                             .step = KlTrustRegion{.radius = radius, .max_rate = 1e3, .trials = 3},
+                             .momentum = NoMomentum{},
+                             .form = form});
+      LayerScores exact(net.parameters(), {.kind = FisherKind::exact});
+      for (int k = 0; k < 3; ++k) {
+        net.forward(inputs.view());
+        net.compute_exact(targets.view());
+        net.add_exact_to(exact, {.samples = 15});
+        net.keep_outputs();
+        optimizer.step({.fisher = exact,
+                        .loss =
+                            [&](const View& result) {
+                              net.forward(inputs.view());
+                              net.loss_to(targets.view(), result);
+                            },
+                        .kl =
+                            [&](const View& result) {
+                              net.forward(inputs.view());
+                              net.kl_to(result);
+                            }});
+        const StepReport report = optimizer.report();
+        EXPECT_EQ(report.outcome, Outcome::accepted);
+        EXPECT_EQ(report.trials, 1);
+        EXPECT_LT(report.rate, 1e3) << "the radius decides";
+        EXPECT_TRUE(within(report.actual_kl.value(), radius, 1e-3 * radius));
+      }
+    }
+  }
+}
+
+TEST(kl_trust_region, with_trials_rounding_does_not_refuse_the_first_rate) {
+  expect_the_first_rate_where_the_divergence_is_quadratic<double>();
+  expect_the_first_rate_where_the_divergence_is_quadratic<float>();
 }
 
 TEST(kl_trust_region, with_trials_a_step_that_is_never_within_the_radius_is_rejected) {
