@@ -28,7 +28,7 @@ struct DampingSchedule {
 /// divides it, and so does one that fails before, and one whose first rate a rule with several
 /// trials refused: rho tends to 1 as the rate falls, whatever the model. Where the model predicts
 /// no change above the rounding of the loss (0/0), rho counts as 1 and lambda stays. A loss falls
-/// unless it grows by more than 8 units in its last place.
+/// unless it grows by more than 8 units in its last place, in the type of the parameters.
 ///
 /// Needs `Batch::loss`, which it calls twice a step, batches in one call, and one product more with
 /// the rows (with rows of a gradient, two). Levenberg 1944, Marquardt 1963; Martens 2010, "Deep

@@ -53,7 +53,8 @@ struct KlTrustRegion {
 ///     L(theta + s) <= L(theta) - sufficient_decrease rate (g - eta theta)^T v,  s = rate v,
 ///
 /// g uphill in log-likelihood, eta of `Options::l2`, v the direction with momentum and weight
-/// decay; it never grows, whatever the slope. Both up to 8 units in the last place of L. Where no
+/// decay; it never grows, whatever the slope. Both up to 8 units in the last place of L in the type
+/// of the parameters, in float 1e-6 |L|: the loss at float outputs is not better known. Where no
 /// trial does, the step is rejected. Needs `Batch::loss`, which is called once and once a trial,
 /// however early one passes, so that nothing is read back; and, unless `sufficient_decrease` is 0,
 /// one product with the rows. Any kind of rows will do.

@@ -7,8 +7,9 @@
 
 namespace natgrad::formulas {
 
-/// Units in the last place of the loss that count as no change: what a sum of losses is good for.
-inline constexpr double loss_rounding = 8 * 0x1p-52;
+/// Units in the last place of the loss, in the type of the parameters, that count as no change:
+/// what a sum of losses at outputs of that type is good for.
+inline constexpr double loss_units = 8;
 
 /// Share of the radius that a KL divergence may lie above it. Where the divergence is quadratic,
 /// the first rate makes it the radius itself, and its rounding would decide. That of a divergence
@@ -50,6 +51,7 @@ struct JudgeTrial {
   StepScalars* step;
   const RateSettings* settings;
   double eta;
+  double epsilon;              // of the parameters' type
   double sufficient_decrease;  // share of rate times slope that the loss must fall by
   double kl_radius;            // the largest divergence; infinite where none is measured
   double shrink;               // of the rate from trial to trial
@@ -75,7 +77,8 @@ struct JudgeTrial {
       t.loss = t.measured + eta * (t.parameter_square / 2 + rate * t.parameter_step +
                                    rate * rate / 2 * t.step_square);
     }
-    const double rounding = loss_rounding * (t.loss_before < 0 ? -t.loss_before : t.loss_before);
+    const double rounding =
+        loss_units * epsilon * (t.loss_before < 0 ? -t.loss_before : t.loss_before);
     const double reduction = t.loss_before - t.loss;
     const double predicted = rate * t.slope - rate * rate / 2 * t.curvature;
     t.informative = predicted > rounding ? 1 : 0;

@@ -62,6 +62,7 @@ void Trial::try_rate(const Searched& s, bool last) {
                                          .step = step,
                                          .settings = address<RateSettings>(scalars_.settings),
                                          .eta = s.eta,
+                                         .epsilon = 2 * half_epsilon(s.kept.type()),
                                          .sufficient_decrease = s.search.sufficient_decrease,
                                          .kl_radius = s.search.kl_radius,
                                          .shrink = s.search.shrink,

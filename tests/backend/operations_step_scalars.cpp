@@ -92,9 +92,9 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.step.finite = 0; }, {{open, 0}}},
                {[](Scalars& s) { s.trial.loss_before = nan; }, {{open, 0}}},
                {[](Scalars& s) { s.trial.loss_before = infinity; }, {{open, 0}}}});
-  const auto judge = [](double share, double radius, bool last) {
+  const auto judge = [](double share, double radius, bool last, double epsilon = 0x1p-52) {
     return [=](Scalars* at) -> ScalarFormula {
-      return formulas::JudgeTrial{&at->trial, &at->step, &at->settings, 1.5,
+      return formulas::JudgeTrial{&at->trial, &at->step, &at->settings, 1.5, epsilon,
                                   share,      radius,    0.5,           last};
     };
   };
@@ -124,6 +124,15 @@ void add_trials(OperationTable& table) {
        {[](Scalars& s) { s.trial.open = 0; }, {{passed, 0}, {restore, 0}, {rate, 0.25}}},
        {[](Scalars& s) { s.trial.passed = 1, s.trial.measured = 3; },
         {{passed, 1}, {restore, 0}, {count, 1}, {rate, 0.5}, {ratio, 0.5}, {loss, 7.5}}}});
+  // In float 8 units of 8 are 2^-17.
+  add_formula(table, "judge_trial_in_float", judge(0, infinity, false, 0x1p-23),
+              {{as_it_is, good},
+               {[](Scalars& s) { s.trial.measured = 8 + 0x1p-17; }, good},
+               {[](Scalars& s) { s.trial.measured = 8 + 0x1p-16; }, bad},
+               {[](Scalars& s) { s.trial.slope = 0x1p-16, s.trial.curvature = 0; },
+                {{ratio, 1}, {informative, 0}}},
+               {[](Scalars& s) { s.trial.slope = 0x1p-15, s.trial.curvature = 0; },
+                {{ratio, 0x1p15}, {informative, 1}}}});
   add_formula(table, "judge_trial_by_slope", judge(0.25, infinity, false),
               {{as_it_is, good},  // 1/4 of 3/2
                {[](Scalars& s) { s.trial.measured = 7.75; }, bad},

@@ -197,6 +197,46 @@ TEST(levenberg_marquardt, at_the_minimum_the_ratio_counts_as_1_and_the_damping_s
   }
 }
 
+/// Near the minimum of a loss that float outputs know to some 1e-7 of itself.
+TEST(levenberg_marquardt, in_float_the_rounding_of_the_loss_rejects_nothing) {
+  for (bool adapts : {true, false}) {
+    const Context context = test_context();
+    Parameters parameters(context);
+    Tensor<float> theta(Numbers{0.001, -0.001});
+    parameters.add(theta.view());
+    DenseScores rows(parameters, {.kind = FisherKind::residual});
+    NaturalGradient optimizer(parameters, {.damping = adapts ? adapting : Damping{.absolute = 0.03},
+                                           .step = adapts ? StepRule(FixedRate{0.4})
+                                                          : StepRule(Backtracking{.trials = 3}),
+                                           .momentum = NoMomentum{},
+                                           .form = Form::primal});
+    // 5 + |theta|^2 / 2, with an error of two units of float that changes from call to call.
+    int call = 0;
+    const auto loss = [&](const View& result) {
+      const double x = theta(0);
+      const double y = theta(1);
+      const double error = 2 * 0x1p-23 * (call++ % 2 == 0 ? -1 : 1);
+      const double value = (5 + (x * x + y * y) / 2) * (1 + error);
+      context.write(&value, result);
+    };
+    Table J(2, 2);
+    J(0, 0) = J(1, 1) = std::sqrt(2.0);
+    Tensor<float> jacobian(J);
+    for (int k = 0; k < 12; ++k) {
+      Tensor<float> coefficients(Numbers{-std::sqrt(2.0) * theta(0), -std::sqrt(2.0) * theta(1)});
+      rows.begin(jacobian.view(), {.coefficients = coefficients.view()});
+      optimizer.step({.fisher = rows, .loss = loss});
+      const StepReport report = optimizer.report();
+      EXPECT_EQ(report.outcome, Outcome::accepted) << k;
+      EXPECT_GT(report.loss_after.value(), report.loss_before.value()) << "by its error";
+      EXPECT_EQ(report.trials, 1);
+      EXPECT_EQ(report.reduction_ratio, 1) << "the model predicts less than the rounding";
+      EXPECT_EQ(report.damping, 0.03);
+    }
+    EXPECT_LT(std::abs(theta(0)), 1e-5) << "the steps were taken";
+  }
+}
+
 TEST(levenberg_marquardt, grows_where_the_first_of_several_rates_was_refused) {
   LeastSquares model;
   NaturalGradient optimizer(
