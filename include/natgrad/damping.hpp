@@ -10,10 +10,11 @@ namespace natgrad {
 struct ConstantDamping {};
 
 /// After each accepted step `Damping::absolute` is multiplied by `factor`, down to `floor`: after k
-/// of them it is max(floor, absolute factor^k).
+/// of them it is max(floor, absolute factor^k). It never grows again, so that a floor at which F +
+/// lambda D is singular up to rounding ends the run: every further step would fail.
 struct DampingSchedule {
   double factor = 0.99;  ///< 0 < factor <= 1
-  double floor = 0;      ///< 0 <= floor <= absolute
+  double floor = 1e-4;   ///< in the units of `absolute`; 0 < floor <= absolute
 };
 
 /// Levenberg-Marquardt: lambda follows how well the quadratic model foretells the loss of the

@@ -27,9 +27,9 @@ std::optional<Damping> read_schedule(std::string_view text) {
   const std::size_t first = text.find(':');
   const std::size_t second = text.find(':', first + 1);
   if (first == std::string_view::npos || second == std::string_view::npos) return std::nullopt;
-  const auto start = read_number(text.substr(0, first), not_negative);
+  const auto start = read_number(text.substr(0, first), positive);
   const auto factor = read_number(text.substr(first + 1, second - first - 1), positive);
-  const auto floor = read_number(text.substr(second + 1), not_negative);
+  const auto floor = read_number(text.substr(second + 1), positive);
   if (!start || !factor || !floor || *factor > 1 || *floor > *start) return std::nullopt;
   return Damping{.absolute = *start, .rule = DampingSchedule{.factor = *factor, .floor = *floor}};
 }
@@ -57,7 +57,7 @@ Damping parse_damping(std::string_view option, std::string_view text) {
     throw_unexpected(
         option, text,
         "a number >= 0, alone or behind relative:, X:FACTOR:FLOOR with 0 < FACTOR <= 1 "
-        "and 0 <= FLOOR <= X, lm, or lm:X");
+        "and 0 < FLOOR <= X, lm, or lm:X");
   }
   return {.absolute = is_relative ? 0 : *number, .relative = is_relative ? *number : 0};
 }

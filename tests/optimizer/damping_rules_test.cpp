@@ -43,19 +43,42 @@ TEST(damping_schedule, falls_with_accepted_steps_to_its_floor) {
   }
 }
 
+/// Rows that know one of eight parameters: F has rank 1, and only the damping makes it regular.
+TEST(damping_schedule, a_long_run_at_its_default_floor_does_not_end_singular) {
+  for (Form form : forms) {
+    LeastSquares model;
+    for (std::size_t n = 0; n < LeastSquares::samples; ++n) {
+      for (std::size_t i = 1; i < LeastSquares::size; ++i) model.device_J(n, i) = 0;
+    }
+    NaturalGradient optimizer(model.parameters,
+                              {.damping = {.rule = DampingSchedule{.factor = 0.5}},
+                               .momentum = NoMomentum{},
+                               .form = form});
+    for (int k = 0; k < 60; ++k) {
+      optimizer.step(model.batch());
+      ASSERT_EQ(optimizer.report().outcome, Outcome::accepted) << k;
+    }
+    EXPECT_EQ(optimizer.report().damping, DampingSchedule{}.floor);
+    EXPECT_EQ(DampingSchedule{}.floor, 1e-4);
+  }
+}
+
 TEST(damping_schedule, refuses_what_is_none) {
   LeastSquares model;
-  for (const Damping& bad : {Damping{.rule = DampingSchedule{.factor = 0}},
-                             Damping{.rule = DampingSchedule{.factor = 1.1}},
-                             Damping{.absolute = 0.1, .rule = DampingSchedule{.floor = 0.2}},
-                             Damping{.rule = DampingSchedule{.floor = -1}},
-                             Damping{.relative = 0.1, .rule = DampingSchedule{}},
-                             Damping{.rule = LevenbergMarquardt{.factor = 1}},
-                             Damping{.rule = LevenbergMarquardt{.factor = 0}},
-                             Damping{.rule = LevenbergMarquardt{.smallest = 0}},
-                             Damping{.rule = LevenbergMarquardt{.smallest = 0.1}},
-                             Damping{.rule = LevenbergMarquardt{.largest = 0.001}},
-                             Damping{.relative = 0.1, .rule = LevenbergMarquardt{}}}) {
+  for (const Damping& bad :
+       {Damping{.rule = DampingSchedule{.factor = 0}},
+        Damping{.rule = DampingSchedule{.factor = 1.1}},
+        Damping{.absolute = 0.1, .rule = DampingSchedule{.floor = 0.2}},
+        Damping{.rule = DampingSchedule{.floor = -1}}, Damping{.rule = DampingSchedule{.floor = 0}},
+        Damping{.absolute = 5e-5, .rule = DampingSchedule{}},
+        Damping{.absolute = 0, .rule = DampingSchedule{}},
+        Damping{.relative = 0.1, .rule = DampingSchedule{}},
+        Damping{.rule = LevenbergMarquardt{.factor = 1}},
+        Damping{.rule = LevenbergMarquardt{.factor = 0}},
+        Damping{.rule = LevenbergMarquardt{.smallest = 0}},
+        Damping{.rule = LevenbergMarquardt{.smallest = 0.1}},
+        Damping{.rule = LevenbergMarquardt{.largest = 0.001}},
+        Damping{.relative = 0.1, .rule = LevenbergMarquardt{}}}) {
     EXPECT_THROW(NaturalGradient(model.parameters, {.damping = bad}), OptionError);
   }
   const Damping falling{.rule = DampingSchedule{}};

@@ -14,8 +14,8 @@ class ScheduledDamping final : public DampingStrategy {
     errors.check(".damping factor", rule().factor, rule().factor > 0 && rule().factor <= 1,
                  "> 0 and <= 1");
     errors.check(".damping floor", rule().floor,
-                 rule().floor >= 0 && rule().floor <= damping().absolute,
-                 ">= 0 and <= .damping.absolute");
+                 rule().floor > 0 && rule().floor <= damping().absolute,
+                 "> 0 and <= .damping.absolute");
     errors.check(".damping.relative", damping().relative, damping().relative == 0,
                  "0 under DampingSchedule, which changes .absolute");
   }
