@@ -200,10 +200,13 @@ MemoryPlan NaturalGradient::State::plan_of(const detail::StepShape& shape, Form 
   return plan;
 }
 
-void NaturalGradient::State::require_budget(const detail::StepShape& shape) const {
-  if (!options.memory_budget) return;
+void NaturalGradient::State::require_budget(const detail::StepShape& shape) {
+  if (!options.memory_budget || within_budget.is(shape)) return;
   const MemoryPlan plan = plan_of(shape, options.form);
-  if (plan.bytes <= *options.memory_budget) return;
+  if (plan.bytes <= *options.memory_budget) {
+    within_budget.keep(shape);
+    return;
+  }
   const Form other = plan.form == Form::dual ? Form::primal : Form::dual;
   std::string text = message("optimizer: .memory_budget = ", *options.memory_budget, " (",
                              readable(*options.memory_budget), ") is less than the ", plan.text());

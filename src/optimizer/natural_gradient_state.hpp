@@ -43,7 +43,9 @@ struct NaturalGradient::State {
   // memory_plan.cpp
   struct PlannedBatch;
   MemoryPlan plan_of(const detail::StepShape& shape, Form form) const;
-  void require_budget(const detail::StepShape& shape) const;
+  /// Throws `MemoryError` for a batch whose plan is larger than the budget. Plans a batch whose
+  /// shape is not that of the last one checked, which allocates on the host.
+  void require_budget(const detail::StepShape& shape);
 
   Parameters parameters;
   Options options;
@@ -55,6 +57,7 @@ struct NaturalGradient::State {
   detail::StepShapes shapes;
   detail::ReportRing ring;
   detail::StepMemory memory;
+  detail::KnownShape within_budget;          // the last one that was checked
   std::unique_ptr<detail::Curvature> whole;  // of batches in one call
   std::unique_ptr<detail::Curvature> parts;  // of batches in parts
   detail::PartialBatch partial;

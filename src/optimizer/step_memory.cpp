@@ -35,7 +35,6 @@ bool same_numbers(const StepShape& a, const StepShape& b) {
          a.products == b.products && a.gradient_numbers == b.gradient_numbers;
 }
 
-/// Keeps the capacity: a step of another shape that was seen before allocates nothing.
 void copy_without_views(std::span<const LayerUse> uses, std::vector<LayerUse>& shapes) {
   shapes.assign(uses.begin(), uses.end());
   for (LayerUse& use : shapes) {
@@ -45,6 +44,22 @@ void copy_without_views(std::span<const LayerUse> uses, std::vector<LayerUse>& s
 }
 
 }  // namespace
+
+bool KnownShape::is(const StepShape& shape) const {
+  return known_ && same_numbers(shape_, shape) && same_shapes(uses_, shape.batch.uses) &&
+         same_shapes(gradient_uses_, shape.gradient_uses);
+}
+
+void KnownShape::keep(const StepShape& shape) {
+  known_ = false;  // nothing is known while what follows may throw
+  copy_without_views(shape.batch.uses, uses_);
+  copy_without_views(shape.gradient_uses, gradient_uses_);
+  shape_ = shape;
+  shape_.batch.uses = {};
+  shape_.batch.tensors = {};
+  shape_.gradient_uses = {};
+  known_ = true;
+}
 
 StepMemory::StepMemory(const Context& context, ElementType type) : context_(context), type_(type) {}
 
@@ -110,21 +125,12 @@ std::int64_t StepMemory::kept_bytes(Curvature& curvature, const StepShape& shape
 const StepMemory::Counted& StepMemory::counted(Curvature& curvature, const StepShape& shape) {
   // Parts and their solve depend on what the curvature has kept of the parts before.
   const bool may_know = shape.batch.phase == Phase::whole;
-  if (may_know && counted_.scratch > 0 && same_numbers(counted_.shape, shape) &&
-      same_shapes(counted_.uses, shape.batch.uses) &&
-      same_shapes(counted_.gradient_uses, shape.gradient_uses)) {
-    return counted_;
-  }
+  if (may_know && counted_.shape.is(shape)) return counted_;
   Carver kept;
   Carver scratch;
-  counted_.scratch = 0;  // nothing is known while what follows may throw
+  counted_.shape.forget();
   carve(curvature, shape, kept, scratch);
-  copy_without_views(shape.batch.uses, counted_.uses);
-  copy_without_views(shape.gradient_uses, counted_.gradient_uses);
-  counted_.shape = shape;
-  counted_.shape.batch.uses = {};
-  counted_.shape.batch.tensors = {};
-  counted_.shape.gradient_uses = {};
+  counted_.shape.keep(shape);
   counted_.kept = kept.bytes();
   counted_.scratch = scratch.bytes();
   return counted_;

@@ -26,6 +26,21 @@ struct StepShape {
   bool gradient_numbers = false;  // the gradient is P numbers, for that model
 };
 
+/// All of a shape but the views of its uses, to know it again.
+class KnownShape {
+ public:
+  bool is(const StepShape& shape) const;
+  /// Keeps the capacity: another shape that is no larger allocates nothing.
+  void keep(const StepShape& shape);
+  void forget() { known_ = false; }
+
+ private:
+  bool known_ = false;
+  std::vector<LayerUse> uses_;
+  std::vector<LayerUse> gradient_uses_;
+  StepShape shape_;  // without spans
+};
+
 /// Memory of the loop within one call.
 struct StepBuffers {
   View scaled;        // the step before the rate, of the parameters' type
@@ -57,11 +72,8 @@ class StepMemory {
   std::int64_t kept_bytes(Curvature& curvature, const StepShape& shape) const;
 
  private:
-  /// All of a shape but the views of its uses, to know it again.
   struct Counted {
-    std::vector<LayerUse> uses;
-    std::vector<LayerUse> gradient_uses;
-    StepShape shape;  // without spans
+    KnownShape shape;
     std::int64_t scratch = 0;
     std::int64_t kept = 0;
   };

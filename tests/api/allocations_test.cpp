@@ -199,6 +199,50 @@ TEST(allocations, nor_does_it_with_rules_that_compare_losses) {
   }
 }
 
+TEST(allocations, nor_does_it_with_a_budget) {
+  for (Form form : {Form::primal, Form::dual}) {
+    SCOPED_TRACE(to_string(form));
+    Counter counter;
+    FullyConnected net(Context::cpu({.allocator = counter.allocator()}), {.sizes = {7, 9, 3}});
+    Tensor<float> inputs(Random(3).table(40, 7));
+    const std::vector<std::int32_t> labels(40, 1);
+    NaturalGradient optimizer(net.parameters(), {.form = form, .memory_budget = 1 << 30});
+    LayerScores data(net.parameters());
+    LayerScores exact(net.parameters(), {.kind = FisherKind::exact});
+    const auto train = [&](std::int64_t count) {
+      const ConstView batch_labels(labels.data(), {count, 1});
+      net.forward(inputs.view().row_range(0, count));
+      net.backward(batch_labels);
+      net.compute_exact(batch_labels);
+      net.add_to(data, {.samples = count});
+      net.add_exact_to(exact, {.samples = count});
+      optimizer.step({.fisher = exact, .gradient = data});
+    };
+    // Each other shape is planned, once.
+    for (std::int64_t count : {40, 23, 40}) {
+      train(count);
+      for (int k = 0; k < 3; ++k) {
+        expect_no_allocation(counter, "a step", [&] { train(count); });
+      }
+    }
+    EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+    // A larger batch than the budget allows is refused behind one that it allows, and again.
+    const std::int64_t enough = optimizer.plan({.fisher = exact, .gradient = data}).bytes;
+    NaturalGradient limited(net.parameters(), {.form = form, .memory_budget = enough});
+    limited.step({.fisher = exact, .gradient = data});
+    Tensor<float> more(Random(4).table(400, 7));
+    const std::vector<std::int32_t> more_labels(400, 1);
+    net.forward(more.view());
+    net.backward(ConstView(more_labels.data(), {400, 1}));
+    net.compute_exact(ConstView(more_labels.data(), {400, 1}));
+    net.add_to(data, {.samples = 400});
+    net.add_exact_to(exact, {.samples = 400});
+    for (int k = 0; k < 2; ++k) {
+      EXPECT_THROW(limited.step({.fisher = exact, .gradient = data}), MemoryError);
+    }
+  }
+}
+
 TEST(allocations, nor_does_it_with_a_damping_in_units) {
   for (Form form : {Form::primal, Form::dual}) {
     for (Structure structure : {Structure::full, Structure::block_diagonal}) {
