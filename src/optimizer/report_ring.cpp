@@ -21,13 +21,25 @@ std::int64_t step_in(const StepRecord& slot) {
   return static_cast<std::int64_t>(step);
 }
 
+/// Why the last trial was refused: for its KL divergence, or for its loss.
+std::string advice_rejected(const StepReport& report) {
+  const bool loss_grew = !(report.loss_after.value_or(0) <= report.loss_before.value_or(0));
+  if (!report.actual_kl || loss_grew) {
+    return "no trial lowered the loss enough: the loss is not of this batch or not of this "
+           "gradient, the rate is too large for .trials, or it is at its minimum up to rounding";
+  }
+  return message("no trial was within the KL radius, the last had a divergence of ",
+                 *report.actual_kl,
+                 " nats: .kl is not of this batch or not from the parameters before the step, or "
+                 "the radius is too large for .trials");
+}
+
 std::string advice(const StepReport& report, const std::function<std::string()>& find_operand) {
   if (report.not_finite == NotFinite::loss) {
     return "the loss that .loss measures before the step is not finite";
   }
   if (report.outcome == Outcome::rejected) {
-    return "no trial lowered the loss enough: the loss is not of this batch or not of this "
-           "gradient, the rate is too large for .trials, or it is at its minimum up to rounding";
+    return advice_rejected(report);
   }
   if (report.outcome != Outcome::not_finite) {
     return "raise .damping, take .gram_type = float64, or another .form";

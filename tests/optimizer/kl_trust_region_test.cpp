@@ -255,6 +255,41 @@ TEST(kl_trust_region, with_trials_a_step_that_is_never_within_the_radius_is_reje
   }
 }
 
+TEST(kl_trust_region, a_failure_says_whether_loss_or_divergence_was_refused) {
+  Measured run;
+  const ExactRows exact(run.model);
+  const LayerScores data = run.model.data();
+  for (bool of_kl : {true, false}) {
+    NaturalGradient optimizer(
+        run.model.net.parameters(),
+        {.step = KlTrustRegion{.radius = 1e-2, .trials = 2}, .momentum = NoMomentum{}});
+    double loss = 5;
+    const auto write = [&](const double& value, const View& result) {
+      run.model.net.parameters().context().write(&value, result);
+    };
+    std::string text;
+    for (int k = 0; k < 10; ++k) {
+      try {
+        optimizer.step({.fisher = exact.scores(),
+                        .gradient = data,
+                        .loss =
+                            [&](const View& result) {
+                              loss += of_kl ? -0.125 : 0.125;
+                              write(loss, result);
+                            },
+                        .kl = [&](const View& result) { write(of_kl ? 0.25 : 1e-9, result); }});
+        optimizer.report();  // so that the next step knows of this one
+      } catch (const StepFailed& error) {
+        text = error.what();
+      }
+    }
+    const char* expected =
+        of_kl ? "no trial was within the KL radius, the last had a divergence of 0.25 nats"
+              : "no trial lowered the loss enough";
+    EXPECT_NE(text.find(expected), std::string::npos) << text;
+  }
+}
+
 TEST(kl_trust_region, refuses_a_radius_or_trials_that_are_none) {
   const SoftmaxNet model({3, 4, 3}, 20);
   for (const KlTrustRegion& bad :
