@@ -181,7 +181,9 @@ struct StepReport {
   /// damping 0 inverse iteration tells it; infinite there for refined solves.
   double error_bound = 0;
   std::int64_t failures_in_a_row = 0;
-  /// Trials of a rule that compares losses, up to the one that passed, or all; 0 without such.
+  /// Trials of a rule that compares losses, up to the one that passed, or all. 0 without such, and
+  /// where none could be tried: the solve failed, or the loss before the step is not finite. `rate`
+  /// is then the first that would have been.
   std::int64_t trials = 0;
   /// Of the batch with `.l2`, by such a rule: at the parameters before the step, and at those that
   /// were tried last. NaN where it is not finite or nothing could be tried.

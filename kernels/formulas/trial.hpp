@@ -46,8 +46,11 @@ struct OpenTrial {
 };
 
 /// The verdict of one trial, at whose parameters loss and KL were measured; a rate for the next.
+/// Where no rate can be tried, because the solve failed or the loss before is not finite, none is
+/// counted and the rate stays.
 struct JudgeTrial {
   TrialScalars* trial;
+  const SolveScalars* solve;
   StepScalars* step;
   const RateSettings* settings;
   double eta;
@@ -68,7 +71,8 @@ struct JudgeTrial {
   NATGRAD_FORMULA void operator()() const {
     TrialScalars& t = *trial;
     t.restore = 0;
-    if (t.passed != 0) return;
+    const bool can_try = solve->outcome == outcome_accepted && is_finite(t.loss_before);
+    if (t.passed != 0 || !can_try) return;
     const double rate = step->rate;
     t.count += 1;
     t.loss = t.kl = NAN;

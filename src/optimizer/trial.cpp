@@ -59,6 +59,7 @@ void Trial::try_rate(const Searched& s, bool last) {
   measure(s.batch.loss, field(&TrialScalars::measured));
   if (compares_kl) measure(s.batch.kl, field(&TrialScalars::measured_kl));
   backend_.evaluate(formulas::JudgeTrial{.trial = trial,
+                                         .solve = address<SolveScalars>(s.solve),
                                          .step = step,
                                          .settings = address<RateSettings>(scalars_.settings),
                                          .eta = s.eta,

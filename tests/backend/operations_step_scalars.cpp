@@ -94,8 +94,8 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.trial.loss_before = infinity; }, {{open, 0}}}});
   const auto judge = [](double share, double radius, bool last, double epsilon = 0x1p-52) {
     return [=](Scalars* at) -> ScalarFormula {
-      return formulas::JudgeTrial{&at->trial, &at->step, &at->settings, 1.5, epsilon,
-                                  share,      radius,    0.5,           last};
+      return formulas::JudgeTrial{&at->trial, &at->solve, &at->step, &at->settings, 1.5,
+                                  epsilon,    share,      radius,    0.5,           last};
     };
   };
   // Promised are 3/2 of the slope alone, 11/8 of the model.
@@ -133,6 +133,13 @@ void add_trials(OperationTable& table) {
                 {{ratio, 1}, {informative, 0}}},
                {[](Scalars& s) { s.trial.slope = 0x1p-15, s.trial.curvature = 0; },
                 {{ratio, 0x1p15}, {informative, 1}}}});
+  const std::vector<Example::Expected> untried{
+      {passed, 0}, {restore, 0}, {count, 1}, {rate, 0.5}, {loss, 7.5}};
+  add_formula(table, "judge_no_trial", judge(0, infinity, false),
+              {{[](Scalars& s) { s.trial.open = 0, s.solve.outcome = 1; }, untried},
+               {[](Scalars& s) { s.trial.open = 0, s.solve.outcome = 3; }, untried},
+               {[](Scalars& s) { s.trial.open = 0, s.trial.loss_before = nan; }, untried},
+               {[](Scalars& s) { s.trial.open = 0, s.trial.loss_before = infinity; }, untried}});
   add_formula(table, "judge_trial_by_slope", judge(0.25, infinity, false),
               {{as_it_is, good},  // 1/4 of 3/2
                {[](Scalars& s) { s.trial.measured = 7.75; }, bad},

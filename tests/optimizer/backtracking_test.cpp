@@ -234,6 +234,32 @@ TEST(backtracking, nan_is_never_accepted) {
   }
 }
 
+TEST(backtracking, a_failed_solve_tries_no_rate) {
+  for (Form form : forms) {
+    LeastSquares model;
+    NaturalGradient optimizer(model.parameters, {.damping = {.absolute = 0.1},
+                                                 .step = Backtracking{.rate = 0.75},
+                                                 .momentum = NoMomentum{},
+                                                 .form = form});
+    model.device_J(1, 1) = nan;
+    optimizer.step(model.batch());
+    const StepReport rows = optimizer.report();
+    EXPECT_EQ(rows.outcome, Outcome::not_finite);
+    EXPECT_EQ(rows.not_finite, NotFinite::rows);
+    EXPECT_EQ(rows.trials, 0);
+    EXPECT_EQ(rows.rate, 0.75);
+    model.device_J(1, 1) = model.J(1, 1);
+    optimizer.step(model.batch([&](const View& result) { model.context.write(&nan, result); }));
+    const StepReport loss = optimizer.report();
+    EXPECT_EQ(loss.not_finite, NotFinite::loss);
+    EXPECT_EQ(loss.trials, 0);
+    EXPECT_EQ(loss.rate, 0.75);
+    optimizer.step(model.batch());
+    EXPECT_EQ(optimizer.report().outcome, Outcome::accepted);
+    EXPECT_GE(optimizer.report().trials, 1);
+  }
+}
+
 TEST(backtracking, a_loss_that_nobody_writes_is_nan) {
   LeastSquares model;
   const Numbers before = model.theta();
