@@ -59,7 +59,6 @@ struct Points {
 };
 
 Points points_of(const FullyConnected::Options& options, const double* z) {
-  const double sigma = options.likelihood == Likelihood::gaussian ? options.sigma : std::exp(z[1]);
   switch (options.likelihood) {
     case Likelihood::categorical: {
       const double total = std::exp(z[0]) + std::exp(z[1]) + std::exp(z[2]);
@@ -69,7 +68,8 @@ Points points_of(const FullyConnected::Options& options, const double* z) {
       return {{0, 1}, {1 / (1 + std::exp(z[0])), 1 / (1 + std::exp(-z[0]))}};
     case Likelihood::gaussian:
     case Likelihood::gaussian_scale: {
-      const double far = std::sqrt(3.0) * sigma;
+      const bool fixed = options.likelihood == Likelihood::gaussian;
+      const double far = std::sqrt(3.0) * (fixed ? options.sigma : std::exp(z[1]));
       return {{z[0] - far, z[0], z[0] + far}, {1.0 / 6, 2.0 / 3, 1.0 / 6}};
     }
     case Likelihood::poisson: {
