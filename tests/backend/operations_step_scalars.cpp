@@ -134,13 +134,12 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.trial.slope = 0x1p-15, s.trial.curvature = 0; },
                 {{ratio, 0x1p15}, {informative, 1}}}});
   const std::vector<Example::Expected> untried{
-      {passed, 0}, {restore, 0}, {count, 1}, {rate, 0.5}, {loss, infinity}};
-  const auto unmeasured = [](Scalars& s) { s.trial.open = 0, s.trial.loss = infinity; };
+      {passed, 0}, {restore, 0}, {count, 1}, {rate, 0.5}, {loss, 7.5}};
   add_formula(table, "judge_no_trial", judge(0, infinity, false),
-              {{[=](Scalars& s) { unmeasured(s), s.solve.outcome = 1; }, untried},
-               {[=](Scalars& s) { unmeasured(s), s.solve.outcome = 3; }, untried},
-               {[=](Scalars& s) { unmeasured(s), s.trial.loss_before = nan; }, untried},
-               {[=](Scalars& s) { unmeasured(s), s.trial.loss_before = infinity; }, untried}});
+              {{[](Scalars& s) { s.trial.open = 0, s.solve.outcome = 1; }, untried},
+               {[](Scalars& s) { s.trial.open = 0, s.solve.outcome = 3; }, untried},
+               {[](Scalars& s) { s.trial.open = 0, s.trial.loss_before = nan; }, untried},
+               {[](Scalars& s) { s.trial.open = 0, s.trial.loss_before = infinity; }, untried}});
   add_formula(table, "judge_trial_by_slope", judge(0.25, infinity, false),
               {{as_it_is, good},  // 1/4 of 3/2
                {[](Scalars& s) { s.trial.measured = 7.75; }, bad},
@@ -153,7 +152,8 @@ void add_trials(OperationTable& table) {
                {[](Scalars& s) { s.trial.measured_kl = 0.125 * (1 + 0x1p-10); }, good},
                {[](Scalars& s) { s.trial.measured_kl = 0.125 * (1 + 0x1p-9); }, bad},
                {[](Scalars& s) { s.trial.measured_kl = 0.25; }, bad},
-               {[](Scalars& s) { s.trial.measured_kl = nan; }, bad}});
+               {[](Scalars& s) { s.trial.measured_kl = nan; }, bad},
+               {[](Scalars& s) { s.trial.measured_kl = -infinity; }, bad}});
   add_formula(table, "judge_last_trial", judge(0, infinity, true),
               {{as_it_is, good},
                {[](Scalars& s) { s.trial.measured = 9, s.step.finite = 1; },
