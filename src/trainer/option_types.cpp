@@ -90,12 +90,13 @@ std::vector<std::int64_t> parse_widths(std::string_view option, std::string_view
 
 /// Any text but an empty one, in whose place `expected` should be.
 ValueType named(std::string argument, std::string expected) {
-  return {std::move(argument),
-          [expected](std::string_view option, std::string_view text) -> std::any {
-            if (text.empty()) throw_unexpected(option, "\"\"", expected);
-            return std::string(text);
-          },
-          [](const std::any& value) { return std::any_cast<std::string>(value); }};
+  return {
+      std::move(argument),
+      [expected = std::move(expected)](std::string_view option, std::string_view text) -> std::any {
+        if (text.empty()) throw_unexpected(option, "\"\"", expected);
+        return std::string(text);
+      },
+      [](const std::any& value) { return std::any_cast<std::string>(value); }};
 }
 
 }  // namespace

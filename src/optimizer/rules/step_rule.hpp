@@ -28,7 +28,7 @@ struct StepModel {
   ConstView parameters;  // theta (P), where there is a penalty
   const View& solve;     // a SolveScalars
   const View& trial;     // a TrialScalars
-  double eta;            // of the penalty
+  double eta = 0;        // of the penalty
 };
 
 /// Chooses how far a step goes along its direction.
