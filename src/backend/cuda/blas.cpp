@@ -1,6 +1,6 @@
 #include "backend/cuda/blas.hpp"
 
-#include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/matrix_elements.hpp"
 
 #include <algorithm>
 #include <type_traits>

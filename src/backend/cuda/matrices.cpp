@@ -1,9 +1,9 @@
 #include "kernels/cuda/matrices.hpp"
 
 #include "backend/cuda/cuda_backend.hpp"
-#include "kernels/cuda/arrays.hpp"
 #include "kernels/cuda/cholesky.hpp"
 #include "kernels/cuda/elementwise.hpp"
+#include "kernels/cuda/matrix_elements.hpp"
 #include "kernels/formulas/float_type.hpp"
 
 #include <algorithm>
