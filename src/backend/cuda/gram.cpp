@@ -7,7 +7,7 @@
 #include "backend/cuda/row_pieces.hpp"
 #include "backend/cuda/triangle_products.hpp"
 #include "backend/row_gram.hpp"
-#include "kernels/cuda/matrices.hpp"
+#include "kernels/cuda/arrays.hpp"
 #include "kernels/cuda/matrix_elements.hpp"
 
 #include <algorithm>
