@@ -8,7 +8,6 @@ RowTiles::Buffers::Buffers(Carver& carver, Shape tile_shape, std::int64_t rows, 
                            bool centred, std::int64_t work_bytes)
     : tile(carver.take(tile_shape, type)) {
   if (!centred) return;
-  constexpr ElementType real = ElementType::float64;
   tile_real = type == real ? tile : carver.take(tile_shape, real);
   mean = carver.take({tile_shape.columns, 1}, real);
   roots = carver.take({rows, 1}, real);

@@ -3,7 +3,6 @@
 namespace natgrad::detail {
 
 ModelBuffers::ModelBuffers(Carver& carver, const ModelShape& shape) {
-  constexpr ElementType real = ElementType::float64;
   if (shape.products == 0) return;
   vector = carver.take({shape.parameters, 1}, real);
   if (shape.numbers) gradient = carver.take({shape.parameters, 1}, real);

@@ -23,7 +23,6 @@ using detail::message;
 
 namespace {
 
-constexpr ElementType float64 = ElementType::float64;
 constexpr std::int64_t largest_counter = std::int64_t{1} << 53;  // exact in double
 
 Density::Options checked(Density::Options options) {
@@ -78,7 +77,7 @@ struct Density::State {
     if (diverges_by_sampling(model.sizes)) {
       sampled_divergence.emplace(context, model, options.kl_draws, options.key);
     }
-    counter = context.array({1, 1}, float64);
+    counter = context.array({1, 1}, real);
     backend.fill(0, counter);
   }
 
@@ -88,7 +87,7 @@ struct Density::State {
   Array make_constants() {
     if (model.sizes.constants == 0) return {};
     const std::vector<double> numbers = constants_of(options.support);
-    Array array = context.array({model.sizes.constants, 1}, float64);
+    Array array = context.array({model.sizes.constants, 1}, real);
     backend.upload(numbers.data(), array);
     model.constants = array;
     return array;
@@ -105,7 +104,7 @@ struct Density::State {
   }
 
   void write(std::span<const double> theta) {
-    if (options.type == float64) return backend.upload(theta.data(), values);
+    if (options.type == real) return backend.upload(theta.data(), values);
     const std::vector<float> narrow(theta.begin(), theta.end());
     backend.upload(narrow.data(), values);
   }
@@ -190,7 +189,7 @@ std::vector<double> Density::read() const {
     const State& s = *state_;
     const auto count = static_cast<std::size_t>(s.model.sizes.parameters);
     std::vector<double> theta(count);
-    if (s.options.type == float64) {
+    if (s.options.type == real) {
       s.backend.download(s.values, theta.data());
     } else {
       std::vector<float> narrow(count);
@@ -205,7 +204,7 @@ void Density::log_likelihood(const ConstView& x, const View& log_p) {
   detail::with_memory_errors([&] {
     State& s = *state_;
     s.require_samples("log_likelihood", x);
-    detail::require_operand({"log_likelihood", "log_p"}, log_p, {x.rows(), 1}, float64, s.memory());
+    detail::require_operand({"log_likelihood", "log_p"}, log_p, {x.rows(), 1}, real, s.memory());
     detail::require_disjoint("log_likelihood: log_p", log_p, "x", x);
     s.log_likelihood(x, log_p);
   });
@@ -215,8 +214,8 @@ void Density::loss(const ConstView& x, const View& loss) {
   detail::with_memory_errors([&] {
     State& s = *state_;
     s.require_samples("loss", x);
-    detail::require_operand({"loss", "loss"}, loss, {1, 1}, float64, s.memory());
-    s.grow(s.log_p, x.rows(), 1, float64);
+    detail::require_operand({"loss", "loss"}, loss, {1, 1}, real, s.memory());
+    s.grow(s.log_p, x.rows(), 1, real);
     const View log_p = s.log_p.view().row_range(0, x.rows());
     s.log_likelihood(x, log_p);
     s.backend.column_sums(-1 / static_cast<double>(x.rows()), log_p, loss);
@@ -303,7 +302,7 @@ void Density::compute_exact() {
     }
     s.has_exact_rows = false;
     const std::int64_t P = s.model.sizes.parameters;
-    s.grow(s.exact_double, P, P, float64);
+    s.grow(s.exact_double, P, P, real);
     s.grow(s.exact, P, P, s.options.type);
     s.point.set(s.values);
     const View rows = s.exact_double.view();
@@ -334,7 +333,7 @@ void Density::kl(const ConstView& theta, const ConstView& other, const View& res
     const Shape shape{s.model.sizes.parameters, 1};
     detail::require_operand({"kl", "theta"}, theta, shape, s.options.type, s.memory());
     detail::require_operand({"kl", "other"}, other, shape, s.options.type, s.memory());
-    detail::require_operand({"kl", "result"}, result, {1, 1}, float64, s.memory());
+    detail::require_operand({"kl", "result"}, result, {1, 1}, real, s.memory());
     s.point.set(theta);
     s.other.set(other);
     if (s.model.sizes.closed) {
@@ -366,18 +365,18 @@ std::int64_t Density::bytes(const Options& options, const Uses& uses) {
     const std::int64_t D = model.shape.dimensions;
     const std::int64_t element = size_of(options.type);
     ByteCount bytes("density: .dimensions, .components, samples and draws");
-    bytes.add(model.sizes.constants + 1, 1, size_of(float64));
+    bytes.add(model.sizes.constants + 1, 1, size_of(real));
     bytes.add(P, 1, element);
     for (int points = 0; points < 2; ++points) DensityPoint::count(model.sizes, bytes);
     if (model.sizes.nodes > 0) DensityQuadrature::count(model.shape, model.sizes, bytes);
     if (diverges_by_sampling(model.sizes)) {
       SampledDivergence::count(model.shape, options.kl_draws, bytes);
     } else if (uses.exact) {
-      bytes.add(P, P, size_of(float64));
+      bytes.add(P, P, size_of(real));
       bytes.add(P, P, element);
     }
     bytes.add(uses.samples, P, element);
-    bytes.add(uses.samples, 1, size_of(float64));
+    bytes.add(uses.samples, 1, size_of(real));
     bytes.add(uses.draws, P + D, element);
     return bytes.bytes();
   });
