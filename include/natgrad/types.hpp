@@ -10,6 +10,13 @@
 
 namespace natgrad {
 
+/// An enumerator and its name, a row of the tables below.
+template <class Enum>
+struct EnumeratorName {
+  Enum value;
+  const char* name;
+};
+
 /// The type of a view's elements, known at run time as in DLPack.
 enum class ElementType : std::uint8_t { int32, float32, float64 };
 
@@ -46,15 +53,9 @@ enum class Structure : std::uint8_t {
   diagonal,        ///< its diagonal
 };
 
-/// A structure and its name.
-struct StructureRow {
-  Structure structure;
-  const char* name;
-};
-
 /// Every structure, in the order of their values: names in messages, the values of the option
 /// --structure and the check of enumerators follow from it.
-inline constexpr StructureRow structure_table[] = {
+inline constexpr EnumeratorName<Structure> structure_table[] = {
     {Structure::full, "full"},
     {Structure::block_diagonal, "block_diagonal"},
     {Structure::diagonal, "diagonal"},
@@ -70,15 +71,9 @@ enum class DampingScaling : std::uint8_t {
   diagonal,
 };
 
-/// A scaling and its name.
-struct DampingScalingRow {
-  DampingScaling scaling;
-  const char* name;
-};
-
 /// Every scaling, in the order of their values: names in messages, the values of the option
 /// --damping-scaling and the check of enumerators follow from it.
-inline constexpr DampingScalingRow damping_scaling_table[] = {
+inline constexpr EnumeratorName<DampingScaling> damping_scaling_table[] = {
     {DampingScaling::identity, "identity"},
     {DampingScaling::tensor, "tensor"},
     {DampingScaling::diagonal, "diagonal"},
@@ -128,14 +123,8 @@ enum class Likelihood : std::uint8_t {
   poisson,
 };
 
-/// A likelihood and its name.
-struct LikelihoodName {
-  Likelihood likelihood;
-  const char* name;
-};
-
 /// Every likelihood, in the order of their values.
-inline constexpr LikelihoodName likelihood_names[] = {
+inline constexpr EnumeratorName<Likelihood> likelihood_names[] = {
     {Likelihood::categorical, "categorical"}, {Likelihood::bernoulli, "bernoulli"},
     {Likelihood::gaussian, "gaussian"},       {Likelihood::gaussian_scale, "gaussian_scale"},
     {Likelihood::poisson, "poisson"},
@@ -163,14 +152,8 @@ enum class DensityFamily : std::uint8_t {
   exponential,
 };
 
-/// A family of densities and its name.
-struct DensityRow {
-  DensityFamily family;
-  const char* name;
-};
-
 /// Every family, in the order of their values: names and the check of enumerators follow from it.
-inline constexpr DensityRow density_table[] = {
+inline constexpr EnumeratorName<DensityFamily> density_table[] = {
     {DensityFamily::gaussian_scale, "gaussian_scale"},
     {DensityFamily::gaussian_log_scale, "gaussian_log_scale"},
     {DensityFamily::gaussian_natural, "gaussian_natural"},

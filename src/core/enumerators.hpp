@@ -29,11 +29,11 @@ constexpr Form last_enumerator() {
 }
 template <>
 constexpr Structure last_enumerator() {
-  return std::rbegin(structure_table)->structure;
+  return std::rbegin(structure_table)->value;
 }
 template <>
 constexpr DampingScaling last_enumerator() {
-  return std::rbegin(damping_scaling_table)->scaling;
+  return std::rbegin(damping_scaling_table)->value;
 }
 template <>
 constexpr Activation last_enumerator() {
@@ -41,11 +41,11 @@ constexpr Activation last_enumerator() {
 }
 template <>
 constexpr Likelihood last_enumerator() {
-  return std::rbegin(likelihood_names)->likelihood;
+  return std::rbegin(likelihood_names)->value;
 }
 template <>
 constexpr DensityFamily last_enumerator() {
-  return std::rbegin(density_table)->family;
+  return std::rbegin(density_table)->value;
 }
 
 /// Whether the value is one of the enumerators: an enum that comes from outside may hold any number

@@ -1,6 +1,29 @@
 #include "natgrad/types.hpp"
 
+#include <cstddef>
+
 namespace natgrad {
+
+namespace {
+
+/// Whether the rows of a table have the values 0, 1, ...
+template <class Enum, std::size_t rows>
+constexpr bool in_order(const EnumeratorName<Enum> (&table)[rows]) {
+  for (std::size_t i = 0; i < rows; ++i) {
+    if (static_cast<std::size_t>(table[i].value) != i) return false;
+  }
+  return true;
+}
+
+template <class Enum, std::size_t rows>
+const char* name_in(const EnumeratorName<Enum> (&table)[rows], Enum value) {
+  for (const EnumeratorName<Enum>& row : table) {
+    if (row.value == value) return row.name;
+  }
+  return "unknown";
+}
+
+}  // namespace
 
 const char* to_string(ElementType type) {
   switch (type) {
@@ -50,35 +73,13 @@ const char* to_string(Form form) {
   return "unknown";
 }
 
-static_assert([] {
-  int value = 0;
-  for (const StructureRow& row : structure_table) {
-    if (static_cast<int>(row.structure) != value++) return false;
-  }
-  return true;
-}());
+static_assert(in_order(structure_table));
 
-const char* to_string(Structure structure) {
-  for (const StructureRow& row : structure_table) {
-    if (row.structure == structure) return row.name;
-  }
-  return "unknown";
-}
+const char* to_string(Structure structure) { return name_in(structure_table, structure); }
 
-static_assert([] {
-  int value = 0;
-  for (const DampingScalingRow& row : damping_scaling_table) {
-    if (static_cast<int>(row.scaling) != value++) return false;
-  }
-  return true;
-}());
+static_assert(in_order(damping_scaling_table));
 
-const char* to_string(DampingScaling scaling) {
-  for (const DampingScalingRow& row : damping_scaling_table) {
-    if (row.scaling == scaling) return row.name;
-  }
-  return "unknown";
-}
+const char* to_string(DampingScaling scaling) { return name_in(damping_scaling_table, scaling); }
 
 const char* to_string(Outcome outcome) {
   switch (outcome) {
@@ -130,34 +131,12 @@ const char* to_string(Activation activation) {
   return "unknown";
 }
 
-static_assert([] {
-  int value = 0;
-  for (const LikelihoodName& row : likelihood_names) {
-    if (static_cast<int>(row.likelihood) != value++) return false;
-  }
-  return true;
-}());
+static_assert(in_order(likelihood_names));
 
-const char* to_string(Likelihood likelihood) {
-  for (const LikelihoodName& row : likelihood_names) {
-    if (row.likelihood == likelihood) return row.name;
-  }
-  return "unknown";
-}
+const char* to_string(Likelihood likelihood) { return name_in(likelihood_names, likelihood); }
 
-static_assert([] {
-  int value = 0;
-  for (const DensityRow& row : density_table) {
-    if (static_cast<int>(row.family) != value++) return false;
-  }
-  return true;
-}());
+static_assert(in_order(density_table));
 
-const char* to_string(DensityFamily family) {
-  for (const DensityRow& row : density_table) {
-    if (row.family == family) return row.name;
-  }
-  return "unknown";
-}
+const char* to_string(DensityFamily family) { return name_in(density_table, family); }
 
 }  // namespace natgrad

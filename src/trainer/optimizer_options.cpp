@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <variant>
 
@@ -34,17 +35,11 @@ bool is_diagonal(const Settings& s) {
   return is_natural(s) && s.get<Structure>("--structure") == Structure::diagonal;
 }
 
-Choices<Structure> structures() {
-  Choices<Structure> choices;
-  for (const StructureRow& row : structure_table) choices.emplace_back(row.name, row.structure);
-  return choices;
-}
-
-Choices<DampingScaling> damping_scalings() {
-  Choices<DampingScaling> choices;
-  for (const DampingScalingRow& row : damping_scaling_table) {
-    choices.emplace_back(row.name, row.scaling);
-  }
+/// Every row of a table of the library's.
+template <class Enum, std::size_t rows>
+Choices<Enum> choices_of(const EnumeratorName<Enum> (&table)[rows]) {
+  Choices<Enum> choices;
+  for (const EnumeratorName<Enum>& row : table) choices.emplace_back(row.name, row.value);
   return choices;
 }
 
@@ -192,7 +187,7 @@ std::vector<OptionRow> optimizer_rows() {
        .no_meaning = sampled_only},
       {.name = "--structure",
        .group = group,
-       .type = choice<Structure>(structures()),
+       .type = choice<Structure>(choices_of(structure_table)),
        .help = "part of the Fisher matrix that a natural step takes; blocks are the layers",
        .otherwise = "full",
        .no_meaning = natural_only},
@@ -251,7 +246,7 @@ std::vector<OptionRow> optimizer_rows() {
        .require = require_fisher_of_damping},
       {.name = "--damping-scaling",
        .group = group,
-       .type = choice<DampingScaling>(damping_scalings()),
+       .type = choice<DampingScaling>(choices_of(damping_scaling_table)),
        .help = "unit of --damping: that of the Fisher matrix, the mean diagonal element of each "
                "tensor, or each diagonal element",
        .otherwise = "identity",

@@ -292,13 +292,13 @@ void add_divergence(OperationTable& table) {
 }  // namespace
 
 void add_density_cases(OperationTable& table) {
-  for (const DensityRow& row : density_table) {
-    add_log_p(table, row.family, row.name);
-    add_score(table, row.family, row.name);
-    add_sample(table, row.family, row.name);
-    add_outside(table, row.family, row.name);
-    add_by_hand(table, row.family, row.name);
-    add_fisher_by_hand(table, row.family, row.name);
+  for (const EnumeratorName<DensityFamily>& row : density_table) {
+    add_log_p(table, row.value, row.name);
+    add_score(table, row.value, row.name);
+    add_sample(table, row.value, row.name);
+    add_outside(table, row.value, row.name);
+    add_by_hand(table, row.value, row.name);
+    add_fisher_by_hand(table, row.value, row.name);
   }
   add_factor(table);
   add_divergence(table);

@@ -193,12 +193,12 @@ TEST(densities, exact_rows_take_memory_where_they_are_asked_for) {
   const Support support =
       Support::finite({0, 1, 2}, 1, [](double x, std::span<double> t) { t[0] = x; });
   for (const ElementType type : {ElementType::float32, ElementType::float64}) {
-    for (const DensityRow& row : density_table) {
+    for (const EnumeratorName<DensityFamily>& row : density_table) {
       SCOPED_TRACE(std::string(row.name) + " " + to_string(type));
-      Density::Options options{.family = row.family, .type = type};
-      if (row.family == DensityFamily::gaussian_cholesky) options.dimensions = 3;
-      if (row.family == DensityFamily::mixture) options.components = 3;
-      if (row.family == DensityFamily::exponential) options.support = support;
+      Density::Options options{.family = row.value, .type = type};
+      if (row.value == DensityFamily::gaussian_cholesky) options.dimensions = 3;
+      if (row.value == DensityFamily::mixture) options.components = 3;
+      if (row.value == DensityFamily::exponential) options.support = support;
       std::int64_t held = 0;
       {
         const Allocator allocator{.allocate = [&held](std::size_t size, void*) -> void* {
@@ -259,12 +259,12 @@ TEST(densities, operands_that_do_not_fit_are_refused) {
 }
 
 TEST(densities, draws_follow_from_key_and_counter_alone) {
-  for (const DensityRow& row : density_table) {
-    if (row.family == DensityFamily::exponential) continue;
+  for (const EnumeratorName<DensityFamily>& row : density_table) {
+    if (row.value == DensityFamily::exponential) continue;
     SCOPED_TRACE(row.name);
     const Context context = test_context();
     const auto made = [&](std::uint64_t key) {
-      return Density(context, {.family = row.family, .key = key});
+      return Density(context, {.family = row.value, .key = key});
     };
     const auto drawn = [&](Density& density, std::int64_t samples) {
       return host_copy<double>(context, density.sample(samples));

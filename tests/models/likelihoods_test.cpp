@@ -33,9 +33,9 @@ FullyConnected::Options options_of(Likelihood likelihood,
 
 template <class Body>
 void for_likelihoods(const Body& body) {
-  for (const LikelihoodName& name : likelihood_names) {
-    SCOPED_TRACE(name.name);
-    body(name.likelihood);
+  for (const EnumeratorName<Likelihood>& row : likelihood_names) {
+    SCOPED_TRACE(row.name);
+    body(row.value);
   }
 }
 

@@ -194,11 +194,11 @@ template <class Body>
 void for_all(const Body& body) {
   for (Structure structure : {Structure::full, Structure::block_diagonal, Structure::diagonal}) {
     for (Form form : forms) {
-      for (const DampingScalingRow& row : damping_scaling_table) {
+      for (const EnumeratorName<DampingScaling>& row : damping_scaling_table) {
         const bool diagonal = structure == Structure::diagonal;
-        if (diagonal && (form == Form::dual || row.scaling != DampingScaling::identity)) continue;
-        if (form == Form::dual && row.scaling == DampingScaling::diagonal) continue;
-        body(Case{.structure = structure, .form = form, .scaling = row.scaling});
+        if (diagonal && (form == Form::dual || row.value != DampingScaling::identity)) continue;
+        if (form == Form::dual && row.value == DampingScaling::diagonal) continue;
+        body(Case{.structure = structure, .form = form, .scaling = row.value});
       }
     }
   }

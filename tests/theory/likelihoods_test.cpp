@@ -43,9 +43,9 @@ std::vector<FullyConnected::Options> options_of(Likelihood likelihood) {
 /// body(model) for every likelihood and net.
 template <class Body>
 void for_models(const Body& body) {
-  for (const LikelihoodName& name : likelihood_names) {
-    for (const FullyConnected::Options& options : options_of(name.likelihood)) {
-      SCOPED_TRACE(std::string(name.name) + ", layers " + std::to_string(options.sizes.size() - 1));
+  for (const EnumeratorName<Likelihood>& row : likelihood_names) {
+    for (const FullyConnected::Options& options : options_of(row.value)) {
+      SCOPED_TRACE(std::string(row.name) + ", layers " + std::to_string(options.sizes.size() - 1));
       LikelihoodNet model(options, samples);
       body(model);
     }
@@ -166,11 +166,11 @@ TEST(theory, row_2_exact_rows_make_the_fisher_matrix) {
 /// their mean score is 0 within chance, and their S^T S the Fisher matrix.
 TEST(theory, rows_1_and_2_of_drawn_targets) {
   constexpr std::int64_t draws = sanitized ? 200 : 2000;
-  for (const LikelihoodName& name : likelihood_names) {
+  for (const EnumeratorName<Likelihood>& row : likelihood_names) {
     for (double shift : {0.0, 7.0}) {
-      if (shift > 0 && name.likelihood != Likelihood::poisson) continue;
-      SCOPED_TRACE(std::string(name.name) + ", rates times e^" + std::to_string(shift));
-      LikelihoodNet model(options_of(name.likelihood)[1], samples);
+      if (shift > 0 && row.value != Likelihood::poisson) continue;
+      SCOPED_TRACE(std::string(row.name) + ", rates times e^" + std::to_string(shift));
+      LikelihoodNet model(options_of(row.value)[1], samples);
       Numbers theta = model.theta();
       theta.back() += shift;
       model.set_theta(theta);
@@ -197,32 +197,30 @@ TEST(theory, rows_1_and_2_of_drawn_targets) {
 
 /// F = mean of F_out (x) x x^T with x = (input, 1), of several targets too.
 TEST(theory, row_2_the_fisher_matrix_of_generalized_linear_models_is_analytic) {
-  for (const LikelihoodName& name : likelihood_names) {
-    SCOPED_TRACE(name.name);
+  for (const EnumeratorName<Likelihood>& row : likelihood_names) {
+    SCOPED_TRACE(row.name);
     const std::size_t C = 4;
-    LikelihoodNet model({.sizes = {3, C},
-                         .likelihood = name.likelihood,
-                         .sigma = 0.7,
-                         .type = ElementType::float64},
-                        samples);
+    LikelihoodNet model(
+        {.sizes = {3, C}, .likelihood = row.value, .sigma = 0.7, .type = ElementType::float64},
+        samples);
     const Table z = model.z();
     const auto fisher_of_outputs = [&](std::size_t n, std::size_t a, std::size_t b) {
-      const double* row = z.elements.data() + n * C;
-      const double p = 1 / (1 + std::exp(-row[a]));
+      const double* outputs = z.elements.data() + n * C;
+      const double p = 1 / (1 + std::exp(-outputs[a]));
       double total = 0;
-      for (std::size_t c = 0; c < C; ++c) total += std::exp(row[c]);
-      switch (name.likelihood) {
+      for (std::size_t c = 0; c < C; ++c) total += std::exp(outputs[c]);
+      switch (row.value) {
         case Likelihood::categorical:
-          return (a == b ? std::exp(row[a]) / total : 0) -
-                 std::exp(row[a]) * std::exp(row[b]) / (total * total);
+          return (a == b ? std::exp(outputs[a]) / total : 0) -
+                 std::exp(outputs[a]) * std::exp(outputs[b]) / (total * total);
         case Likelihood::bernoulli:
           return a == b ? p * (1 - p) : 0;
         case Likelihood::gaussian:
           return a == b ? 1 / (0.7 * 0.7) : 0;
         case Likelihood::gaussian_scale:
-          return a != b ? 0 : a < C / 2 ? std::exp(-2 * row[a + C / 2]) : 2;
+          return a != b ? 0 : a < C / 2 ? std::exp(-2 * outputs[a + C / 2]) : 2;
         case Likelihood::poisson:
-          return a == b ? std::exp(row[a]) : 0;
+          return a == b ? std::exp(outputs[a]) : 0;
       }
       return 0.0;
     };

@@ -74,16 +74,14 @@ void expect_same(const Sums& actual, const Sums& expected) {
 /// one weight of all is as many equal ones.
 TEST(theory, row_3_parts_make_the_whole_and_weights_repeat_samples) {
   const std::vector<std::size_t> all{0, 1, 2, 3, 4, 5, 6, 7, 8};
-  for (const LikelihoodName& name : likelihood_names) {
-    LikelihoodNet model({.sizes = {2, 4, 2},
-                         .likelihood = name.likelihood,
-                         .sigma = 0.7,
-                         .type = ElementType::float64},
-                        samples);
+  for (const EnumeratorName<Likelihood>& row : likelihood_names) {
+    LikelihoodNet model(
+        {.sizes = {2, 4, 2}, .likelihood = row.value, .sigma = 0.7, .type = ElementType::float64},
+        samples);
     model.net.sample();
     const Table y = model.sampled();
     for (const FisherKind kind : {FisherKind::exact, FisherKind::empirical}) {
-      SCOPED_TRACE(std::string(name.name) + ", " + to_string(kind));
+      SCOPED_TRACE(std::string(row.name) + ", " + to_string(kind));
       const auto of = [&](const std::vector<Part>& parts) {
         return sums_of(model, kind, y, parts);
       };

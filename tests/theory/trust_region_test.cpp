@@ -53,13 +53,13 @@ constexpr int vectors = sanitized ? 3 : 10;
 
 /// Softmax does not change where all outputs do: its F is singular.
 TEST(theory, row_6_of_generalized_linear_models_at_any_damping) {
-  for (const LikelihoodName& name : likelihood_names) {
+  for (const EnumeratorName<Likelihood>& row : likelihood_names) {
     for (int vector = 0; vector < vectors; ++vector) {
-      LikelihoodNet model(options_of(name.likelihood, {}), 40, 100 + vector);
+      LikelihoodNet model(options_of(row.value, {}), 40, 100 + vector);
       const double largest = largest_eigenvalue(dense_fisher(model.exact()));
-      const bool singular = name.likelihood == Likelihood::categorical;
+      const bool singular = row.value == Likelihood::categorical;
       for (double damping : {singular ? 1e-10 : 0, 1e-6, 1e-2, 1.0}) {
-        SCOPED_TRACE(std::string(name.name) + ", vector " + std::to_string(vector) + ", damping " +
+        SCOPED_TRACE(std::string(row.name) + ", vector " + std::to_string(vector) + ", damping " +
                      std::to_string(damping));
         EXPECT_TRUE(within(share_of_radius(model, radius, damping * largest), 1, 0.05));
       }
@@ -76,13 +76,13 @@ double median(Numbers values) {
 /// The deviation of the divergence from half the squared norm is of the third order: as a share of
 /// the radius it goes as the radius' root.
 TEST(theory, row_6_of_nets_with_one_and_two_hidden_layers) {
-  for (const LikelihoodName& name : likelihood_names) {
+  for (const EnumeratorName<Likelihood>& row : likelihood_names) {
     for (const std::vector<std::int64_t>& hidden :
          {std::vector<std::int64_t>{5}, std::vector<std::int64_t>{4, 4}}) {
-      SCOPED_TRACE(std::string(name.name) + ", hidden layers " + std::to_string(hidden.size()));
+      SCOPED_TRACE(std::string(row.name) + ", hidden layers " + std::to_string(hidden.size()));
       Numbers quotients;
       for (int vector = 0; vector < vectors; ++vector) {
-        LikelihoodNet model(options_of(name.likelihood, hidden), 40, 200 + vector);
+        LikelihoodNet model(options_of(row.value, hidden), 40, 200 + vector);
         const double damping = 1e-2 * largest_eigenvalue(dense_fisher(model.exact()));
         const double whole = share_of_radius(model, radius, damping) - 1;
         const double half = share_of_radius(model, radius / 2, damping) - 1;
