@@ -103,10 +103,8 @@ cublasStatus_t enqueue_blas(cublasHandle_t handle, const char* name, const Opera
                             std::function<void()> run) {
   Lock lock = lock_state();
   if (!blas_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
-  Queue* queue = queue_of(handle->stream, handle->device);
+  Queue* queue = begin_library_call(handle->stream, handle->device);
   if (queue == nullptr) return CUBLAS_STATUS_EXECUTION_FAILED;
-  ++state().counters.library_calls;
-  if (is_due(state().work_to_failure)) return CUBLAS_STATUS_EXECUTION_FAILED;
   std::byte* workspace = handle->workspace;
   const std::int64_t bytes = std::min<std::int64_t>(handle->workspace_bytes, 4096);
   const bool known = enqueue_call(lock, *queue, name,

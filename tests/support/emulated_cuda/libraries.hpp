@@ -37,10 +37,13 @@ inline bool is_matrix(std::int64_t rows, std::int64_t columns, std::int64_t ld) 
 std::int64_t blas_handle_count();
 std::int64_t solver_handle_count();
 
-/// A handle may run on streams of the device that it was made for.
-inline Queue* queue_of(cudaStream_t stream, int device) {
+/// The queue of a library call by a handle of `device`, which counts; null where the stream is
+/// another device's, or where the call is due to fail.
+inline Queue* begin_library_call(cudaStream_t stream, int device) {
   Queue* queue = find_queue(stream);
-  return queue != nullptr && queue->device == device ? queue : nullptr;
+  if (queue == nullptr || queue->device != device) return nullptr;
+  ++state().counters.library_calls;
+  return is_due(state().work_to_failure) ? nullptr : queue;
 }
 
 }  // namespace natgrad::emulated_cuda

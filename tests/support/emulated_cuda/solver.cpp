@@ -192,10 +192,8 @@ cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t handle, cusolverDnParams_t 
       device_bytes < device_workspace(n) || host_bytes < host_workspace(n)) {
     return CUSOLVER_STATUS_INVALID_VALUE;
   }
-  Queue* queue = queue_of(handle->stream, handle->device);
+  Queue* queue = begin_library_call(handle->stream, handle->device);
   if (queue == nullptr) return CUSOLVER_STATUS_EXECUTION_FAILED;
-  ++state().counters.library_calls;
-  if (is_due(state().work_to_failure)) return CUSOLVER_STATUS_EXECUTION_FAILED;
   if (host_bytes > 0) std::memset(bufferOnHost, 0xFF, workspaceInBytesOnHost);
   const bool known = enqueue_call(lock, *queue, "cusolverDnXpotrf",
                                   {{"A", A, matrix_bytes(n, n, lda, dataTypeA)},
@@ -218,10 +216,8 @@ cusolverStatus_t cusolverDnXpotrs(cusolverDnHandle_t handle, cusolverDnParams_t 
   if (!valid(uplo, n, dataTypeA, lda) || dataTypeB != dataTypeA || !is_matrix(n, nrhs, ldb)) {
     return CUSOLVER_STATUS_INVALID_VALUE;
   }
-  Queue* queue = queue_of(handle->stream, handle->device);
+  Queue* queue = begin_library_call(handle->stream, handle->device);
   if (queue == nullptr) return CUSOLVER_STATUS_EXECUTION_FAILED;
-  ++state().counters.library_calls;
-  if (is_due(state().work_to_failure)) return CUSOLVER_STATUS_EXECUTION_FAILED;
   const Solution solution{uplo, static_cast<int>(n), static_cast<int>(nrhs), static_cast<int>(lda),
                           static_cast<int>(ldb)};
   const bool known = enqueue_call(lock, *queue, "cusolverDnXpotrs",
@@ -265,10 +261,8 @@ cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t handle, cusolverDnParams_t 
       device_bytes < device_workspace(n) || host_bytes < host_workspace(n)) {
     return CUSOLVER_STATUS_INVALID_VALUE;
   }
-  Queue* queue = queue_of(handle->stream, handle->device);
+  Queue* queue = begin_library_call(handle->stream, handle->device);
   if (queue == nullptr) return CUSOLVER_STATUS_EXECUTION_FAILED;
-  ++state().counters.library_calls;
-  if (is_due(state().work_to_failure)) return CUSOLVER_STATUS_EXECUTION_FAILED;
   if (host_bytes > 0) std::memset(bufferOnHost, 0xFF, workspaceInBytesOnHost);
   const bool known = enqueue_call(lock, *queue, "cusolverDnXsyevd",
                                   {{"A", A, matrix_bytes(n, n, lda, dataTypeA)},
