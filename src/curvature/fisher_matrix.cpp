@@ -1,7 +1,6 @@
 #include "natgrad/fisher_matrix.hpp"
 
 #include "core/memory_errors.hpp"
-#include "core/message.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
 #include "curvature/damping_options.hpp"
@@ -15,7 +14,6 @@
 
 namespace natgrad {
 
-using detail::message;
 using detail::with_memory_errors;
 
 namespace {

@@ -11,9 +11,9 @@ namespace natgrad {
 
 /// What of a density does not change with theta.
 struct DensityModel {
-  DensityFamily family;
-  DensityShape shape;
-  formulas::DensitySizes sizes;
+  DensityFamily family = {};
+  DensityShape shape = {};
+  formulas::DensitySizes sizes = {};
   ConstView constants;  // empty where it has none
 };
 
