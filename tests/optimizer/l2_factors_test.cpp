@@ -7,6 +7,7 @@
 #include "support/plain.hpp"
 #include "support/structured.hpp"
 #include "support/tolerance.hpp"
+#include "support/weighted_training.hpp"
 
 #include <gtest/gtest.h>
 
@@ -27,8 +28,8 @@ namespace natgrad::tests {
 
 namespace {
 
-constexpr std::size_t samples = 18;
-constexpr std::size_t size = 23;  // of `layers`
+constexpr std::size_t samples = WeightedTraining::samples;
+constexpr std::size_t size = WeightedTraining::size;
 constexpr double lambda = 0.4;
 
 const std::vector<SegmentFactor> factors = {{{1}, 0}, {{2}, 2.5}};  // an intercept without penalty
@@ -61,49 +62,6 @@ Options options_of(const Case& c) {
           .form = c.form};
 }
 
-/// Batches with new coefficients a step.
-struct Training {
-  LayeredBatch<double> batch;
-  Random random{6};
-  Tensor<double> coefficients{Numbers(samples, 1)};
-  Tensor<double> numbers{Numbers(size, 0)};
-  LayerScores scores{batch.parameters, {.kind = FisherKind::exact}};
-  NaturalGradient optimizer;
-
-  explicit Training(const Options& options, std::vector<LayerShape> net = layers)
-      : batch({.layers = std::move(net), .samples = samples, .seed = 5}),
-        optimizer(batch.parameters, options) {}
-
-  void draw() {
-    for (std::size_t n = 0; n < samples; ++n) coefficients(n) = random();
-    for (std::size_t i = 0; i < size; ++i) numbers(i) = random();
-  }
-  const LayerScores& part(std::int64_t first, std::int64_t count) {
-    batch.fill(scores,
-               {.samples = count,
-                .batch_samples = samples,
-                .coefficients = coefficients.view().row_range(first, count)},
-               first);
-    return scores;
-  }
-  void step(bool gradient_given, bool in_parts) {
-    const auto taken = [&](const LayerScores& of, double scale) {
-      if (!gradient_given) return Batch{.fisher = of};
-      return Batch{.fisher = of, .gradient = Gradient{numbers.view(), scale}};
-    };
-    if (!in_parts) return optimizer.step(taken(part(0, samples), 1));
-    optimizer.accumulate(taken(part(0, 5), 0.25));
-    optimizer.accumulate(taken(part(5, samples - 5), 0.75));
-    optimizer.step();
-  }
-  Table S() const { return weighted(batch.rows, Numbers(samples, 1.0 / samples)); }
-  Numbers gradient(bool given) const {
-    if (given) return numbers.numbers();
-    return multiply(transposed(S()),
-                    right_hand_side(Numbers(samples, 1.0 / samples), coefficients.numbers()));
-  }
-};
-
 /// Each parameter's number, given a number for every tensor.
 template <class Number>
 Numbers by_tensor(const Parameters& parameters, const Number& number) {
@@ -123,7 +81,7 @@ struct Plain {
   Numbers momentum = Numbers(size, 0.0);
   double quadratic_form = 0;
 
-  void step(const Training& run) {
+  void step(const WeightedTraining& run) {
     const Parameters& parameters = run.batch.parameters;
     Table F = gram(transposed(run.S()));
     if (options.structure == Structure::block_diagonal) {
@@ -172,7 +130,7 @@ struct Plain {
 
 void check_steps(const Case& c) {
   SCOPED_TRACE(text(c));
-  Training run(options_of(c));
+  WeightedTraining run(options_of(c));
   Plain plain{.options = c, .theta = run.batch.theta_numbers()};
   for (int k = 0; k < 3; ++k) {
     run.draw();
@@ -233,13 +191,13 @@ TEST(l2_factors, no_penalty_is_damping_alone) {
 
 // An intercept without penalty, at damping 0: ridge regression in one step of rate 1.
 TEST(l2_factors, need_no_damping_where_the_system_is_regular) {
-  Training run({.damping = {.absolute = 0},
-                .step = FixedRate{1},
-                .momentum = NoMomentum{},
-                .l2 = 0.3,
-                .l2_factors = {{{2}, 0}, {{3}, 0}},
-                .rate_factors = {{{0}, 0}, {{1}, 0}},  // more rows than parameters are left
-                .form = Form::primal});
+  WeightedTraining run({.damping = {.absolute = 0},
+                        .step = FixedRate{1},
+                        .momentum = NoMomentum{},
+                        .l2 = 0.3,
+                        .l2_factors = {{{2}, 0}, {{3}, 0}},
+                        .rate_factors = {{{0}, 0}, {{1}, 0}},  // more rows than parameters are left
+                        .form = Form::primal});
   const Numbers before = run.batch.theta_numbers();
   run.draw();
   run.step(false, false);
@@ -250,8 +208,8 @@ TEST(l2_factors, need_no_damping_where_the_system_is_regular) {
   for (std::size_t n = 0; n < samples; ++n) {
     for (std::size_t i = 0; i < 8; ++i) moving(n, i) = S(n, 15 + i);
   }
-  const Numbers g = multiply(transposed(moving), right_hand_side(Numbers(samples, 1.0 / samples),
-                                                                 run.coefficients.numbers()));
+  const Numbers g = multiply(transposed(moving),
+                             right_hand_side(run.weights.numbers(), run.coefficients.numbers()));
   const Numbers d = solve(gram(transposed(moving)), 0, g);
   const Numbers after = run.batch.theta_numbers();
   for (std::size_t i = 0; i < 8; ++i) {
@@ -260,9 +218,9 @@ TEST(l2_factors, need_no_damping_where_the_system_is_regular) {
 }
 
 TEST(l2_factors, factors_of_one_change_no_bit) {
-  Training plain(options_of({.form = Form::dual}));
-  Training named(options_of({.form = Form::dual, .l2_factors = {{{0}, 1}, {{3}, 1}}}));
-  for (Training* run : {&plain, &named}) {
+  WeightedTraining plain(options_of({.form = Form::dual}));
+  WeightedTraining named(options_of({.form = Form::dual, .l2_factors = {{{0}, 1}, {{3}, 1}}}));
+  for (WeightedTraining* run : {&plain, &named}) {
     run->draw();
     run->step(false, false);
   }
@@ -275,7 +233,8 @@ TEST(l2_factors, a_plan_is_what_a_step_takes) {
       c.l2_factors = factors;
       c.momentum = Spring{0.8};
       SCOPED_TRACE(text(c));
-      Training run(options_of(c), {{.inputs = 4, .outputs = 3}, {.inputs = 3, .outputs = 2}});
+      WeightedTraining run(options_of(c),
+                           {{.inputs = 4, .outputs = 3}, {.inputs = 3, .outputs = 2}});
       run.draw();
       const Batch batch{.fisher = run.part(0, in_parts ? 5 : samples)};
       const MemoryPlan of_batch = run.optimizer.plan(batch);
@@ -298,15 +257,15 @@ TEST(l2_factors, a_checkpoint_leaves_units_to_the_options) {
       (std::filesystem::temp_directory_path() / "natgrad_l2_factors.checkpoint").string();
   for (DampingScaling scaling : {DampingScaling::tensor, DampingScaling::diagonal}) {
     const Case c{.scaling = scaling, .l2_factors = factors, .momentum = Spring{0.8}};
-    Training run(options_of(c));
-    Training other(options_of(c));
+    WeightedTraining run(options_of(c));
+    WeightedTraining other(options_of(c));
     run.draw();
     run.step(false, false);
     save(path, run.optimizer);
     Checkpoint(path).restore(other.optimizer);
     EXPECT_EQ(other.optimizer.options().damping.scaling, scaling);
     other.random = run.random;
-    for (Training* one : {&run, &other}) {
+    for (WeightedTraining* one : {&run, &other}) {
       one->draw();
       one->step(false, false);
     }
@@ -346,15 +305,15 @@ TEST(l2_factors, what_does_not_go_together_is_refused) {
         "DampingScaling::identity");
   EXPECT_EQ(option_error({.l2 = 0.1, .l2_factors = one}), "");
 
-  Training run(options_of({.l2_factors = factors}));
+  WeightedTraining run(options_of({.l2_factors = factors}));
   EXPECT_THROW(run.optimizer.set_damping({.scaling = DampingScaling::tensor}), OptionError);
-  Training dual(options_of({.form = Form::dual, .l2_factors = factors}));
+  WeightedTraining dual(options_of({.form = Form::dual, .l2_factors = factors}));
   EXPECT_THROW(dual.optimizer.set_damping({.absolute = 0}), OptionError);
   EXPECT_NO_THROW(dual.optimizer.set_damping({.absolute = 2}));
 }
 
 TEST(damping_units_step, centred_rows_are_refused_before_anything_happens) {
-  Training run(options_of({.scaling = DampingScaling::tensor}));
+  WeightedTraining run(options_of({.scaling = DampingScaling::tensor}));
   run.draw();
   const Numbers before = run.batch.theta_numbers();
   run.batch.fill(
@@ -369,10 +328,10 @@ TEST(damping_units_step, centred_rows_are_refused_before_anything_happens) {
 // A trust region sees the same d^T F d whatever the units.
 TEST(damping_units_step, a_trust_region_predicts_its_radius) {
   for (Form form : forms) {
-    Training run({.damping = {.absolute = lambda, .scaling = DampingScaling::tensor},
-                  .step = KlTrustRegion{.radius = 1e-3, .max_rate = 1e3},
-                  .momentum = Spring{0.8},
-                  .form = form});
+    WeightedTraining run({.damping = {.absolute = lambda, .scaling = DampingScaling::tensor},
+                          .step = KlTrustRegion{.radius = 1e-3, .max_rate = 1e3},
+                          .momentum = Spring{0.8},
+                          .form = form});
     for (int k = 0; k < 2; ++k) {
       run.draw();
       run.step(false, false);

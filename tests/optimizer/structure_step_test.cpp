@@ -6,6 +6,7 @@
 #include "support/plain.hpp"
 #include "support/structured.hpp"
 #include "support/tolerance.hpp"
+#include "support/weighted_training.hpp"
 
 #include <gtest/gtest.h>
 
@@ -34,8 +35,8 @@ void expect_same_bits(const Memory& actual, const Memory& expected) {
   }
 }
 
-constexpr std::size_t samples = 18;
-constexpr std::size_t size = 23;  // of `layers`
+constexpr std::size_t samples = WeightedTraining::samples;
+constexpr std::size_t size = WeightedTraining::size;
 constexpr double lambda = 0.4;
 
 /// Weights and biases of one layer each, and groups whose parameters are apart.
@@ -69,52 +70,6 @@ Table within_structure(Table F, const Structured& structured, const Parameters& 
   return F;
 }
 
-/// Batches with new weights and coefficients a step.
-struct StructuredTraining {
-  LayeredBatch<double> batch{{.layers = layers, .samples = samples, .seed = 5}};
-  Random random{6};
-  Tensor<double> weights{Numbers(samples, 1)};
-  Tensor<double> coefficients{Numbers(samples, 1)};
-  Tensor<double> numbers{Numbers(size, 0)};
-  LayerScores scores{batch.parameters, {.kind = FisherKind::exact}};
-  NaturalGradient optimizer;
-
-  explicit StructuredTraining(const Options& options) : optimizer(batch.parameters, options) {}
-
-  void draw() {
-    for (std::size_t n = 0; n < samples; ++n) {
-      weights(n) = std::abs(random()) / samples;
-      coefficients(n) = random();
-    }
-    for (std::size_t i = 0; i < size; ++i) numbers(i) = random();
-  }
-  const LayerScores& part(std::int64_t first, std::int64_t count) {
-    batch.fill(scores,
-               {.samples = count,
-                .batch_samples = samples,
-                .weights = weights.view().row_range(first, count),
-                .coefficients = coefficients.view().row_range(first, count)},
-               first);
-    return scores;
-  }
-  void step(bool gradient_given, bool in_parts) {
-    const auto taken = [&](const LayerScores& of, double scale) {
-      if (!gradient_given) return Batch{.fisher = of};
-      return Batch{.fisher = of, .gradient = Gradient{numbers.view(), scale}};
-    };
-    if (!in_parts) return optimizer.step(taken(part(0, samples), 1));
-    // The parts of the gradient add up.
-    optimizer.accumulate(taken(part(0, 5), 0.25));
-    optimizer.accumulate(taken(part(5, samples - 5), 0.75));
-    optimizer.step();
-  }
-  Table S() const { return weighted(batch.rows, weights.numbers()); }
-  Numbers gradient(bool given) const {
-    if (given) return numbers.numbers();
-    return multiply(transposed(S()), right_hand_side(weights.numbers(), coefficients.numbers()));
-  }
-};
-
 /// The loop of the options once more: theta, momentum and the last quadratic form.
 struct Plain {
   Options options;
@@ -123,7 +78,7 @@ struct Plain {
   Numbers momentum = Numbers(size, 0.0);
   double quadratic_form = 0;
 
-  void step(const StructuredTraining& run, bool gradient_given) {
+  void step(const WeightedTraining& run, bool gradient_given) {
     const Table F = within_structure(gram(transposed(run.S())), structured, run.batch.parameters);
     const double shift = lambda + options.l2;
     Numbers g = sum(-options.l2, theta, run.gradient(gradient_given));
@@ -156,7 +111,7 @@ void check_steps(const Structured& structured, Options options, bool gradient_gi
   options.groups = structured.groups;
   options.damping = {.absolute = lambda};
   options.step = FixedRate{0.2};
-  StructuredTraining run(options);
+  WeightedTraining run(options);
   Plain plain{.options = options, .structured = structured, .theta = run.batch.theta_numbers()};
   for (int k = 0; k < 3; ++k) {
     run.draw();
@@ -223,13 +178,13 @@ TEST(structure_step, frozen_tensors_stay) {
       // A frozen tensor has no part in any block, and the others do not see it in theirs: with the
       // columns of S set to 0 they are the same.
       SCOPED_TRACE(testing::Message() << structured.name << ", segment " << frozen);
-      StructuredTraining run({.damping = {.absolute = lambda},
-                              .step = FixedRate{0.2},
-                              .momentum = NoMomentum{},
-                              .rate_factors = {{{frozen}, 0}},
-                              .structure = structured.structure,
-                              .groups = structured.groups,
-                              .form = form});
+      WeightedTraining run({.damping = {.absolute = lambda},
+                            .step = FixedRate{0.2},
+                            .momentum = NoMomentum{},
+                            .rate_factors = {{{frozen}, 0}},
+                            .structure = structured.structure,
+                            .groups = structured.groups,
+                            .form = form});
       const Numbers before = run.batch.theta_numbers();
       run.draw();
       run.step(false, false);
@@ -257,12 +212,12 @@ TEST(structure_step, one_block_takes_the_steps_of_the_full_matrix) {
   for (Form form : {Form::automatic, Form::primal, Form::dual}) {
     for (const Momentum& momentum : momenta) {
       Options options{.damping = damping, .momentum = momentum, .form = form};
-      StructuredTraining full(options);
+      WeightedTraining full(options);
       options.structure = Structure::block_diagonal;
       options.groups = one_group(full.batch.parameters);
-      StructuredTraining blocks(options);
+      WeightedTraining blocks(options);
       for (bool in_parts : {false, true, false}) {
-        for (StructuredTraining* run : {&full, &blocks}) {
+        for (WeightedTraining* run : {&full, &blocks}) {
           run->draw();
           run->step(false, in_parts);
         }
@@ -279,10 +234,10 @@ TEST(structure_step, one_block_takes_the_steps_of_the_full_matrix) {
 TEST(structure_step, a_failed_block_leaves_everything_as_it_was) {
   for (const Structured& structured : structures()) {
     SCOPED_TRACE(structured.name);
-    StructuredTraining run({.damping = {.absolute = lambda},
-                            .step = FixedRate{0.2},
-                            .structure = structured.structure,
-                            .groups = structured.groups});
+    WeightedTraining run({.damping = {.absolute = lambda},
+                          .step = FixedRate{0.2},
+                          .structure = structured.structure,
+                          .groups = structured.groups});
     run.draw();
     run.step(false, false);
     const auto before = run.batch.theta_memory();
@@ -320,18 +275,18 @@ TEST(structure_step, a_checkpoint_is_of_one_structure) {
       (std::filesystem::temp_directory_path() / "natgrad_structure_step.checkpoint").string();
   constexpr std::array all = {Structure::full, Structure::block_diagonal, Structure::diagonal};
   for (Structure structure : all) {
-    StructuredTraining run({.damping = damping, .structure = structure});
+    WeightedTraining run({.damping = damping, .structure = structure});
     run.draw();
     run.step(false, false);
     save(path, run.optimizer);
     for (Structure other : all) {
       SCOPED_TRACE(testing::Message() << to_string(structure) << " to " << to_string(other));
-      StructuredTraining reader({.damping = damping, .structure = other});
+      WeightedTraining reader({.damping = damping, .structure = other});
       const auto before = reader.batch.theta_memory();
       if (other == structure) {
         load(path, reader.optimizer);
         reader.random = run.random;
-        for (StructuredTraining* continued : {&run, &reader}) {
+        for (WeightedTraining* continued : {&run, &reader}) {
           continued->draw();
           continued->step(false, false);
           EXPECT_EQ(continued->optimizer.report().step, 2);
