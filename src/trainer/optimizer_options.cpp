@@ -1,4 +1,3 @@
-#include "natgrad/error.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/types.hpp"
 #include "trainer/option_types.hpp"
@@ -15,10 +14,6 @@
 namespace natgrad::trainer {
 
 namespace {
-
-void require(bool holds, const std::string& text) {
-  if (!holds) throw OptionError(text);
-}
 
 bool is_natural(const Settings& s) {
   return s.get<OptimizerName>("--optimizer") == OptimizerName::natural;

@@ -1,6 +1,5 @@
 #include "trainer/options.hpp"
 
-#include "natgrad/error.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/types.hpp"
 #include "trainer/option_types.hpp"
@@ -15,10 +14,6 @@
 namespace natgrad::trainer {
 
 namespace {
-
-void require(bool holds, const std::string& text) {
-  if (!holds) throw OptionError(text);
-}
 
 // What an option goes with: each function says beside what it does not.
 

@@ -10,6 +10,10 @@
 
 namespace natgrad::trainer {
 
+void require(bool holds, const std::string& text) {
+  if (!holds) throw OptionError(text);
+}
+
 namespace {
 
 const std::string none = "none";
@@ -35,9 +39,6 @@ std::string known_tasks() {
 }
 
 const TaskRow& find_task(const CommandLine& line) {
-  const auto require = [](bool holds, const std::string& text) {
-    if (!holds) throw OptionError(text);
-  };
   require(!line.task.empty(), fmt::format("no TASK given: {} (see --help)", known_tasks()));
   const auto found = std::ranges::find(task_table(), line.task, &TaskRow::name);
   require(found != task_table().end(),

@@ -74,6 +74,9 @@ class Settings {
   std::map<std::string, std::any, std::less<>> values_;
 };
 
+/// Throws `OptionError` with the text unless the condition holds.
+void require(bool holds, const std::string& text);
+
 /// Throws `OptionError` naming the first option in which a run differs from the one that `file`
 /// holds, and both values.
 void require_same_run(const std::string& file, const std::vector<NamedValue>& saved,
