@@ -26,6 +26,9 @@ usage: ./build.sh VERB [arguments]
   test  [args]     build and run the tests but outside.*; args go to ctest, as -R fisher
   bench [args]     build and run the benchmarks; args go to natgrad-bench
   ci               formatting, warnings as errors, clang-tidy, sanitizers, each with its tests
+  torch [args]     natgrad beside LibTorch, in build-torch/, with torch's wheel from PyPI (5.4 GB on
+                   disk): the tests of natgrad/torch.hpp against a shared and a static natgrad; args
+                   go to ctest
   gpu   [args]     what needs a GPU, in build-gpu/: its own rates, the tests, training against the
                    CPU's, benchmarks, compute-sanitizer; within GPU_SECONDS (default 480); a table
                    comes last and goes, with their results, to $OUT or build-gpu/; args go to cmake.
@@ -201,11 +204,11 @@ header_alone() {
 }
 
 check_headers() {
-  local compiler nvcc toolkit=() without=(! -name cuda.hpp)
+  local compiler nvcc toolkit=() without=(! -name cuda.hpp ! -path '*/torch*')
   export -f header_alone
   if nvcc=$(command -v nvcc); then
     toolkit=(-isystem "$(dirname "$(readlink -f "$nvcc")")/../include")
-    without=()
+    without=(! -path '*/torch*')
   fi
   for compiler in g++ clang++; do
     say "public headers, each alone, and a program that uses them, with $compiler"
@@ -214,6 +217,34 @@ check_headers() {
       -name '*.[hc]pp' "${without[@]}" -print0 |
       xargs -0 -I {} -P "$(nproc)" bash -c 'header_alone "$@"' header_alone \
         {} "$compiler" "${toolkit[@]}"
+  done
+}
+
+# Torch's wheel, in an environment of its own, and natgrad installed beside it, of either kind: whose
+# BLAS torch finds depends on it (docs/linking.md). Without CUDA, for the wheel brings its own.
+torch() {
+  local folder=$root/build-torch kind shared torch_cmake
+  install_missing "${packages[@]}" "${test_packages[@]}"
+  if [[ ! -f $folder/python/complete ]]; then
+    say "torch from PyPI into build-torch/python/, 5.4 GB"
+    python3 -m venv "$folder/python"
+    "$folder/python/bin/pip" install -q torch numpy
+    touch "$folder/python/complete"
+  fi
+  torch_cmake=$("$folder/python/bin/python" -c 'import torch; print(torch.utils.cmake_prefix_path)')
+  for kind in shared static; do
+    [[ $kind == shared ]] && shared=ON || shared=OFF
+    say "natgrad as a $kind library, installed into build-torch/$kind/prefix"
+    cmake -G Ninja -S . -B "$folder/$kind/natgrad" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=$shared \
+      -DNATGRAD_CUDA=OFF -DNATGRAD_BUILD_TRAINER=OFF -DNATGRAD_BUILD_BENCH=OFF -DNATGRAD_BUILD_TESTS=OFF
+    cmake --build "$folder/$kind/natgrad"
+    cmake --install "$folder/$kind/natgrad" --prefix "$folder/$kind/prefix" >"$folder/$kind/install.log"
+    say "programs that link it and torch"
+    cmake -G Ninja -S tests/torch -B "$folder/$kind/tests" \
+      -DCMAKE_PREFIX_PATH="$folder/$kind/prefix;$torch_cmake" >"$folder/$kind/configure.log" 2>&1 ||
+      die "they could not be configured: see build-torch/$kind/configure.log"
+    cmake --build "$folder/$kind/tests"
+    ctest --test-dir "$folder/$kind/tests" --output-on-failure "$@"
   done
 }
 
@@ -241,6 +272,7 @@ ci() {
   "${runner[@]}" ctest --preset tsan
   say "testing the shared library"
   ctest --preset ci
+  if [[ -f build-torch/python/complete ]]; then torch; fi
 }
 
 # The stages of gpu(), in order of worth, each with the seconds that it may take of 480.
@@ -620,7 +652,7 @@ case $verb in
     setup
     compile default "$@"
     ;;
-  train | bench | gpu) "$verb" "$@" ;;
+  train | bench | gpu | torch) "$verb" "$@" ;;
   test) run_tests "$@" ;;
   setup | ci)
     [[ $# -eq 0 ]] || die "$verb takes no arguments"

@@ -14,9 +14,10 @@
 // The examples of README.md and docs/*.md are programs that the build compiles and ctest runs.
 // Every C++ block of these texts follows a line
 //   <!-- example: NAME -->
-// and is examples/NAME.cpp, or a file `elsewhere`: the lines between `// [shown]` and `// [end]`,
-// without their indentation, or the whole file where it has no such lines. Every program is shown
-// once, and every link between files of the repository leads to a file and a heading that exist.
+// and is examples/NAME.cpp or NAME/main.cpp, or a file `elsewhere`: the lines between `// [shown]`
+// and `// [end]`, without their indentation, or the whole file where it has no such lines. Every
+// program is shown once, and every link between files of the repository leads to a file and a
+// heading that exist.
 
 namespace natgrad::tests {
 
@@ -31,6 +32,8 @@ const std::set<std::string> elsewhere = {"outside_cuda/main.cu", "outside_cuda/g
 
 fs::path program_of(const std::string& name) {
   if (elsewhere.contains(name)) return source / "tests" / name;
+  const fs::path folder = source / "examples" / name;
+  if (fs::is_directory(folder)) return folder / "main.cpp";
   return source / "examples" / (name + ".cpp");
 }
 
