@@ -31,6 +31,13 @@ std::pair<at::Tensor, at::Tensor> load(const char* folder, bool train) {
   return {data.images().reshape({-1, 784}).contiguous(), data.targets().to(torch::kLong)};
 }
 
+double accuracy(Net& net, const at::Tensor& images, const at::Tensor& labels) {
+  const torch::NoGradGuard off;
+  const auto plain = [](nn::Linear& layer, const at::Tensor& x) { return layer->forward(x); };
+  const at::Tensor right = net.forward(plain, images).argmax(1).eq(labels);
+  return right.to(torch::kDouble).mean().item<double>();
+}
+
 int train(const char* folder, int batch, int epochs) {
   torch::manual_seed(0);
   const auto [images, labels] = load(folder, true);
@@ -55,18 +62,11 @@ int train(const char* folder, int batch, int epochs) {
       capture.add_to(scores, log_p);
       optimizer.step(scores);
     }
-    // [end]
-    const torch::NoGradGuard off;
-    const auto plain = [](nn::Linear& layer, const at::Tensor& x) { return layer->forward(x); };
-    const double accuracy = net.forward(plain, test_images)
-                                .argmax(1)
-                                .eq(test_labels)
-                                .to(torch::kDouble)
-                                .mean()
-                                .item<double>();
-    std::printf("epoch %d: test accuracy %.4f, last step %s\n", epoch, accuracy,
+    std::printf("epoch %d: test accuracy %.4f, last step %s\n", epoch,
+                accuracy(net, test_images, test_labels),
                 natgrad::to_string(optimizer.report().outcome));
   }
+  // [end]
   return EXIT_SUCCESS;
 }
 
