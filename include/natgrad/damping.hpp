@@ -59,9 +59,9 @@ struct Damping {
   /// The unit D, of each batch's own F. Scaled, lambda is a pure number: 0.03 is three percent of
   /// the mean diagonal element of F, of each tensor or each parameter, and trace(D^-1 F) is the
   /// number of parameters. A tensor, or a parameter, whose diagonal of F is 0 has no unit and gets
-  /// no step. `tensor` goes with the structures full and block_diagonal, in both forms; `diagonal`
-  /// with these in the primal form, which Form::automatic then takes, and in the dual form of rows
-  /// without layers (`DenseScores`). Neither goes with centred rows. Residual and error bound are
+  /// no step. `tensor` goes with the structures full and block_diagonal, in both forms, and so does
+  /// `diagonal` for rows without layers (`DenseScores`); of layers it takes the primal form, which
+  /// `Form::automatic` then chooses. Neither goes with centred rows. Residual and error bound are
   /// those of the system in the scaled parameters D^1/2 d.
   DampingScaling scaling = DampingScaling::identity;
   /// Of an optimizer; a `FisherMatrix` takes constant damping only.

@@ -47,7 +47,8 @@ class ModelOperations {
   /// The square root of the Fisher matrix F_n of the outputs z_n: rows [n C, (n + 1) C) are a
   /// matrix S_n with S_n^T S_n = F_n, and S_n^T r_n = d log p(y_n | z_n) / dz_n. F_n is made with
   /// variances no less than the rounding of z's type where an output is saturated against its
-  /// target (kernels/formulas/likelihoods/variances.hpp).
+  /// target, and is 0 where an output of its own agrees with its target to all digits of that type
+  /// (kernels/formulas/likelihoods/variances.hpp).
   /// z (N, C), targets (N, K), rows (N C, C) of the type of z, r (N C) float64; NaN in r_n, not in
   /// the rows, where a target is outside the support.
   virtual void likelihood_exact(const OutputDistribution& distribution, const ConstView& z,

@@ -1,7 +1,7 @@
 """usage: scripts_test.py BENCH NATGRAD_TRAIN EXAMPLE_GAUSSIAN_PATHS
 
-Tests what bench/plot, bench/large_batches.py and bench/gaussian_paths.py read and measure, on runs
-of a few steps, and their pictures where matplotlib can be imported.
+Tests what bench/plot, bench/large_batches.py, bench/defaults.py and bench/gaussian_paths.py read and
+measure, on runs of a few steps, and their pictures where matplotlib can be imported.
 """
 
 import csv
@@ -121,6 +121,37 @@ class Scripts(unittest.TestCase):
         self.assertEqual(module.best_of(options, results, "sgd", 240)[:2], (0.1, [20, 30, 40]))
         results.popitem()
         self.assertIsNone(module.best_of(options, results, "sgd", 240))
+
+    def test_defaults_compares_candidates(self):
+        arguments = ["--natgrad-train", TRAIN, "--seeds", "2", "--tasks",
+                     "csv poisson, linear;density gaussian", "--candidates", "defaults;rate 0.1"]
+        done = script("defaults.py", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [[cell.strip() for cell in line.strip("|").split("|")]
+                 for line in done.stdout.splitlines()]
+        self.assertEqual(lines[0], ["task", "figure", "defaults", "rate 0.1"])
+        self.assertEqual([line[:2] for line in lines[2:]],
+                         [["csv poisson, linear", "`test_loss`"], ["density gaussian", "`kl`"]])
+        # Both come to the estimate or near it, the smaller rate less near in as many steps.
+        losses = [float(cell) for cell in lines[2][2:]]
+        self.assertLess(losses[0], losses[1] + 1e-9)
+        self.assertLess(losses[1], 2.5)
+        self.assertEqual(script("defaults.py", *arguments).stdout, done.stdout)
+        wrong = script("defaults.py", "--natgrad-train", TRAIN, "--tasks", "chess")
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn("chess: expected digits;", wrong.stderr)
+
+    def test_defaults_counts_runs_that_failed(self):
+        module = load("defaults.py")
+        ends = iter([({"loss": 2}, {"loss": 1, "kl": 0.3}), None,
+                     ({"loss": 2}, {"loss": 3, "kl": 0.5})])
+        module.run = lambda options, command: next(ends)
+        options = type("Options", (), {"seeds": 3})
+        result = module.cell(options, "kl", lambda seed: [], "defaults")
+        self.assertEqual(result, {"median": 0.4, "failed": 2})
+        self.assertEqual(module.in_words(result), "0.4 / 2")
+        self.assertEqual(module.in_words({"median": None, "failed": 3}), "- / 3")
+        self.assertFalse(module.has_learned({"episode_return": 20}, {"mean_return": 30}))
 
     @unittest.skipUnless(CAN_DRAW, "matplotlib is missing")
     def test_gaussian_paths_are_drawn(self):

@@ -283,6 +283,35 @@ TEST(damping_units, diagonal_scaling_takes_the_primal_form_of_layers) {
   EXPECT_EQ(rows.matrix(options).form(), Form::primal);
 }
 
+/// Dense rows have the units in both forms, so that sizes decide as without them.
+TEST(damping_units, diagonal_scaling_leaves_the_form_of_dense_rows_to_their_sizes) {
+  Rows rows(nets.front());
+  ASSERT_GT(static_cast<std::int64_t>(rows.size()), samples);
+  rows.as_dense = true;
+  Tensor<double> g(Random(9).numbers(rows.size()));
+  Numbers directions[2];
+  for (Form form : {Form::automatic, Form::primal}) {
+    FisherMatrix fisher = rows.matrix(
+        {.form = form, .damping = {.absolute = lambda, .scaling = DampingScaling::diagonal}});
+    EXPECT_EQ(fisher.form(), form == Form::automatic ? Form::dual : Form::primal);
+    Tensor<double> d = zeros<double>(fisher.size());
+    fisher.solve(Gradient{g.view()}, d.view());
+    EXPECT_EQ(fisher.report().outcome, Outcome::accepted);
+    directions[form == Form::automatic ? 0 : 1] = d.numbers();
+  }
+  EXPECT_TRUE(relative_error_within(directions[0], directions[1], same));
+
+  Tensor<double> theta = zeros<double>(2);
+  Parameters two(test_context());
+  two.add(theta.view());
+  Tensor<double> narrow(Random(6).table(samples, 2));
+  DenseScores scores(two);
+  scores.begin(narrow.view());
+  FisherMatrix fisher(two, {.damping = {.scaling = DampingScaling::diagonal}});
+  fisher.accumulate(scores);
+  EXPECT_EQ(fisher.form(), Form::primal);
+}
+
 TEST(damping_units, what_does_not_go_together_is_refused) {
   Rows rows(nets.front());
   const Parameters& parameters = rows.used.parameters;

@@ -76,21 +76,134 @@ TEST(densities, theta_outside_of_its_domain_moves_nothing) {
                  Outcome::not_finite);
 }
 
-TEST(densities, samples_outside_of_the_support_move_nothing) {
+template <class Call>
+std::string message_of(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(densities, what_cannot_be_observed_is_named) {
+  const auto statistic = [](double x, std::span<double> t) { t[0] = x; };
+  Support support = Support::finite({0, 1, 2}, 1, statistic);
+  const auto error = [&](const Support& of, const std::vector<double>& samples) {
+    return message_of([&] { of.observe(samples); });
+  };
+  EXPECT_EQ(support.observe(std::vector<double>{0, 2}), (std::vector<double>{0, 2}));
+  EXPECT_TRUE(support.observe({}).empty());
+  EXPECT_EQ(error(support, {0, 1, 1.5, nan}),
+            "observe: samples[2] = 1.5, must be a point of the support that has a weight > 0");
+  EXPECT_NE(error(support, {nan}).find("samples[0] = nan, must be a point"), std::string::npos);
+  EXPECT_THROW(support.observe(std::vector<double>{3}), ArgumentError);
+  support.weights[1] = 0;
+  EXPECT_NE(error(support, {0, 1}).find("samples[1] = 1, must be"), std::string::npos);
+  support.points.push_back(1);  // again, with a weight
+  support.weights.push_back(1);
+  EXPECT_EQ(support.observe(std::vector<double>{1}), (std::vector<double>{1}));
+
+  const Support interval = Support::on_interval(-1, 1, 3, 1, statistic);
+  EXPECT_EQ(interval.observe(std::vector<double>{-1, 1}), (std::vector<double>{-1, 1}));
+  for (const double outside : {1.01, -2.0, nan, std::numeric_limits<double>::infinity()}) {
+    EXPECT_NE(error(interval, {0, outside}).find("observe: samples[1] = "), std::string::npos);
+    EXPECT_NE(error(interval, {0, outside}).find(", must be in [-1, 1]"), std::string::npos);
+  }
+  const Support logarithm =
+      Support::on_interval(0, 1, 3, 1, [](double x, std::span<double> t) { t[0] = std::log(x); });
+  EXPECT_EQ(error(logarithm, {1, 0}),
+            "observe: statistic 0 of samples[1] = 0 is -inf, must be finite and of size <= 1e+150");
+}
+
+TEST(densities, a_support_that_does_not_fit_observes_nothing) {
+  const auto statistic = [](double x, std::span<double> t) { t[0] = x; };
+  const auto error = [&](const auto& change) {
+    Support support = Support::finite({0, 1, 2}, 1, statistic);
+    change(support);
+    return message_of([&] { support.observe(std::vector<double>{1}); });
+  };
+  EXPECT_EQ(error([](Support& s) { s.weights.pop_back(); }),
+            "observe: .support.weights: their number = 2, must be that of the points");
+  EXPECT_NE(error([](Support& s) { s.statistics = 0; }).find(".support.statistics = 0"),
+            std::string::npos);
+  EXPECT_NE(error([](Support& s) { s.statistics = -1; }).find(".support.statistics = -1"),
+            std::string::npos);
+  EXPECT_NE(error([](Support& s) { s.statistic = nullptr; }).find("a function"), std::string::npos);
+  EXPECT_NE(error([](Support& s) { s.points = s.weights = {}; }).find("their number = 0"),
+            std::string::npos);
+}
+
+/// Weights of whatever order give the same F and KL divergence; densities are with respect to them.
+TEST(densities, weights_may_be_tiny_or_huge_but_not_denormal) {
+  const Context context = test_context();
+  const auto of_weight = [&](double weight) {
+    Support support =
+        Support::finite({0, 1, 2, 5}, 1, [](double x, std::span<double> t) { t[0] = x / 5; });
+    for (double& w : support.weights) w *= weight;
+    Density density(context, {.family = DensityFamily::exponential, .support = support});
+    density.write(Numbers{0.7});
+    density.compute_exact();
+    DenseScores exact(density.parameters(), {.kind = FisherKind::exact});
+    density.add_exact_to(exact);
+    FisherMatrix fisher(density.parameters());
+    fisher.accumulate(exact);
+    const Numbers other{-3};
+    const Array theta = context.array({1, 1}, float64);
+    const Array kl = context.array({1, 1}, float64);
+    context.write(other.data(), theta);
+    density.kl(density.values(), theta, kl);
+    return Numbers{fisher.trace(), host_copy<double>(context, kl)[0]};
+  };
+  const Numbers usual = of_weight(1);
+  ASSERT_GT(usual[0], 0);
+  ASSERT_GT(usual[1], 0);
+  for (const double weight : {2.3e-308, 1e-200, 1e200, 1.7e308}) {
+    const Numbers same = of_weight(weight);
+    for (std::size_t i = 0; i < 2; ++i) {
+      EXPECT_TRUE(within(same[i], usual[i], 1e-12 * usual[i])) << weight << ": " << i;
+    }
+  }
+  for (const double weight : {1e-310, 4.9e-324}) {
+    EXPECT_NE(message_of([&] { of_weight(weight); }).find("must be 0, or finite and >= 2.3e-308"),
+              std::string::npos);
+  }
+}
+
+/// A step in other units of the statistic is the same step, up to the largest that are taken.
+TEST(densities, statistics_may_be_large_within_bounds) {
+  const auto in_units = [](double unit, ElementType type) {
+    return Density::Options{
+        .family = DensityFamily::exponential,
+        .support = Support::finite({0, 1, 2}, 1,
+                                   [unit](double x, std::span<double> t) { t[0] = unit * x; }),
+        .type = type};
+  };
+  const auto step = [&](double unit) {
+    Fit fit(in_units(unit, float64), {0}, {0, unit, unit, unit});
+    EXPECT_EQ(fit.step(0, FisherKind::exact), Outcome::accepted) << unit;
+    return fit.density.read()[0] * unit;
+  };
+  const double usual = step(1);
+  EXPECT_TRUE(within(step(0x1p490), usual, 1e-12));  // 3e147
+  EXPECT_TRUE(within(step(0x1p-490), usual, 1e-12));
+  const Context context = test_context();
+  const auto made = [&](double unit, ElementType type) {
+    return message_of([&] { const Density density(context, in_units(unit, type)); });
+  };
+  EXPECT_EQ(made(1e200, float64),
+            "density: .support.statistic writes 1e+200, must be finite and of size <= 1e+150 in "
+            "float64");
+  EXPECT_NE(made(1e38, ElementType::float32).find("of size <= 1e+37 in float32"),
+            std::string::npos);
+  EXPECT_EQ(made(4e36, ElementType::float32), "nothing was thrown");
+}
+
+TEST(densities, samples_that_are_not_finite_move_nothing) {
   const Support support =
       Support::finite({0, 1, 2}, 1, [](double x, std::span<double> t) { t[0] = x; });
-  const std::vector<double> observed = support.observe(std::vector<double>{0, 1, 1.5});
-  EXPECT_EQ(observed[1], 1);
-  EXPECT_TRUE(std::isnan(observed[2]));
-  expect_unmoved({.family = DensityFamily::exponential, .support = support}, {0.3}, observed, 0.1,
-                 Outcome::not_finite);
-  Support weighted = support;
-  weighted.weights[1] = 0;
-  EXPECT_TRUE(std::isnan(weighted.observe(std::vector<double>{1})[0])) << "a point of weight 0";
-  const Support interval =
-      Support::on_interval(-1, 1, 3, 1, [](double x, std::span<double> t) { t[0] = x; });
-  EXPECT_TRUE(std::isnan(interval.observe(std::vector<double>{1.01})[0]));
-  EXPECT_EQ(interval.observe(std::vector<double>{-1, 1}), (std::vector<double>{-1, 1}));
+  expect_unmoved({.family = DensityFamily::exponential, .support = support}, {0.3}, {0, 1, nan},
+                 0.1, Outcome::not_finite);
   expect_unmoved({}, {0, 0}, {1, nan}, 0.1, Outcome::not_finite);
   expect_unmoved({.family = DensityFamily::mixture, .components = 2}, {0, -1, 1, 0, 0},
                  {std::numeric_limits<double>::infinity(), 1}, 0.1, Outcome::not_finite);
@@ -136,16 +249,6 @@ TEST(densities, dependent_statistics_make_a_singular_fisher) {
   EXPECT_EQ(undamped.step(0, FisherKind::exact), Outcome::not_positive_definite);
   Fit damped({.family = DensityFamily::exponential, .support = support}, {0.1, 0}, samples);
   EXPECT_EQ(damped.step(0.1, FisherKind::exact), Outcome::accepted);
-}
-
-template <class Call>
-std::string message_of(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 TEST(densities, wrong_options_are_named) {

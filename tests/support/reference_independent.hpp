@@ -81,8 +81,9 @@ class ReferenceIndependent : public ReferenceLikelihood {
       const Vector F = information_of(own(z, k));
       for (std::size_t i = 0; i < outputs(); ++i) {
         const std::size_t c = i * y.size() + k;
-        exact.rows[c][c] = bounded_root(F[i], exact.r[c], variance_vanishes() ? eps : 0);
-        if (exact.r[c] != 0) exact.r[c] /= exact.rows[c][c];
+        const Real root = bounded_root_of_target(F[i], exact.r[c], variance_vanishes() ? eps : 0);
+        exact.rows[c][c] = root;
+        exact.r[c] = root == 0 ? 0 * exact.r[c] : exact.r[c] / root;
       }
     }
     return exact;

@@ -58,6 +58,11 @@ class ReferenceLikelihood {
     const Real least = eps * std::min(std::abs(score), Real{1});
     return std::sqrt(std::isnan(score) ? variance : std::max(variance, least));
   }
+  /// 0 where the target is certain and the output says so.
+  static Real bounded_root_of_target(Real variance, Real score, Real eps) {
+    const bool agrees = std::isnan(score) || std::abs(score) < eps;
+    return variance < eps && agrees ? 0 : bounded_root(variance, score, eps);
+  }
 
   /// The fixed number of the distribution that this is the definition of.
   virtual double sigma() const { return 1; }

@@ -201,6 +201,41 @@ TEST_F(csv_task, resumes_bit_for_bit) {
       2, "the run has 48 rows to train on and 12 to test, here are 64 and 16");
 }
 
+/// A table of the same size with one other number is no data to go on with; one that holds the same
+/// numbers is, whatever its name.
+TEST_F(csv_task, goes_on_with_the_same_numbers_only) {
+  const auto table = [](const std::string& last) {
+    std::string text = "x,y\n";
+    for (int n = 0; n < 19; ++n) text += std::to_string(n) + ',' + std::to_string(n % 3) + '\n';
+    return text + last;
+  };
+  const auto run_of = [](const std::string& file) {
+    return "csv " + file + " --target y --likelihood poisson --hidden 3 --quiet --threads 1 ";
+  };
+  write_file(table_, table("19,2\n"));
+  run_with_metrics(run_of(table_) + "--epochs 2 --checkpoint " + checkpoint());
+  const std::string moved = directory_.file("moved.csv");
+  write_file(moved, table("19.0, 2\r\n"));
+  run_with_metrics(run_of(moved) + "--epochs 3 --resume " + checkpoint());
+  write_file(table_, table("19,3\n"));
+  expect_one_line_error(run_of(table_) + "--epochs 3 --resume " + checkpoint(), 2,
+                        "checkpoint: the run is on other data of this size, with checksum ");
+}
+
+/// In both precisions, from the start that every run has.
+TEST_F(csv_task, ends_where_separable_data_have_no_estimate) {
+  std::string text = "x,y\n";
+  for (int n = 0; n < 40; ++n) text += std::to_string(n) + ',' + (n < 20 ? "0" : "1") + '\n';
+  write_file(table_, text);
+  for (const std::string precision : {"float", "double"}) {
+    expect_one_line_error("csv " + table_ +
+                              " --target y --likelihood bernoulli --hidden none --damping 0 "
+                              "--rate 1 --spring 0 --threads 1 --quiet --epochs 100 --precision " +
+                              precision,
+                          3, "the last as not_positive_definite at damping 0");
+  }
+}
+
 TEST_F(csv_task, takes_many_outputs_and_the_divergence_of_a_step) {
   std::string text = "a,b,c,d\n";
   Random random(3);

@@ -47,6 +47,27 @@ TEST(csv, reads_names_and_numbers) {
   EXPECT_EQ(table.at(1, 0), 4);
 }
 
+/// Also what lies below the smallest double, whose nearest is 0 or the smallest.
+TEST(csv, reads_the_nearest_double) {
+  const std::string digits(400, '0');
+  const CsvTable table = parse_csv("a\n1e-400\n-1e-400\n1e-310\n5e-324\n3e-324\n2e-324\n0." +
+                                       digits + "1\n0e400\n1.7976931348623157e308\n+1e-400\n",
+                                   "f");
+  EXPECT_EQ(table.numbers, (Numbers{0, 0, 1e-310, 5e-324, 5e-324, 0, 0, 0,
+                                    std::numeric_limits<double>::max(), 0}));
+}
+
+TEST(csv, has_a_checksum_of_names_and_numbers) {
+  const auto sum = [](const std::string& text) { return parse_csv(text, "f").checksum(); };
+  const std::string first = sum("a,b\n1,2\n3,4\n");
+  EXPECT_EQ(first.size(), 16);
+  EXPECT_EQ(sum("\"a\", b\r\n1.0,2\r\n3,40e-1"), first);
+  for (const std::string other : {"a,b\n1,2\n3,5\n", "a,b\n1,2\n4,3\n", "a,b\n3,4\n1,2\n",
+                                  "b,a\n1,2\n3,4\n", "a,bc\n1,2\n3,4\n", "a,b\n-1,-2\n3,4\n"}) {
+    EXPECT_NE(sum(other), first) << other;
+  }
+}
+
 TEST(csv, reads_what_programs_write) {
   const Names names = {"a", "b"};
   const Numbers numbers = {1, 2, 3, 4};
@@ -98,7 +119,11 @@ TEST(csv, names_file_line_and_column_of_what_it_refuses) {
       {"a,b\n1,0x10\n", "f: line 2, column 2 (\"b\"): \"0x10\" is no number"},
       {"a,b\n1,nan\n", "f: line 2, column 2 (\"b\"): \"nan\" is no number"},
       {"a,b\n-inf,2\n", "f: line 2, column 1 (\"a\"): \"-inf\" is no number"},
-      {"a,b\n1,1e999\n", "f: line 2, column 2 (\"b\"): \"1e999\" is no number"},
+      {"a,b\n1,1e999\n",
+       "f: line 2, column 2 (\"b\"): \"1e999\" is too large for a number of double precision"},
+      {"a,b\n1,2\n-1e400,2\n",
+       "f: line 3, column 1 (\"a\"): \"-1e400\" is too large for a number of double precision"},
+      {"1e400,2\n3,4\n", "f: line 1: has numbers, expected the names of the columns"},
       {"a,b\n1,+-2\n", "f: line 2, column 2 (\"b\"): \"+-2\" is no number"},
       {"a,b\n1,2\n3\n", "f: line 3: 1 values, expected 2 as line 1 has names"},
       {"a,b\n1,2\n3,4,5\n", "f: line 3: 3 values, expected 2 as line 1 has names"},

@@ -79,6 +79,27 @@ TEST_F(trainer_density, goes_on_as_if_it_had_not_stopped) {
       "--samples 100: the run in ");
 }
 
+/// What counts is what a file holds.
+TEST_F(trainer_density, goes_on_with_the_same_samples_only) {
+  const std::string checkpoint = directory_.file("checkpoint");
+  const auto file = [&](const std::string& name, const std::string& last) {
+    std::string text = "x\n";
+    for (int n = 0; n < 19; ++n) text += std::to_string(n * n) + '\n';
+    write_file(directory_.file(name), text + last);
+    return directory_.file(name);
+  };
+  const std::string task = "density --threads 1 --quiet ";
+  const std::string resuming = " --steps 6 --resume " + checkpoint;
+  const std::string data = task + "--data " + file("a.csv", "400\n");
+  run_with_metrics(data + " --steps 3 --checkpoint " + checkpoint);
+  run_with_metrics(task + "--data " + file("b.csv", "4e2") + resuming);
+  file("a.csv", "401\n");
+  expect_one_line_error(data + resuming, 2, "the run is on other data of this size, with checksum");
+  expect_one_line_error(task + "--samples 20" + resuming, 2, "--dimensions 1: the run in ");
+  run_with_metrics(task + "--samples 20 --steps 3 --checkpoint " + checkpoint);
+  expect_one_line_error(data + resuming, 2, "--dimensions none: the run in ");
+}
+
 TEST_F(trainer_density, plans_its_memory) {
   for (const std::string options : {"", "--fisher sampled --fisher-draws 2", "--density mixture",
                                     "--density exponential --step-rule fixed --fisher empirical"}) {
@@ -94,6 +115,8 @@ TEST_F(trainer_density, refuses_what_has_no_density) {
   write_file(bad, "x\n1\n2\n\"three\"\n4\n5\n");
   const std::string few = directory_.file("few.csv");
   write_file(few, "x\n1\n2\n");
+  const std::string far = directory_.file("far.csv");
+  write_file(far, "x\n-1.5e308\n1.5e308\n0\n1\n2\n");
   const struct {
     std::string arguments;
     std::string text;
@@ -112,6 +135,7 @@ TEST_F(trainer_density, refuses_what_has_no_density) {
       {data + " --columns x,y --density exponential", "is of one column, there are 2"},
       {"density --data " + bad, "line 4"},
       {"density --data " + few, "has 2 rows, at least 5"},
+      {"density --density exponential --data " + far, "goes from -1.5e+308 to 1.5e+308"},
       {"density --data " + directory_.file("nowhere.csv"), "nowhere.csv"},
       {"density --fisher empirical", "--step-rule kl: the empirical matrix predicts no KL"},
       {"density --density mixture --dimensions 2", "needs --fisher sampled"},

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 // A run that is stopped, in whatever way, and resumed leaves the figures of one that was not.
@@ -203,6 +204,13 @@ TEST_F(trainer_resume, refuses_other_data) {
   write_file(directory_.file("train-labels-idx1-ubyte"), label_bytes(29));
   expect_one_line_error(arguments + "2" + resuming(), 2,
                         "has 30 images to train on and 30 to test, here are 29 and 30");
+  write_mnist();
+  EXPECT_EQ(run(arguments + "2" + resuming()).code, 0);
+  std::string labels = label_bytes(30);
+  std::swap(labels[labels.size() - 1], labels[labels.size() - 2]);
+  write_file(directory_.file("t10k-labels-idx1-ubyte"), labels);
+  expect_one_line_error(arguments + "2" + resuming(), 2,
+                        "the run is on other data of this size, with checksum ");
 }
 
 TEST_F(trainer_resume, says_before_it_trains_that_a_checkpoint_cannot_be_written) {

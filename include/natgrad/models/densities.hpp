@@ -21,9 +21,13 @@ namespace natgrad {
 /// among them) make F singular.
 struct NATGRAD_EXPORT Support {
   std::vector<double> points;   ///< (Q), finite
-  std::vector<double> weights;  ///< (Q), finite, >= 0, at least one > 0
-  std::int64_t statistics = 0;  ///< numbers that `statistic` writes
-  /// Writes t(x). Called on the host, while the density is made and by `observe`.
+  /// (Q), finite, at least one > 0, the others 0 or > 0; not denormal (below 2.2e-308), because a
+  /// density with respect to such a weight may overflow.
+  std::vector<double> weights;
+  std::int64_t statistics = 0;  ///< numbers that `statistic` writes, > 0 and <= 2^20
+  /// Writes t(x), numbers of at most 1e150 in size (1e37 for a density in float32), so that their
+  /// squares, which F is a sum of, stay finite: take another unit where they are larger. Called on
+  /// the host, while the density is made and by `observe`.
   std::function<void(double x, std::span<double> t)> statistic;
   bool interval = false;  ///< samples lie in [points.front(), points.back()], else on a point
 
@@ -36,9 +40,11 @@ struct NATGRAD_EXPORT Support {
   static Support on_interval(double low, double high, std::int64_t panels, std::int64_t statistics,
                              std::function<void(double x, std::span<double> t)> statistic);
 
-  /// The statistics of samples, (N, statistics) row-major: what the density takes as samples. Those
-  /// of a sample outside of the support are NaN, which makes its log p and scores NaN and the
-  /// outcome of a step `not_finite`.
+  /// The statistics of samples, (N, statistics) row-major: what the density takes as samples. N may
+  /// be 0. Costs N calls of `statistic`, and N Q comparisons for a finite support. Throws
+  /// `ArgumentError` naming the first sample that is not finite, outside of the interval or on no
+  /// point with a weight > 0, or whose statistics are not finite or too large; `OptionError` for a
+  /// support that no density takes.
   std::vector<double> observe(std::span<const double> samples) const;
 };
 

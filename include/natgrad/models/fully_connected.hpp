@@ -128,6 +128,9 @@ class NATGRAD_EXPORT FullyConnected {
   /// output is saturated against its target (a probability of 0 or 1, a rate of 0) both take its
   /// variance as the rounding of the net's type, times the score where that is below 1, so that
   /// nothing is divided by 0 and S^T r stays the gradient; a Gaussian's variance is taken as it is.
+  /// Where a Bernoulli or Poisson output agrees with its target to all digits of the net's type
+  /// (variance and score both below its eps) both are 0, so that separable data, whose outputs grow
+  /// without end, end an undamped run as `not_positive_definite`.
   /// What `backward` and `sample` computed is not touched. Costs C times what `backward` does, and
   /// arrays for the scores of N C rows, allocated when there are more than ever before. Does not
   /// wait. Throws what `backward` throws, and `MemoryError` without room, where `sample` takes a

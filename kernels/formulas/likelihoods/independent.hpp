@@ -101,7 +101,7 @@ struct Independent {
       const bool defined = target.in_support(y[k]);
       for (int i = 0; i < Target::outputs; ++i) {
         const double root = Target::variance_vanishes
-                                ? bounded_root<T>(F[i], defined ? score[i] : 0)
+                                ? bounded_root_of_target<T>(F[i], defined ? score[i] : 0)
                                 : std::sqrt(F[i]);
         // As the row holds it, so that the product of row and coefficient is the score.
         coefficients[i * count + k] = static_cast<T>(root + own.zero());

@@ -86,7 +86,7 @@ struct Density::State {
 
   Array make_constants() {
     if (model.sizes.constants == 0) return {};
-    const std::vector<double> numbers = constants_of(options.support);
+    const std::vector<double> numbers = constants_of(options.support, options.type);
     Array array = context.array({model.sizes.constants, 1}, real);
     backend.upload(numbers.data(), array);
     model.constants = array;

@@ -1,6 +1,7 @@
 #include "models/densities/model.hpp"
 
 #include "core/message.hpp"
+#include "models/densities/options.hpp"
 #include "natgrad/error.hpp"
 
 #include <cmath>
@@ -27,15 +28,18 @@ bool diverges_by_sampling(const formulas::DensitySizes& sizes) {
   return !sizes.closed && sizes.nodes == 0;
 }
 
-std::vector<double> constants_of(const Support& support) {
+std::vector<double> constants_of(const Support& support, ElementType type) {
+  const double most =
+      type == ElementType::float32 ? detail::largest_float_statistic : detail::largest_statistic;
   const auto count = static_cast<std::size_t>(support.statistics);
   std::vector<double> numbers(support.points.size() * count);
   for (std::size_t q = 0; q < support.points.size(); ++q) {
     support.statistic(support.points[q], std::span(numbers).subspan(q * count, count));
   }
   for (const double number : numbers) {
-    if (!std::isfinite(number)) {
-      throw OptionError(message("density: .support.statistic writes ", number, ", must be finite"));
+    if (!(std::abs(number) <= most)) {
+      throw OptionError(message("density: .support.statistic writes ", number,
+                                ", must be finite and of size <= ", most, " in ", to_string(type)));
     }
   }
   for (const double weight : support.weights) numbers.push_back(std::log(weight));

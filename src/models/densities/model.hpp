@@ -24,8 +24,8 @@ DensityModel model_of(const Density::Options& options);
 bool diverges_by_sampling(const formulas::DensitySizes& sizes);
 
 /// The statistics of every point, and the logarithms of the weights. Throws `OptionError` for
-/// statistics that are not finite.
-std::vector<double> constants_of(const Support& support);
+/// statistics that are not finite, or too large for samples of this type.
+std::vector<double> constants_of(const Support& support, ElementType type);
 
 /// The theta that a density starts from.
 std::vector<double> standard_theta(const formulas::DensitySizes& sizes);

@@ -1,10 +1,9 @@
 #include "models/densities/options.hpp"
 
-#include "core/option_errors.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace natgrad::detail {
 
@@ -16,6 +15,8 @@ constexpr std::int64_t most = std::int64_t{1} << 20;
 constexpr const char* in_bounds = "> 0 and <= 2^20";
 
 bool is_in_bounds(std::int64_t count) { return count > 0 && count <= most; }
+
+}  // namespace
 
 void check_support(const Support& support, OptionErrors& errors) {
   const auto count = [](const auto& numbers) { return static_cast<double>(numbers.size()); };
@@ -31,16 +32,15 @@ void check_support(const Support& support, OptionErrors& errors) {
     if (!std::isfinite(point)) return errors.check(".support.points", point, false, "finite");
   }
   for (const double weight : support.weights) {
-    if (!std::isfinite(weight) || weight < 0) {
-      return errors.check(".support.weights", weight, false, "finite and >= 0");
+    // The density of a point of weight w is 1 / w at most, which is finite for normal w alone.
+    if (!std::isfinite(weight) || (weight != 0 && weight < std::numeric_limits<double>::min())) {
+      return errors.check(".support.weights", weight, false, "0, or finite and >= 2.3e-308");
     }
   }
   const bool any = std::any_of(support.weights.begin(), support.weights.end(),
                                [](double weight) { return weight > 0; });
   errors.check(".support.weights: the largest", 0, any, "> 0");
 }
-
-}  // namespace
 
 void check_density_options(const Density::Options& options) {
   OptionErrors errors("density");

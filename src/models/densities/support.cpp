@@ -1,13 +1,17 @@
 #include "core/memory_errors.hpp"
+#include "core/message.hpp"
 #include "core/option_errors.hpp"
+#include "models/densities/options.hpp"
+#include "natgrad/error.hpp"
 #include "natgrad/models/densities.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <cstddef>
 #include <utility>
 
 namespace natgrad {
+
+using detail::message;
 
 namespace {
 
@@ -24,6 +28,21 @@ constexpr double factors[] = {3.57142857142857142857e-2, 2.10704227143506039383e
                               3.41122692483504364764e-1, 4.12458794658703881567e-1,
                               4.12458794658703881567e-1, 3.41122692483504364764e-1,
                               2.10704227143506039383e-1, 3.57142857142857142857e-2};
+
+void require_inside(const Support& support, std::span<const double> samples, std::size_t n) {
+  const double x = samples[n];
+  const std::vector<double>& points = support.points;
+  if (support.interval) {
+    if (x >= points.front() && x <= points.back()) return;
+    throw ArgumentError(message("observe: samples[", n, "] = ", x, ", must be in [", points.front(),
+                                ", ", points.back(), "]"));
+  }
+  for (std::size_t q = 0; q < points.size(); ++q) {
+    if (points[q] == x && support.weights[q] > 0) return;
+  }
+  throw ArgumentError(message("observe: samples[", n, "] = ", x,
+                              ", must be a point of the support that has a weight > 0"));
+}
 
 }  // namespace
 
@@ -68,16 +87,21 @@ Support Support::on_interval(double low, double high, std::int64_t panels, std::
 
 std::vector<double> Support::observe(std::span<const double> samples) const {
   return detail::with_memory_errors([&] {
+    detail::OptionErrors errors("observe");
+    detail::check_support(*this, errors);
+    errors.throw_if_any();
     const auto count = static_cast<std::size_t>(statistics);
-    std::vector<double> t(samples.size() * count, std::numeric_limits<double>::quiet_NaN());
+    std::vector<double> t(samples.size() * count);
     for (std::size_t n = 0; n < samples.size(); ++n) {
-      const double x = samples[n];
-      const auto point = std::find(points.begin(), points.end(), x);
-      const bool inside = interval
-                              ? x >= points.front() && x <= points.back()
-                              : point != points.end() &&
-                                    weights[static_cast<std::size_t>(point - points.begin())] > 0;
-      if (inside) statistic(x, std::span(t).subspan(n * count, count));
+      require_inside(*this, samples, n);
+      const std::span<double> own = std::span(t).subspan(n * count, count);
+      statistic(samples[n], own);
+      for (std::size_t i = 0; i < count; ++i) {
+        if (std::abs(own[i]) <= detail::largest_statistic) continue;
+        throw ArgumentError(message("observe: statistic ", i, " of samples[", n, "] = ", samples[n],
+                                    " is ", own[i],
+                                    ", must be finite and of size <= ", detail::largest_statistic));
+      }
     }
     return t;
   });

@@ -1,6 +1,7 @@
 #include "trainer/data/csv.hpp"
 
 #include "natgrad/error.hpp"
+#include "trainer/data/checksum.hpp"
 #include "trainer/data/gzip.hpp"
 
 #include <fmt/format.h>
@@ -10,7 +11,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -42,13 +45,18 @@ std::string some_of(const std::vector<std::string>& names) {
                      names.size() > most ? fmt::format(", ... ({} in all)", names.size()) : "");
 }
 
+/// The nearest double, infinite where there is none; nothing where the text is no number.
 std::optional<double> number_of(std::string_view text) {
   // "+1" is a number for everybody but from_chars.
   if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   double number = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stop != end || !std::isfinite(number)) return std::nullopt;
+  if (stop != end) return std::nullopt;
+  // from_chars leaves the number as it was, and does not say on which side it is out of range.
+  if (error == std::errc::result_out_of_range)
+    return std::strtod(std::string(text).c_str(), nullptr);
+  if (error != std::errc() || !std::isfinite(number)) return std::nullopt;
   return number;
 }
 
@@ -158,6 +166,10 @@ void read_row(FieldReader& reader, CsvTable& table) {
     if (text.empty()) throw FileError(place() + ": the value is missing");
     const std::optional<double> number = number_of(text);
     if (!number) throw FileError(fmt::format("{}: {} is no number", place(), in_quotes(text)));
+    if (std::isinf(*number)) {
+      throw FileError(fmt::format("{}: {} is too large for a number of double precision", place(),
+                                  in_quotes(text)));
+    }
     table.numbers.push_back(*number);
   } while (!reader.ends_record());
   if (values != table.columns()) {
@@ -198,6 +210,13 @@ std::vector<std::int64_t> CsvTable::find(const std::string& list) const {
     if (comma == std::string_view::npos) return found;
     rest.remove_prefix(comma + 1);
   }
+}
+
+std::string CsvTable::checksum() const {
+  Checksum sum;
+  for (const std::string& name : names) sum.add_text(name);
+  sum.add_numbers(std::span(numbers));
+  return sum.text();
 }
 
 CsvTable parse_csv(std::string_view text, const std::string& file) {

@@ -25,14 +25,17 @@ struct CsvTable {
   /// The columns that `list` names, in its order: one name, or several with commas between them.
   /// Throws `FileError` for a name that no column has or that is given twice.
   std::vector<std::int64_t> find(const std::string& list) const;
+  /// Of names and numbers, however they are written in the file.
+  std::string checksum() const;
 };
 
 /// Reads comma-separated values (RFC 4180), plain or gzip: a line of names, then lines of numbers.
 /// Lines end in LF or CR LF, a field may stand in double quotes, blanks around it are none of it,
-/// and empty lines at the end count for nothing. Throws `FileError` naming file, line and column
-/// where a value is missing or no finite number, a row has more or fewer values than there are
-/// names, a name is missing or given twice, or a quote is not closed; where there are no rows; and
-/// as `read_file`.
+/// and empty lines at the end count for nothing. A number becomes the nearest double, one that is
+/// too small for any (1e-400) 0. Throws `FileError` naming file, line and column where a value is
+/// missing, no finite number or beyond the largest double, a row has more or fewer values than
+/// there are names, a name is missing or given twice, or a quote is not closed; where there are no
+/// rows; and as `read_file`.
 CsvTable read_csv(const std::string& path);
 
 /// The same for text in memory; `file` begins error texts.

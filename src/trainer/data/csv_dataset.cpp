@@ -168,6 +168,7 @@ Dataset load_csv(const std::string& path, const CsvOptions& options) {
   Dataset data;
   data.name = "csv " + path;
   data.samples = "rows";
+  data.checksum = table.checksum();
   data.likelihood = options.likelihood;
   data.sigma = options.sigma;
   const Split split = divide(table.rows(), options.split);

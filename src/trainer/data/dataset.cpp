@@ -1,6 +1,7 @@
 #include "trainer/data/dataset.hpp"
 
 #include "natgrad/error.hpp"
+#include "trainer/data/checksum.hpp"
 #include "trainer/data/digits_bytes.hpp"
 #include "trainer/data/gzip.hpp"
 #include "trainer/data/idx.hpp"
@@ -98,7 +99,7 @@ struct ImageFiles {
   std::int64_t width = 0;
 };
 
-ImageFiles load_pair(const std::string& directory, const std::string& prefix) {
+ImageFiles load_pair(const std::string& directory, const std::string& prefix, Checksum& sum) {
   const std::string image_path = plain_or_packed(directory, prefix + "-images-idx3-ubyte");
   const std::string label_path = plain_or_packed(directory, prefix + "-labels-idx1-ubyte");
   const IdxImages images = read_idx_images(image_path);
@@ -107,6 +108,8 @@ ImageFiles load_pair(const std::string& directory, const std::string& prefix) {
     throw FileError(fmt::format("{}: {} labels for the {} images of {}", label_path, labels.size(),
                                 images.count, image_path));
   }
+  sum.add_numbers(std::span(images.pixels));
+  sum.add_numbers(std::span(labels));
   ImageFiles files = {{}, images.height, images.width};
   files.images.labels.assign(labels.begin(), labels.end());
   files.images.pixels.resize(images.pixels.size());
@@ -143,8 +146,9 @@ Dataset load_mnist(const std::string& directory) {
   if (std::error_code none; !std::filesystem::is_directory(directory, none)) {
     throw FileError(directory + ": no such directory");
   }
-  ImageFiles train = load_pair(directory, "train");
-  ImageFiles test = load_pair(directory, "t10k");
+  Checksum sum;
+  ImageFiles train = load_pair(directory, "train", sum);
+  ImageFiles test = load_pair(directory, "t10k", sum);
   if (train.height != test.height || train.width != test.width) {
     throw FileError(fmt::format("{}: images are {} x {} for training and {} x {} for test",
                                 directory, train.height, train.width, test.height, test.width));
@@ -154,7 +158,8 @@ Dataset load_mnist(const std::string& directory) {
           .inputs = train.height * train.width,
           .outputs = classes,
           .train = examples_of(std::move(train.images)),
-          .test = examples_of(std::move(test.images))};
+          .test = examples_of(std::move(test.images)),
+          .checksum = sum.text()};
 }
 
 }  // namespace natgrad::trainer

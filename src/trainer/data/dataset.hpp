@@ -32,6 +32,7 @@ struct Dataset {
   /// 0; empty: the weights are drawn.
   std::vector<double> first_outputs = {};
   std::vector<std::string> warnings = {};  // a line each
+  std::string checksum = {};               // of what files hold; empty: built in
 };
 
 /// What the licence of the built-in digits asks to be said.

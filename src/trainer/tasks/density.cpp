@@ -6,6 +6,7 @@
 #include "trainer/json_blob.hpp"
 #include "trainer/option_types.hpp"
 #include "trainer/options.hpp"
+#include "trainer/run_data.hpp"
 #include "trainer/tasks/density_problem.hpp"
 #include "trainer/tasks/task.hpp"
 
@@ -130,6 +131,7 @@ class DensityTask : public Task {
  public:
   DensityTask(const Settings& settings, const Context& context, const DensityProblem& problem)
       : samples_name_(problem.samples_name),
+        checksum_(problem.checksum),
         fisher_(fisher_of(settings)),
         draws_(settings.get_or<std::int64_t>("--fisher-draws", 1)),
         density_(context, problem.options),
@@ -206,20 +208,13 @@ class DensityTask : public Task {
   std::string summary(const Figures& evaluation) const override { return in_words(evaluation); }
 
   Blobs save() const override {
-    return {{state_blob, to_blob({{"batches", batches_.taken()},
-                                  {"draws", density_.draw_counter()},
-                                  {"train_samples", batches_.count()},
-                                  {"test_samples", test_.view().rows()}})}};
+    Json state = {{"batches", batches_.taken()}, {"draws", density_.draw_counter()}};
+    run_data().save(state);
+    return {{state_blob, to_blob(state)}};
   }
   void restore(const Blobs& blobs, const std::string& file) override {
     const BlobReader state(blobs, state_blob, file);
-    const auto train = state.get<std::int64_t>("train_samples");
-    const auto test = state.get<std::int64_t>("test_samples");
-    if (train != batches_.count() || test != test_.view().rows()) {
-      throw FileError(
-          fmt::format("{}: the run has {} samples to train on and {} to test, here are {} and {}",
-                      file, train, test, batches_.count(), test_.view().rows()));
-    }
+    run_data().require_same(state, file);
     const auto batches = state.get<std::int64_t>("batches");
     const auto draws = state.get<std::int64_t>("draws");
     if (batches < 1 || draws < 0) {
@@ -230,6 +225,8 @@ class DensityTask : public Task {
   }
 
  private:
+  RunData run_data() const { return {"samples", batches_.count(), test_.view().rows(), checksum_}; }
+
   natgrad::Batch rows_of_batch() {
     density_.compute(samples_);
     if (fisher_ == FisherKind::empirical) {
@@ -257,6 +254,7 @@ class DensityTask : public Task {
   }
 
   std::string samples_name_;
+  std::string checksum_;
   FisherKind fisher_;
   std::int64_t draws_;
   Density density_;
@@ -344,7 +342,8 @@ std::vector<OptionRow> density_rows() {
       {.name = "--data",
        .group = group,
        .type = file_name(),
-       .help = "samples of a CSV file, in place of drawn ones"},
+       .help = "samples of a CSV file, in place of drawn ones",
+       .saved = false},
       {.name = "--columns",
        .group = group,
        .type = names,

@@ -228,6 +228,11 @@ void read(const Settings& settings, const CsvTable& table, const std::vector<std
   const double low = *least;
   const double high = *most;
   if (!(high > low)) throw_constant(table, columns.front());
+  if (!std::isfinite(high - low)) {
+    throw FileError(fmt::format("{}: column \"{}\" goes from {} to {}, which is too far",
+                                table.file, table.names[static_cast<std::size_t>(columns.front())],
+                                low, high));
+  }
   // No rounding leads out of the interval.
   for (double& x : rows) x = std::clamp((x - low) / (high - low) * 2 - 1, -1.0, 1.0);
   divide(settings, problem.options.support.observe(rows), problem);
@@ -277,6 +282,7 @@ DensityProblem density_problem(const Settings& settings, const Context& context)
     draw(settings, problem);
   }
   problem.samples_name = of_file ? table.file : "a density of its family";
+  if (of_file) problem.checksum = table.checksum();
   problem.start = start_of(settings, problem, Density(context, options).read());
   return problem;
 }

@@ -14,6 +14,7 @@ namespace natgrad::trainer {
 /// numbers; those of an exponential family are its statistics.
 struct DensityProblem {
   std::string samples_name;     // "2000 samples drawn", "samples of data.csv"
+  std::string checksum;         // of the file; empty: they are drawn
   Density::Options options;     // of the density that is trained
   std::vector<double> train;    // (N, D)
   std::vector<double> test;     // (M, D)

@@ -7,6 +7,7 @@
 #include "trainer/json_blob.hpp"
 #include "trainer/likelihoods.hpp"
 #include "trainer/options.hpp"
+#include "trainer/run_data.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -116,6 +117,7 @@ class Supervised : public Task {
   Supervised(const Settings& settings, const Context& context, const Dataset& data)
       : name_(data.name),
         samples_name_(data.samples),
+        checksum_(data.checksum),
         warnings_(data.warnings),
         figure_(data),
         fisher_(fisher_rows(settings, data)),
@@ -147,9 +149,13 @@ class Supervised : public Task {
 
  private:
   natgrad::Batch rows_of_batch();
+  RunData run_data() const {
+    return {samples_name_, data_.train.count(), data_.test.count(), checksum_};
+  }
 
   std::string name_;
   std::string samples_name_;
+  std::string checksum_;
   std::vector<std::string> warnings_;
   FigureOfMerit figure_;
   FisherRows fisher_;
@@ -247,21 +253,14 @@ std::string Supervised::summary(const Figures& evaluation) const {
 }
 
 Blobs Supervised::save() const {
-  return {{state_blob, to_blob({{"batches", data_.batches.taken()},
-                                {"draws", net_.draw_counter()},
-                                {"train_samples", data_.train.count()},
-                                {"test_samples", data_.test.count()}})}};
+  Json state = {{"batches", data_.batches.taken()}, {"draws", net_.draw_counter()}};
+  run_data().save(state);
+  return {{state_blob, to_blob(state)}};
 }
 
 void Supervised::restore(const Blobs& blobs, const std::string& file) {
   const BlobReader state(blobs, state_blob, file);
-  const auto train = state.get<std::int64_t>("train_samples");
-  const auto test = state.get<std::int64_t>("test_samples");
-  if (train != data_.train.count() || test != data_.test.count()) {
-    throw FileError(
-        fmt::format("{}: the run has {} {} to train on and {} to test, here are {} and {}", file,
-                    train, samples_name_, test, data_.train.count(), data_.test.count()));
-  }
+  run_data().require_same(state, file);
   const auto batches = state.get<std::int64_t>("batches");
   const auto draws = state.get<std::int64_t>("draws");
   if (batches < 1 || draws < 0) {
