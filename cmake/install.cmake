@@ -22,8 +22,11 @@ set(headers_left_out "")
 if(NOT NATGRAD_HAS_CUDA)
   set(headers_left_out PATTERN cuda.hpp EXCLUDE)
 endif()
+if(NOT NATGRAD_C_INTERFACE)
+  list(APPEND headers_left_out PATTERN natgrad.h EXCLUDE PATTERN dlpack.h EXCLUDE)
+endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/natgrad ${PROJECT_BINARY_DIR}/include/natgrad
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp ${headers_left_out})
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp PATTERN *.h ${headers_left_out})
 # Not CMAKE_INSTALL_DOCDIR, which is named after the outermost project.
 install(FILES LICENSE NOTICE THIRD_PARTY.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/natgrad)
 

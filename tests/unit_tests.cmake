@@ -127,6 +127,20 @@ natgrad_tests(backend
   HOST *
   WITHOUT operations_cuda gram_cuda split_cuda
   OBJECTS operation_cases)
+# With the program in C that they compare with.
+if(NATGRAD_C_INTERFACE)
+  natgrad_tests(c
+    HOST structs)
+  foreach(target c_device_tests c_tests)
+    if(TARGET ${target})
+      target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+    endif()
+  endforeach()
+  if(TARGET c_device_tests)
+    natgrad_c_sources(c/train.c)
+    target_sources(c_device_tests PRIVATE c/train.c)
+  endif()
+endif()
 natgrad_tests(core)
 natgrad_tests(curvature)
 natgrad_tests(io

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <new>
+#include <string>
 
 // Every way to break a contract of the public interface: one clear error each, nothing changed.
 // Here: contexts and parameters.
@@ -16,6 +17,22 @@ namespace natgrad::tests {
 namespace {
 
 using W = Workplace;
+
+TEST(contracts, every_error_has_its_code) {
+  const std::string text = "text";
+  EXPECT_EQ(ArgumentError(text).code(), ErrorCode::argument);
+  EXPECT_EQ(ShapeError(text).code(), ErrorCode::shape);
+  EXPECT_EQ(TypeError(text).code(), ErrorCode::type);
+  EXPECT_EQ(DeviceError(text).code(), ErrorCode::device);
+  EXPECT_EQ(OptionError(text).code(), ErrorCode::option);
+  EXPECT_EQ(FileError(text).code(), ErrorCode::file);
+  EXPECT_EQ(MemoryError(text).code(), ErrorCode::memory);
+  EXPECT_EQ(StepFailed(text).code(), ErrorCode::step_failed);
+  EXPECT_EQ(Error(text).code(), ErrorCode::other);
+  const StepFailed failed(text);
+  const Error& caught = failed;
+  EXPECT_EQ(Error(caught).code(), ErrorCode::step_failed) << "a copy as the base class";
+}
 
 TEST(contracts, views_and_contexts) {
   expect_errors({

@@ -10,7 +10,7 @@
 
 // The include order of docs/architecture.md, read from the source tree:
 //   types, error -> array -> context -> backend -> scores -> curvature, models -> step rules,
-//   damping, momentum -> optimizer -> io -> trainer, bench
+//   damping, momentum -> optimizer -> io -> bindings -> trainer, bench
 
 namespace natgrad::tests {
 
@@ -76,6 +76,9 @@ constexpr Place places[] = {
     {"include/natgrad/natgrad.hpp", 75},
     {"include/natgrad/torch", 90},
     {"src/io/", 80},
+    {"bindings/c/", 85},
+    {"include/natgrad/natgrad.h", 0},
+    {"include/natgrad/dlpack.h", 0},
     {"src/trainer/", 90},
     {"bench/", 90},
 };
@@ -115,12 +118,14 @@ std::vector<Include> includes_of(const fs::path& file) {
 std::map<std::string, std::vector<Include>> read_tree() {
   const fs::path root = NATGRAD_SOURCE_DIR;
   std::map<std::string, std::vector<Include>> files;
-  for (const char* folder : {"include", "src", "kernels", "bench"}) {
+  for (const char* folder : {"include", "src", "kernels", "bench", "bindings"}) {
     if (!fs::exists(root / folder)) continue;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / folder)) {
       std::string extension = entry.path().extension();
       if (extension == ".in") extension = entry.path().stem().extension();
-      if (extension != ".hpp" && extension != ".cpp" && extension != ".cu") continue;
+      if (extension != ".hpp" && extension != ".cpp" && extension != ".cu" && extension != ".h") {
+        continue;
+      }
       files[entry.path().lexically_relative(root).string()] = includes_of(entry.path());
     }
   }
@@ -144,6 +149,7 @@ bool begins_with_any(std::string_view name, std::initializer_list<std::string_vi
 }
 
 bool is_standard(std::string_view name) {
+  if (name == "stddef.h" || name == "stdint.h") return true;  // of the headers for C
   return name.find('/') == std::string_view::npos && name.find('.') == std::string_view::npos;
 }
 
