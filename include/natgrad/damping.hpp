@@ -44,8 +44,26 @@ struct LevenbergMarquardt {
   bool allow_empirical = false;
 };
 
+/// lambda follows the rates of a step rule that looks for them, such as `GeodesicAcceleration`: a
+/// step at a rate of `long_rate` or more multiplies `Damping::absolute` by `decrease`, an accepted
+/// one below `short_rate` by `increase`; one that is rejected, because no rate made the loss fall,
+/// by `after_rejection`, and one that fails before, in its factorization, by `after_failure`. Needs
+/// neither losses nor products with the rows. With `long_rate` 0 it is a schedule that falls a step
+/// and recovers after failures.
+struct StepLengthDamping {
+  double long_rate = 0.1;        ///< finite, >= 0
+  double short_rate = 0.02;      ///< finite, >= 0
+  double decrease = 0.1;         ///< 0 < decrease <= 1
+  double increase = 3;           ///< finite, >= 1
+  double after_rejection = 100;  ///< finite, >= 1
+  double after_failure = 4;      ///< finite, >= 1
+  double smallest = 1e-13;       ///< lambda does not fall below it; finite, > 0
+  double largest = 1;            ///< lambda does not grow beyond it; finite, >= smallest
+};
+
 /// What changes `Damping::absolute` from step to step.
-using DampingRule = std::variant<ConstantDamping, DampingSchedule, LevenbergMarquardt>;
+using DampingRule =
+    std::variant<ConstantDamping, DampingSchedule, LevenbergMarquardt, StepLengthDamping>;
 
 /// The damped matrix is F + lambda D, lambda = absolute + relative * trace(D^-1 F) / min(N, P).
 /// With the default scaling D = I: lambda is in the units of F, and the second term's unit is the

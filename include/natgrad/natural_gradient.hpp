@@ -84,6 +84,33 @@ struct QuadraticModel {
   bool allow_empirical = false;
 };
 
+/// Least squares along a parabola (Transtrum, Sethna 2012, "Improvements to the Levenberg-Marquardt
+/// algorithm for nonlinear least-squares minimization", geodesic acceleration): with rows of kind
+/// `residual`, S the Jacobian of the weighted residuals R_n = sqrt(w_n) r_n and the loss |R|^2 / 2,
+///
+///     theta + a d + a^2/2 c,   c = -(S^T S + lambda D)^-1 S^T k,
+///     k = 2/h ((R(theta + h d) - R) / h - S d),
+///
+/// c from the same factorization as d, and k, the second derivative of R along d, from one
+/// evaluation at h = `probe` times the last a. The rate a is the best of min(max_rate, growth times
+/// the last a), then `shrink` times it, and so on, until the loss stops falling; where none of them
+/// makes it fall the step is rejected. Where k or c is not finite, c = 0. Pairs with
+/// `StepLengthDamping`.
+///
+/// Needs `Batch::residuals`, which is called once and once a trial; rows whose coefficients are
+/// -r_n, not centred, and no other gradient; batches in one call; `Structure::full`, `NoMomentum`,
+/// neither `.l2`, `.weight_decay` nor rate factors but 0. On a GPU all trials are enqueued and
+/// those behind the last one do not move; on the CPU they are left out. Two products with the rows
+/// beside the solve.
+struct GeodesicAcceleration {
+  double max_rate = 1;       ///< finite, > 0
+  double first_rate = 0.25;  ///< the last a of the first step and after a rejected one; finite, > 0
+  double growth = 4;         ///< finite, >= 1
+  double shrink = 0.5;       ///< of the rate from trial to trial; 0 < shrink < 1
+  int trials = 20;           ///< attempts a step; 1 to 64
+  double probe = 0.2;        ///< share of the last a; finite, > 0
+};
+
 /// No momentum: the direction is d = (S^T S + lambda I)^-1 g.
 struct NoMomentum {};
 
@@ -114,7 +141,8 @@ struct SegmentFactor {
   double factor = 1;  ///< finite, >= 0
 };
 
-using StepRule = std::variant<FixedRate, KlTrustRegion, Backtracking, QuadraticModel>;
+using StepRule =
+    std::variant<FixedRate, KlTrustRegion, Backtracking, QuadraticModel, GeodesicAcceleration>;
 using Momentum = std::variant<NoMomentum, HeavyBall, Spring>;
 
 /// Where a batch's gradient comes from: the rows of the Fisher matrix themselves (g = S^T r), other
@@ -135,12 +163,12 @@ class GradientSource {
   std::optional<Gradient> numbers_;
 };
 
-/// A number that the caller's program measures for a step rule: enqueues work on the context's
-/// stream that writes it to `result`, a one-element float64 view on the context's device. It is
-/// called within `step`, on the parameters as they then stand in their tensors, and must neither
-/// change them nor call the optimizer; the context's other functions are free to use. What it
-/// throws comes out of `step`, and parameters and optimizer are as before that call. Work that does
-/// not wait keeps a step free of waiting, and lets it be captured in a CUDA graph.
+/// A number, or numbers, that the caller's program measures for a step rule: enqueues work on the
+/// context's stream that writes it to `result`, a one-element float64 view on the context's device.
+/// It is called within `step`, on the parameters as they then stand in their tensors, and must
+/// neither change them nor call the optimizer; the context's other functions are free to use. What
+/// it throws comes out of `step`, and parameters and optimizer are as before that call. Work that
+/// does not wait keeps a step free of waiting, and lets it be captured in a CUDA graph.
 using BatchFunction = std::function<void(const View& result)>;
 
 /// What one step is taken from. Rows of labels drawn from the model need a gradient of the data.
@@ -156,6 +184,10 @@ struct Batch {
   /// that at the parameters now. What it needs of those before, say the outputs, is kept by the
   /// caller before the step.
   BatchFunction kl = {};
+  /// The residuals r_n of least squares at the parameters as they stand, in the order of the rows
+  /// and without their weights: its `result` is (N, 1), not one number. What the rows view must
+  /// stay as it is, because products with them follow.
+  BatchFunction residuals = {};
 };
 
 /// What one step did. All numbers are of the step as tried, also where it was not taken.
@@ -272,9 +304,9 @@ class NATGRAD_EXPORT NaturalGradient {
   /// of the rows' factors, N sum(T (d_in + d_out)) numbers; primal: adds to F, whose memory does
   /// not depend on N. Does not wait. Step rules and damping that compare losses or need products
   /// with the rows (`KlTrustRegion` with trials, `Backtracking`, `QuadraticModel`,
-  /// `LevenbergMarquardt`) take a batch in one call: `ArgumentError`. Throws like `step`, and when
-  /// the part differs from those before in kind, centring or source of the gradient; nothing was
-  /// added then. A driver that fails half way
+  /// `GeodesicAcceleration`, `LevenbergMarquardt`) take a batch in one call: `ArgumentError`.
+  /// Throws like `step`, and when the part differs from those before in kind, centring or source of
+  /// the gradient; nothing was added then. A driver that fails half way
   /// (`DeviceError`) drops all that was accumulated.
   void accumulate(const Batch& batch);
   void accumulate(const Scores& scores);
@@ -293,9 +325,9 @@ class NATGRAD_EXPORT NaturalGradient {
   /// How the last `direction` went. Waits. Throws `ArgumentError` before the first.
   SolveReport direction_report() const;
 
-  /// Change the rate (the largest rate of `KlTrustRegion`) or lambda from the next step on. Do not
-  /// wait. Throw `OptionError` for a value that the options would not take, and for another
-  /// `Damping::scaling` than theirs.
+  /// Change the rate (the largest rate of `KlTrustRegion` and `GeodesicAcceleration`) or lambda
+  /// from the next step on. Do not wait. Throw `OptionError` for a value that the options would not
+  /// take, and for another `Damping::scaling` than theirs.
   void set_rate(double rate);
   void set_damping(const Damping& damping);
 

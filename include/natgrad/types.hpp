@@ -105,6 +105,20 @@ enum class NotFinite : std::uint8_t {
 /// Functions between the layers of a net; gelu is x Phi(x), Phi the normal distribution function.
 enum class Activation : std::uint8_t { identity, tanh, relu, sigmoid, gelu };
 
+/// Exact solutions u(x) of Poisson's equation on the unit cube of d dimensions.
+enum class PoissonSolution : std::uint8_t {
+  sin,     ///< the product of sin(pi x_i): 0 on the faces
+  cos,     ///< the sum of cos(pi x_i)
+  square,  ///< |x|^2
+};
+
+/// Every solution, in the order of their values.
+inline constexpr EnumeratorName<PoissonSolution> poisson_solution_table[] = {
+    {PoissonSolution::sin, "sin"},
+    {PoissonSolution::cos, "cos"},
+    {PoissonSolution::square, "square"},
+};
+
 /// The distribution p(y | z) of a model's K targets y given its C outputs z. Each target has one
 /// output (K = C), but for `categorical` (K = 1) and `gaussian_scale` (C = 2 K); given z, targets
 /// are independent.
@@ -171,6 +185,7 @@ NATGRAD_EXPORT const char* to_string(DampingScaling scaling);
 NATGRAD_EXPORT const char* to_string(Outcome outcome);
 NATGRAD_EXPORT const char* to_string(NotFinite operand);
 NATGRAD_EXPORT const char* to_string(Activation activation);
+NATGRAD_EXPORT const char* to_string(PoissonSolution solution);
 NATGRAD_EXPORT const char* to_string(Likelihood likelihood);
 NATGRAD_EXPORT const char* to_string(DensityFamily family);
 

@@ -20,7 +20,9 @@ enum class RandomStream : std::uint32_t {
   shuffle = 3,
   directions = 4,
   labels = 5,
-  densities = 6
+  densities = 6,
+  points = 8,
+  faces = 9
 };
 
 /// 64 random bits, number `index` of sequence (`seed`, `stream`, `part`). `part` tells apart the

@@ -2,10 +2,12 @@
 
 #include "kernels/formulas/damping_units.hpp"
 #include "kernels/formulas/densities/scalars.hpp"
+#include "kernels/formulas/rules/geodesic_acceleration.hpp"
 #include "kernels/formulas/rules/kl_trust_region.hpp"
 #include "kernels/formulas/rules/levenberg_marquardt.hpp"
 #include "kernels/formulas/rules/quadratic_model.hpp"
 #include "kernels/formulas/rules/scheduled_damping.hpp"
+#include "kernels/formulas/rules/step_length_damping.hpp"
 #include "kernels/formulas/solve.hpp"
 #include "kernels/formulas/step.hpp"
 #include "kernels/formulas/trial.hpp"
@@ -22,8 +24,8 @@ inline constexpr bool every_number_has_a_name = std::size(Struct::names) * sizeo
                                                 sizeof(Struct);
 static_assert(every_number_has_a_name<DampingState> && every_number_has_a_name<SolveScalars> &&
               every_number_has_a_name<TensorUnit> && every_number_has_a_name<KlTrustRegionState> &&
-              every_number_has_a_name<Counters> && every_number_has_a_name<RateSettings> &&
-              every_number_has_a_name<StepRecord>);
+              every_number_has_a_name<GeodesicState> && every_number_has_a_name<Counters> &&
+              every_number_has_a_name<RateSettings> && every_number_has_a_name<StepRecord>);
 
 namespace formulas {
 
@@ -60,6 +62,9 @@ using ScalarFormula =
                  formulas::DensityDivergence, formulas::SumDivergence, formulas::FactorSemidefinite,
                  // Of the strategies in rules/.
                  formulas::KlTrustRegionRate, formulas::ChooseStepOfModel,
-                 formulas::ScheduledDamping, formulas::FollowReductionRatio>;
+                 formulas::ScheduledDamping, formulas::FollowReductionRatio,
+                 formulas::FollowStepLength, formulas::GeodesicRate, formulas::BeginGeodesic,
+                 formulas::OpenProbe, formulas::JudgeAcceleration, formulas::OpenGeodesicTrial,
+                 formulas::JudgeGeodesicTrial, formulas::FinishGeodesic, formulas::RememberRate>;
 
 }  // namespace natgrad

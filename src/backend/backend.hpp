@@ -3,6 +3,7 @@
 #include "backend/arrays.hpp"
 #include "backend/blas.hpp"
 #include "backend/densities.hpp"
+#include "backend/fields.hpp"
 #include "backend/models.hpp"
 #include "backend/rows.hpp"
 #include "backend/step.hpp"
@@ -28,6 +29,7 @@ class Backend : public ArrayOperations,
                 public RowOperations,
                 public ModelOperations,
                 public DensityOperations,
+                public FieldOperations,
                 public StepOperations {
  public:
   /// The CUDA stream that work is enqueued on; null on the CPU.

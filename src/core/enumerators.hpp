@@ -44,6 +44,10 @@ constexpr Likelihood last_enumerator() {
   return std::rbegin(likelihood_names)->value;
 }
 template <>
+constexpr PoissonSolution last_enumerator() {
+  return std::rbegin(poisson_solution_table)->value;
+}
+template <>
 constexpr DensityFamily last_enumerator() {
   return std::rbegin(density_table)->value;
 }

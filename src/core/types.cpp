@@ -137,6 +137,10 @@ const char* to_string(Likelihood likelihood) { return name_in(likelihood_names, 
 
 static_assert(in_order(density_table));
 
+const char* to_string(PoissonSolution solution) {
+  return name_in(poisson_solution_table, solution);
+}
+
 const char* to_string(DensityFamily family) { return name_in(density_table, family); }
 
 }  // namespace natgrad

@@ -97,6 +97,18 @@ struct CurvatureOptions {
   std::int64_t tile_rows = 256;  // rows materialized at a time
 };
 
+/// What may follow a solve of a batch in one call, with its factor and rows still at hand. Scalars
+/// and direction of the solve stay as they are.
+class RepeatedSolve {
+ public:
+  virtual ~RepeatedSolve() = default;
+  /// product = S d (N) float64 of the direction that `solve` left; before `solve_again`.
+  virtual void multiply_direction(const View& product) = 0;
+  /// x = (F + shift I)^-1 S^T r (P) of the parameters' type, r (N) float64. One product with the
+  /// rows.
+  virtual void solve_again(const ConstView& r, const View& x) = 0;
+};
+
 /// The damped matrix F + lambda D + eta E of a batch in some structure, and its solves. Everything
 /// is enqueued and nothing reads back: what became of a solve stands in `scalars`. The calls of a
 /// step come in this order: `layout`, `accumulate`, `factorize`, `solve`, perhaps `measure`,
@@ -131,6 +143,8 @@ class Curvature {
   /// Replaces d^T F d in the scalars by that of v (P) of the parameters' type, after a `layout`
   /// with `measures`.
   virtual void measure(const ConstView& v) = 0;
+  /// The same solve, for another right-hand side; null for structures other than the full one.
+  virtual RepeatedSolve* repeated() { return nullptr; }
   /// Residual, error bound and outcome of the solve, into the scalars.
   virtual void judge() = 0;
   /// A `SolveScalars`.

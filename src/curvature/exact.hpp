@@ -26,6 +26,7 @@ class ExactCurvature final : public Curvature {
   void solve(const RightHandSide& rhs) override { chosen().solve(rhs); }
   View direction() const override { return chosen().direction(); }
   void measure(const ConstView& v) override { chosen().measure(v); }
+  RepeatedSolve* repeated() override { return chosen().repeated(); }
   void judge() override { chosen().judge(); }
   View scalars() const override { return chosen().scalars(); }
   Form form() const override { return form_; }

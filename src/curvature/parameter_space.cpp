@@ -245,6 +245,20 @@ void ParameterSpace::measure_from_rows(const ConstView& v) {
   backend_.fill(0, cholesky_.field(&SolveScalars::direction_square));
 }
 
+void ParameterSpace::multiply_direction(const View& product) {
+  backend_.copy(result_, scratch_);
+  backend_.apply({viewed_, viewed_scale_}, scratch_, product, work_);
+}
+
+void ParameterSpace::solve_again(const ConstView& r, const View& x) {
+  backend_.adjoint({viewed_, viewed_scale_}, r, 0, cholesky_.rhs(), work_);
+  if (scaled()) units_.from_units(cholesky_.rhs());
+  cholesky_.substitute();
+  backend_.copy(cholesky_.solution(), scratch_);
+  if (scaled()) units_.from_units(scratch_);
+  backend_.copy(scratch_, x);
+}
+
 void ParameterSpace::measure(const ConstView& v) {
   // It leaves v in double in `scratch_`.
   fisher().quadratic_form(v, cholesky_.field(&SolveScalars::quadratic_form));

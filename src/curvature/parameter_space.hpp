@@ -15,7 +15,7 @@ namespace natgrad::detail {
 /// Centred rows: see `RowMean`. A damping in units D scales F in place, D^-1/2 F D^-1/2, from the
 /// factorization on until more is added to F or looked at; a penalty by tensor is a diagonal beside
 /// it.
-class ParameterSpace final : public Curvature {
+class ParameterSpace final : public Curvature, public RepeatedSolve {
  public:
   ParameterSpace(Backend& backend, const CurvatureOptions& options)
       : backend_(backend),
@@ -34,6 +34,9 @@ class ParameterSpace final : public Curvature {
   void solve(const RightHandSide& rhs) override;
   View direction() const override { return result_; }
   void measure(const ConstView& v) override;
+  RepeatedSolve* repeated() override { return this; }
+  void multiply_direction(const View& product) override;
+  void solve_again(const ConstView& r, const View& x) override;
   void judge() override;
   View scalars() const override { return cholesky_.scalars(); }
   Form form() const override { return Form::primal; }

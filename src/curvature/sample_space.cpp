@@ -341,6 +341,22 @@ void SampleSpace::solve(const RightHandSide& rhs) {
   if (shape_.bounds_form) store_length(result_);
 }
 
+void SampleSpace::multiply_direction(const View& product) { backend_.copy(product_, product); }
+
+void SampleSpace::solve_again(const ConstView& r, const View& x) {
+  backend_.copy(r, cholesky_.rhs());
+  cholesky_.substitute();
+  if (solution_.data() != cholesky_.solution().data()) {
+    backend_.copy(cholesky_.solution(), solution_);
+  }
+  // The direction that was handed out stays: of another type it stands elsewhere.
+  const bool in_place = direction_.data() == result_.data();
+  const View& sum = in_place ? x : direction_;
+  adjoint(solution_, 0, sum);
+  if (scaled()) units_.from_units(sum);
+  if (!in_place) backend_.copy(sum, x);
+}
+
 void SampleSpace::measure(const ConstView& v) {
   fisher().quadratic_form(v, field(&SolveScalars::quadratic_form));
   if (shape_.bounds_form) store_length(v);

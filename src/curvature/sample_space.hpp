@@ -23,7 +23,7 @@ namespace natgrad::detail {
 /// is projected onto the complement of u, u_n = sqrt(w_n), in double. A damping in units D, or a
 /// penalty by tensor, is one of scaled rows: K = S D^-1 S^T of copies; products with vectors take
 /// the rows as they are and scale the vectors, which costs refined solves no digit of float rows.
-class SampleSpace final : public Curvature {
+class SampleSpace final : public Curvature, public RepeatedSolve {
  public:
   SampleSpace(const Context& context, const CurvatureOptions& options);
 
@@ -38,6 +38,9 @@ class SampleSpace final : public Curvature {
   void solve(const RightHandSide& rhs) override;
   View direction() const override { return result_; }
   void measure(const ConstView& v) override;
+  RepeatedSolve* repeated() override { return this; }
+  void multiply_direction(const View& product) override;
+  void solve_again(const ConstView& r, const View& x) override;
   void judge() override;
   View scalars() const override { return cholesky_.scalars(); }
   Form form() const override { return Form::dual; }

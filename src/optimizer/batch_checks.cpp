@@ -20,6 +20,19 @@ void check_kind(const char* caller, FisherKind kind, const StrategyNeeds& rule) 
                               ".allow_empirical takes as they are"));
 }
 
+/// Rows that are derivatives of residuals, whose own r is the gradient's.
+void check_residual_rows(const char* caller, const Batch& batch, const StrategyNeeds& rule) {
+  const ScoreSet& rows = batch.fisher.rows();
+  if (rows.kind() != FisherKind::residual) {
+    throw ArgumentError(message(caller, ": ", rule.name, " needs rows of FisherKind::residual, ",
+                                "these are ", to_string(rows.kind())));
+  }
+  if (rows.centering() != Centering::none || batch.gradient.given()) {
+    throw ArgumentError(message(caller, ": ", rule.name, " takes the rows' own gradient, with ",
+                                "coefficients of minus the residuals, and Centering::none"));
+  }
+}
+
 void check_gradient_rows(const char* caller, const ScoreSet& rows, const ScoreSet& other,
                          const Parameters& parameters) {
   other.require_rows({caller, "gradient"}, parameters);
@@ -85,6 +98,10 @@ void check_functions(const char* caller, const Batch& batch, const BatchContract
       throw OptionError(message(caller, ": ", needs.name,
                                 " with trials compares KL divergences: ", "give the batch's .kl"));
     }
+    if (needs.residuals && !batch.residuals) {
+      throw OptionError(
+          message(caller, ": ", needs.name, " evaluates residuals: give the batch's .residuals"));
+    }
   }
 }
 
@@ -101,6 +118,7 @@ void check_batch(const char* caller, const Batch& batch, const BatchContract& co
   rows.require_rows(caller, contract.parameters);
   for (const StrategyNeeds& needs : {contract.rule, contract.damping}) {
     check_kind(caller, rows.kind(), needs);
+    if (needs.residuals) check_residual_rows(caller, batch, needs);
   }
   if (rows.size() != rows.batch_samples()) require_takes_parts(caller, contract);
   require_scalable(caller, contract.options.damping.scaling, contract.options.form, rows);

@@ -84,6 +84,7 @@ struct NaturalGradient::State {
   void choose_step(const detail::LocalModel& model, const View& solved, const View& v);
   void search(detail::Trial& trial, const StepInput& input, std::span<const UpdatedTensor> tensors,
               const View& v, const View& solved, const detail::LocalModel* model);
+  void bend(detail::Curvature& curvature, const Batch& batch, const View& d);
   detail::Trial::Verdict verdict_of(Form form, const StepInput& input) const;
   // step.cpp
   void solve(detail::Curvature& curvature, const GradientSource& gradient,

@@ -59,6 +59,25 @@ void check_l2_by_tensor(const NaturalGradient::Options& options) {
               by_parameter ? ", that is not by the diagonal" : ""));
 }
 
+/// Least squares along a parabola: what d must be, and the loss that its residuals are all of.
+void check_bend(const NaturalGradient::Options& options, const StepRuleStrategy& rule) {
+  if (!rule.bends()) return;
+  const bool scales =
+      std::any_of(options.rate_factors.begin(), options.rate_factors.end(),
+                  [](const SegmentFactor& f) { return f.factor != 0 && f.factor != 1; });
+  const char* obstacle = nullptr;
+  if (options.structure != Structure::full) obstacle = ".structure = full";
+  if (!std::holds_alternative<NoMomentum>(options.momentum)) obstacle = ".momentum = NoMomentum";
+  if (options.l2 > 0) obstacle = ".l2 = 0: a penalty is further residuals";
+  if (options.weight_decay > 0) obstacle = ".weight_decay = 0";
+  if (scales) obstacle = ".rate_factors of 0 and 1 alone";
+  if (std::holds_alternative<LevenbergMarquardt>(options.damping.rule)) {
+    obstacle = "another damping than LevenbergMarquardt, such as StepLengthDamping";
+  }
+  if (obstacle == nullptr) return;
+  throw OptionError(message("optimizer: .step = ", rule.needs().name, " goes with ", obstacle));
+}
+
 }  // namespace
 
 bool l2_by_tensor(const NaturalGradient::Options& options) {
@@ -118,6 +137,7 @@ void check_options(const NaturalGradient::Options& options, ElementType paramete
   check_form("optimizer", options.structure, options.form);
   check_scaling("optimizer", options.structure, options.damping.scaling);
   check_l2_by_tensor(options);
+  check_bend(options, *rule);
   const StepRuleStrategy::Needs needs = rule->needs();
   if (needs.full_matrix && options.structure != Structure::full) {
     throw OptionError(message(

@@ -47,9 +47,10 @@ void NaturalGradient::State::take_step(detail::Curvature& curvature, const StepI
   rule->choose_rate(backend, solved, scalars.step);
   trial.limit(v, std::isfinite(options.max_norm));
   const bool searches = shapes.search().trials > 0;
+  if (rule->bends()) bend(curvature, *input.batch, v);
   if (searches) search(trial, input, tensors, v, solved, model ? &*model : nullptr);
   trial.judge(tensors, solved, verdict_of(curvature.form(), input));
-  if (!searches) trial.move(tensors);
+  if (!searches && !rule->bends()) trial.move(tensors);
   const detail::JudgedStep judged{
       .scalars = scalars.step, .trial = scalars.trial, .direction = d, .step = v};
   momentum->judged(backend, judged);

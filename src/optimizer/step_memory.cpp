@@ -32,7 +32,7 @@ bool same_numbers(const BatchShape& a, const BatchShape& b) {
 bool same_numbers(const StepShape& a, const StepShape& b) {
   return same_numbers(a.batch, b.batch) && a.scaled == b.scaled &&
          a.gradient_rows == b.gradient_rows && a.kept == b.kept && a.movement == b.movement &&
-         a.products == b.products && a.gradient_numbers == b.gradient_numbers;
+         a.products == b.products && a.gradient_numbers == b.gradient_numbers && a.bends == b.bends;
 }
 
 void copy_without_views(std::span<const LayerUse> uses, std::vector<LayerUse>& shapes) {
@@ -103,6 +103,10 @@ StepBuffers StepMemory::carve(Curvature& curvature, const StepShape& shape, Carv
   scratch.item("parameters before the step, and the step with its decay");
   b.model = ModelBuffers(scratch, model_shape(shape));
   scratch.item("quadratic model along the step");
+  if (shape.bends) {
+    b.curved = CurvedBuffers(scratch, shape.batch.rows, shape.batch.parameters, type_);
+  }
+  scratch.item("residuals and acceleration of a step along a parabola");
   return b;
 }
 

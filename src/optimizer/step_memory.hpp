@@ -5,6 +5,7 @@
 #include "curvature/curvature.hpp"
 #include "natgrad/context.hpp"
 #include "natgrad/memory_plan.hpp"
+#include "optimizer/curved_search.hpp"
 #include "optimizer/local_model.hpp"
 
 #include <cstdint>
@@ -24,6 +25,7 @@ struct StepShape {
   std::int64_t movement = 0;      // numbers of a step with its decay
   int products = 0;               // of a `LocalModel`
   bool gradient_numbers = false;  // the gradient is P numbers, for that model
+  bool bends = false;             // a `CurvedSearch` moves the parameters
 };
 
 /// All of a shape but the views of its uses, to know it again.
@@ -50,6 +52,7 @@ struct StepBuffers {
   View kept;      // theta before the step (P) of the parameters' type
   View movement;  // the step with its decay, before the rate, of that type
   ModelBuffers model;
+  CurvedBuffers curved;
 };
 
 /// Takes the memory of a call for a curvature: scratch from the context's arena, and for batches in

@@ -1,8 +1,10 @@
 // What step rules ask for beside the solve: products of a model with the rows, a step of their own,
 // and trials of several rates.
 
+#include "core/context_state.hpp"
 #include "core/message.hpp"
 #include "natgrad/error.hpp"
+#include "optimizer/curved_search.hpp"
 #include "optimizer/natural_gradient_state.hpp"
 
 #include <cmath>
@@ -29,7 +31,8 @@ class Busy {
 
 void NaturalGradient::State::require_idle(const char* caller) const {
   if (!busy) return;
-  throw ArgumentError(detail::message(caller, ": called by .loss or .kl of this optimizer's step"));
+  throw ArgumentError(
+      detail::message(caller, ": called by .loss, .kl or .residuals of this optimizer's step"));
 }
 
 /// Uses of the rows whose S^T r is the gradient; none where it comes from elsewhere.
@@ -91,12 +94,30 @@ void NaturalGradient::State::search(detail::Trial& trial, const StepInput& input
                 .eta = options.l2});
 }
 
+/// Moves the parameters along a parabola. The caller's function finds the rows as they were.
+void NaturalGradient::State::bend(detail::Curvature& curvature, const Batch& batch, const View& d) {
+  const detail::StepBuffers& buffers = memory.buffers();
+  const Busy calling(busy);
+  detail::CurvedSearch(parameters.context().state(), scalars,
+                       {.bend = rule->bend(),
+                        .measure = batch.residuals,
+                        .rows = batch.fisher.rows(),
+                        .solve = *curvature.repeated(),
+                        .solved = curvature.scalars(),
+                        .active = active,
+                        .direction = d,
+                        .kept = buffers.kept,
+                        .movement = buffers.movement,
+                        .buffers = buffers.curved})
+      .run();
+}
+
 detail::Trial::Verdict NaturalGradient::State::verdict_of(Form form, const StepInput& input) const {
   const bool of_fisher = input.kind == FisherKind::sampled || input.kind == FisherKind::exact;
   const bool whole_matrix = options.structure == Structure::full || rule->changes_step();
   const detail::Search search = shapes.search();
   int applies = 0;
-  if (search.trials > 0) applies |= formulas::applies_loss;
+  if (search.trials > 0 || rule->bends()) applies |= formulas::applies_loss;
   if (std::isfinite(search.kl_radius) && search.trials > 0) applies |= formulas::applies_kl;
   if (search.trials > 0 && shapes.models_step()) applies |= formulas::applies_ratio;
   if (rule->changes_step()) applies |= formulas::applies_model;

@@ -31,6 +31,8 @@ StepShape StepShapes::of_loop(Phase phase, bool with_momentum) const {
   const bool penalized = l2 > 0;
   if (tries || (rule.changes_step() && penalized)) shape.kept = active.size();
   if (tries && weight_decay > 0 && (penalized || models_step())) shape.movement = active.size();
+  shape.bends = rule.bends();
+  if (rule.bends()) shape.kept = shape.movement = active.size();
   shape.products = rule.changes_step() ? 2 : models_step() ? 1 : 0;
   return shape;
 }

@@ -14,9 +14,10 @@ struct StrategyNeeds {
   bool loss = false;         // `Batch::loss`
   bool kl = false;           // `Batch::kl`
   bool products = false;     // the quadratic model along the step (`LocalModel`)
+  bool residuals = false;    // `Batch::residuals`, and rows that are their derivatives
 
   /// Whether the batch must come in one call: its rows, or its loss, are needed once it is whole.
-  bool whole_batch() const { return loss || kl || products; }
+  bool whole_batch() const { return loss || kl || products || residuals; }
 };
 
 /// An attempt whose verdict stands.

@@ -2,9 +2,11 @@
 #include "natgrad/types.hpp"
 #include "trainer/option_types.hpp"
 #include "trainer/options.hpp"
+#include "trainer/tasks/task.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <variant>
@@ -24,6 +26,7 @@ bool has_fisher(const Settings& s, FisherKind kind) {
 }
 bool is_empirical(const Settings& s) { return has_fisher(s, FisherKind::empirical); }
 bool is_sampled(const Settings& s) { return has_fisher(s, FisherKind::sampled); }
+bool is_residual(const Settings& s) { return has_fisher(s, FisherKind::residual); }
 bool is_exact(const Settings& s) { return has_fisher(s, FisherKind::exact); }
 
 bool is_diagonal(const Settings& s) {
@@ -54,6 +57,13 @@ bool has_rule(const Settings& s, StepRuleName rule) {
 }
 bool is_quadratic(const Settings& s) { return has_rule(s, StepRuleName::quadratic); }
 bool is_backtracking(const Settings& s) { return has_rule(s, StepRuleName::backtracking); }
+bool is_geodesic(const Settings& s) { return has_rule(s, StepRuleName::geodesic); }
+
+/// Whether the task's rows are derivatives of residuals.
+bool is_least_squares(const Settings& s) {
+  return std::ranges::find(s.task().defaults, NamedValue("--fisher", "residual")) !=
+         s.task().defaults.end();
+}
 
 std::string kl_only(const Settings& s) {
   if (!is_natural(s)) return natural_only(s);
@@ -62,12 +72,13 @@ std::string kl_only(const Settings& s) {
 
 std::string searching_only(const Settings& s) {
   if (!is_natural(s)) return natural_only(s);
-  if (has_rule(s, StepRuleName::kl) || is_backtracking(s)) return "";
-  return "without --step-rule kl or backtracking";
+  if (has_rule(s, StepRuleName::kl) || is_backtracking(s) || is_geodesic(s)) return "";
+  return "without --step-rule kl, backtracking or geodesic";
 }
 
-/// The quadratic model chooses its momentum.
+/// The quadratic model chooses its momentum, and a step along a parabola has none.
 std::string not_quadratic(const Settings& s) {
+  if (is_geodesic(s)) return "with --step-rule geodesic";
   return is_quadratic(s) ? "with --step-rule quadratic" : "";
 }
 
@@ -78,19 +89,29 @@ std::string not_primal(const Settings& s) {
 }
 
 std::string takes_momentum(const Settings& s) {
-  if (is_quadratic(s)) return not_quadratic(s);
+  if (is_quadratic(s) || is_geodesic(s)) return not_quadratic(s);
   return s.get<OptimizerName>("--optimizer") == OptimizerName::adam ? "with --optimizer adam" : "";
 }
 
 std::string spring_only(const Settings& s) {
   if (!is_natural(s)) return natural_only(s);
-  if (is_quadratic(s)) return not_quadratic(s);
+  if (is_quadratic(s) || is_geodesic(s)) return not_quadratic(s);
   return s.given("--momentum") ? "with --momentum: the two exclude each other" : "";
 }
 
 // What must hold between values.
 
+void require_fisher_of_task(const Settings& s) {
+  const bool fits = is_residual(s) == is_least_squares(s);
+  require(fits || !is_least_squares(s),
+          fmt::format("--fisher {}: the rows of {} are derivatives of residuals",
+                      s.in_words("--fisher"), s.task().name));
+  require(fits, fmt::format("--fisher residual: {} has no residuals", s.task().name));
+}
+
 void require_fisher_of_kl(const Settings& s) {
+  require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl || !is_residual(s),
+          "--step-rule kl: residuals are of no distribution");
   require(s.get<StepRuleName>("--step-rule") != StepRuleName::kl || !is_empirical(s),
           "--step-rule kl: the empirical matrix predicts no KL divergence, needs --fisher sampled "
           "or exact");
@@ -104,6 +125,8 @@ void require_fisher_of_rule(const Settings& s) {
   require(!is_quadratic(s) || !is_empirical(s),
           "--step-rule quadratic: the empirical matrix is not that of the loss, needs --fisher "
           "sampled or exact");
+  require(!is_geodesic(s) || is_residual(s),
+          fmt::format("--step-rule geodesic: needs residuals, which {} has not", s.task().name));
 }
 
 void require_fisher_of_damping(const Settings& s) {
@@ -112,11 +135,13 @@ void require_fisher_of_damping(const Settings& s) {
   require(!compares || !is_empirical(s),
           "--damping lm: the empirical matrix does not foretell the loss, needs --fisher sampled "
           "or exact");
+  require(!compares || !is_geodesic(s), "--damping lm: has no meaning with --step-rule geodesic");
 }
 
 void require_trials(const Settings& s) {
-  require(!is_backtracking(s) || s.get<std::int64_t>("--trials") > 0,
-          "--trials 0: --step-rule backtracking tries at least one rate");
+  require(
+      !(is_backtracking(s) || is_geodesic(s)) || s.get<std::int64_t>("--trials") > 0,
+      fmt::format("--trials 0: --step-rule {} tries at least one rate", s.in_words("--step-rule")));
 }
 
 void require_form_of_structure(const Settings& s) {
@@ -169,11 +194,14 @@ std::vector<OptionRow> optimizer_rows() {
        .group = group,
        .type = choice<FisherKind>({{"empirical", FisherKind::empirical},
                                    {"sampled", FisherKind::sampled},
-                                   {"exact", FisherKind::exact}}),
+                                   {"exact", FisherKind::exact},
+                                   {"residual", FisherKind::residual}}),
        .help = "targets of the Fisher's rows: the data's, drawn from the model, or none: its "
-               "expectation, a row for each output of a sample",
+               "expectation, a row for each output of a sample; residual: the rows of least "
+               "squares, of poisson alone",
        .otherwise = "empirical",
-       .no_meaning = natural_only},
+       .no_meaning = natural_only,
+       .require = require_fisher_of_task},
       {.name = "--fisher-draws",
        .group = group,
        .type = number(counting, "N"),
@@ -199,10 +227,11 @@ std::vector<OptionRow> optimizer_rows() {
        .type = choice<StepRuleName>({{"fixed", StepRuleName::fixed},
                                      {"kl", StepRuleName::kl},
                                      {"backtracking", StepRuleName::backtracking},
-                                     {"quadratic", StepRuleName::quadratic}}),
+                                     {"quadratic", StepRuleName::quadratic},
+                                     {"geodesic", StepRuleName::geodesic}}),
        .help = "length of a natural step: the rate, a predicted KL divergence, the first of "
-               "halved rates at which the batch's loss falls, or rate and momentum of the "
-               "quadratic model",
+               "halved rates at which the batch's loss falls, rate and momentum of the "
+               "quadratic model, or of least squares the best of halved rates along a parabola",
        .otherwise = "fixed",
        .no_meaning = natural_only,
        .require = require_fisher_of_rule},
@@ -210,7 +239,7 @@ std::vector<OptionRow> optimizer_rows() {
        .group = group,
        .type = rate_and_decay(),
        .help = "step length, falling to 0 over the run's steps if so; with --step-rule kl and "
-               "backtracking the largest, with quadratic a factor",
+               "backtracking and geodesic the largest, with quadratic a factor",
        .require = require_constant_rate},
       {.name = "--kl-radius",
        .group = group,
@@ -236,7 +265,9 @@ std::vector<OptionRow> optimizer_rows() {
        .group = group,
        .type = damping_number(),
        .help = "added to the eigenvalues of the Fisher matrix; relative: in units of their mean; "
-               "falling by a FACTOR a step; lm: by the reduction ratio of the loss",
+               "falling by a FACTOR a step; lm: by the reduction ratio of the loss; length: by the "
+               "rate "
+               "that a step rule finds, or falling and growing where it finds none",
        .no_meaning = natural_only,
        .require = require_fisher_of_damping},
       {.name = "--damping-scaling",
@@ -286,6 +317,14 @@ const std::vector<OptimizerDefaults>& optimizer_defaults() {
        is_backtracking,
        {{"--rate", "1"}, {"--trials", "8"}}},
       {"natural", "--step-rule quadratic", is_quadratic, {{"--rate", "1"}}},
+      {"natural",
+       "--fisher residual --resample",
+       [](const Settings& s) { return is_residual(s) && s.given("--resample"); },
+       {{"--rate", "1"}, {"--damping", "length:1e-05:0.8:1e-08"}, {"--trials", "20"}}},
+      {"natural",
+       "--fisher residual",
+       is_residual,
+       {{"--rate", "1"}, {"--damping", "length:0.001"}, {"--trials", "20"}}},
       {"natural",
        "--fisher empirical",
        is_empirical,

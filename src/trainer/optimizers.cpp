@@ -137,6 +137,8 @@ StepRule step_rule_of(const Settings& settings) {
       return Backtracking{.rate = rate, .trials = trials};
     case StepRuleName::quadratic:
       return QuadraticModel{.rate = rate};
+    case StepRuleName::geodesic:
+      return GeodesicAcceleration{.max_rate = rate, .trials = trials};
     case StepRuleName::fixed:
       break;
   }

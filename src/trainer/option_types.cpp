@@ -47,8 +47,33 @@ std::optional<Damping> read_levenberg_marquardt(std::string_view text) {
   return damping;
 }
 
+/// "length", "length:X", or "length:X:FACTOR:FLOOR", which takes every step for a long one; none
+/// where it is not.
+std::optional<Damping> read_step_length(std::string_view text) {
+  constexpr std::string_view name = "length";
+  const StepLengthDamping bounds;
+  Damping damping{.absolute = 1e-3, .rule = bounds};
+  if (text == name) return damping;
+  if (!text.starts_with("length:")) return std::nullopt;
+  const std::string_view numbers = text.substr(name.size() + 1);
+  const auto schedule = read_schedule(numbers);
+  if (schedule) {
+    const auto& falling = std::get<DampingSchedule>(schedule->rule);
+    damping.absolute = schedule->absolute;
+    damping.rule = StepLengthDamping{
+        .long_rate = 0, .short_rate = 0, .decrease = falling.factor, .smallest = falling.floor};
+  } else {
+    const auto start = read_number(numbers, positive);
+    if (!start || *start < bounds.smallest) return std::nullopt;
+    damping.absolute = *start;
+  }
+  if (damping.absolute > bounds.largest) return std::nullopt;
+  return damping;
+}
+
 Damping parse_damping(std::string_view option, std::string_view text) {
   if (const auto damping = read_levenberg_marquardt(text)) return *damping;
+  if (const auto damping = read_step_length(text)) return *damping;
   if (const auto damping = read_schedule(text)) return *damping;
   constexpr std::string_view relative = "relative:";
   const bool is_relative = text.starts_with(relative);
@@ -57,7 +82,9 @@ Damping parse_damping(std::string_view option, std::string_view text) {
     throw_unexpected(
         option, text,
         "a number >= 0, alone or behind relative:, X:FACTOR:FLOOR with 0 < FACTOR <= 1 "
-        "and 0 < FLOOR <= X, lm, or lm:X");
+        "and 0 < FLOOR <= X, lm, lm:X, length, length:X or length:X:FACTOR:FLOOR with 1e-13 <= X "
+        "<= "
+        "1");
   }
   return {.absolute = is_relative ? 0 : *number, .relative = is_relative ? *number : 0};
 }
@@ -68,6 +95,10 @@ std::string damping_in_words(const Damping& damping) {
   }
   if (const auto* schedule = std::get_if<DampingSchedule>(&damping.rule)) {
     return fmt::format("{}:{}:{}", damping.absolute, schedule->factor, schedule->floor);
+  }
+  if (const auto* length = std::get_if<StepLengthDamping>(&damping.rule)) {
+    if (length->long_rate > 0) return fmt::format("length:{}", damping.absolute);
+    return fmt::format("length:{}:{}:{}", damping.absolute, length->decrease, length->smallest);
   }
   if (damping.relative != 0) return fmt::format("relative:{}", damping.relative);
   return fmt::format("{}", damping.absolute);
@@ -133,7 +164,7 @@ ValueType rate_and_decay() {
 }
 
 ValueType damping_number() {
-  return {"X|relative:X|X:FACTOR:FLOOR|lm[:X]",
+  return {"X|relative:X|X:FACTOR:FLOOR|lm[:X]|length[:X[:FACTOR:FLOOR]]",
           [](std::string_view option, std::string_view text) -> std::any {
             return parse_damping(option, text);
           },

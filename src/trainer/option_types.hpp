@@ -122,7 +122,9 @@ struct Rate {
 ValueType rate_and_decay();
 
 /// A `Damping` as 0.03, relative:0.03, 0.1:0.9:0.001 (what it begins with, the factor of an
-/// accepted step, its floor), lm or lm:0.1 (Levenberg-Marquardt, and what it begins with).
+/// accepted step, its floor), lm or lm:0.1 (Levenberg-Marquardt, and what it begins with), length
+/// or length:0.1 (`StepLengthDamping`), length:0.1:0.8:0.001 (falling by a factor a step, and
+/// growing after failures).
 ValueType damping_number();
 
 }  // namespace natgrad::trainer

@@ -10,7 +10,7 @@
 namespace natgrad::trainer {
 
 enum class OptimizerName : std::uint8_t { natural, sgd, adam };
-enum class StepRuleName : std::uint8_t { fixed, kl, backtracking, quadratic };
+enum class StepRuleName : std::uint8_t { fixed, kl, backtracking, quadratic, geodesic };
 
 /// The options of the program; a task may add more (`TaskRow::options`). Each row
 /// stands behind those that it depends on.

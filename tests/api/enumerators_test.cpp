@@ -37,6 +37,7 @@ TEST(enumerators, are_those_that_have_names) {
   expect_last_is_named<DampingScaling>();
   expect_last_is_named<Activation>();
   expect_last_is_named<Likelihood>();
+  expect_last_is_named<PoissonSolution>();
   expect_last_is_named<DensityFamily>();
 }
 

@@ -213,6 +213,114 @@ void add_strategies(OperationTable& table) {
        {[](Scalars& s) { s.trial.ratio = 0, s.damping.absolute = 1.5; }, {{absolute, 2}}}});
 }
 
+void add_step_length(OperationTable& table) {
+  constexpr Number absolute = [](const Scalars& s) { return s.damping.absolute; };
+  add_formula(table, "follow_step_length",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::FollowStepLength{&at->damping, &at->step, 0.5, 0.25, 0.5, 2, 8, 4,
+                                                  0.2,          10};
+              },
+              {{[](Scalars& s) { s.step.rate = 0.5; }, {{absolute, 0.25}}},
+               {[](Scalars& s) { s.step.rate = 0.3; }, {{absolute, 0.5}}},
+               {[](Scalars& s) { s.step.rate = 0.2; }, {{absolute, 1}}},
+               {[](Scalars& s) { s.step.accept = 0, s.step.outcome = 1; }, {{absolute, 4}}},
+               {[](Scalars& s) { s.step.accept = 0, s.step.outcome = 3; }, {{absolute, 2}}},
+               {[](Scalars& s) { s.damping.absolute = 0.3; }, {{absolute, 0.2}}},
+               {[](Scalars& s) { s.step.accept = 0, s.damping.absolute = 2; }, {{absolute, 10}}}});
+}
+
+void add_geodesic(OperationTable& table) {
+  constexpr Number rate = [](const Scalars& s) { return s.step.rate; };
+  constexpr Number half = [](const Scalars& s) { return s.geodesic.half_square; };
+  constexpr Number passed = [](const Scalars& s) { return s.trial.passed; };
+  constexpr Number done = [](const Scalars& s) { return s.geodesic.done; };
+  constexpr Number count = [](const Scalars& s) { return s.trial.count; };
+  constexpr Number open = [](const Scalars& s) { return s.trial.open; };
+  constexpr Number best = [](const Scalars& s) { return s.geodesic.best_loss; };
+  constexpr Number restore = [](const Scalars& s) { return s.trial.restore; };
+  constexpr Number last = [](const Scalars& s) { return s.geodesic_state.last_rate; };
+  add_formula(table, "geodesic_rate",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::GeodesicRate{&at->geodesic_state, &at->step, 0.0625, 1.5};
+              },
+              {{as_it_is, {{rate, 0.375}}},
+               {[](Scalars& s) { s.geodesic_state.last_rate = 0; }, {{rate, 0.09375}}},
+               {[](Scalars& s) { s.geodesic_state.last_rate = 4; }, {{rate, 0.5}}}});
+  add_formula(table, "begin_geodesic",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::BeginGeodesic{&at->geodesic_state, &at->geodesic, &at->trial,
+                                               &at->step,           0.0625,        0.5};
+              },
+              {{as_it_is,
+                {{[](const Scalars& s) { return s.trial.loss_before; }, 4},
+                 {[](const Scalars& s) { return s.geodesic.probe; }, 0.125},
+                 {[](const Scalars& s) { return s.geodesic.of_difference; }, -128},
+                 {[](const Scalars& s) { return s.geodesic.of_slope; }, 16},
+                 {half, 0.125},
+                 {best, 4},
+                 {count, 0}}}});
+  constexpr Number probes = [](const Scalars& s) { return s.geodesic.probes; };
+  add_formula(table, "open_probe",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::OpenProbe{&at->geodesic, &at->trial, &at->solve};
+              },
+              {{as_it_is, {{probes, 1}}},
+               {[](Scalars& s) { s.geodesic.probe_finite = 0; }, {{probes, 0}}},
+               {[](Scalars& s) { s.trial.loss_before = nan; }, {{probes, 0}}},
+               {[](Scalars& s) { s.solve.outcome = 3; }, {{probes, 0}}}});
+  constexpr Number straight = [](const Scalars& s) { return s.geodesic.straight; };
+  add_formula(
+      table, "judge_acceleration",
+      [](Scalars* at) -> ScalarFormula { return formulas::JudgeAcceleration{&at->geodesic}; },
+      {{as_it_is, {{straight, 0}}},
+       {[](Scalars& s) { s.geodesic.probes = 0; }, {{straight, 1}}},
+       {[](Scalars& s) { s.geodesic.second_square = nan; }, {{straight, 1}}},
+       {[](Scalars& s) { s.geodesic.product_square = infinity; }, {{straight, 1}}}});
+  add_formula(
+      table, "open_geodesic_trial",
+      [](Scalars* at) -> ScalarFormula {
+        return formulas::OpenGeodesicTrial{&at->geodesic, &at->trial, &at->solve, &at->step};
+      },
+      {{as_it_is, {{open, 1}}},
+       {[](Scalars& s) { s.geodesic.done = 1; }, {{open, 0}}},
+       {[](Scalars& s) { s.step.finite = 0; }, {{open, 0}}},
+       {[](Scalars& s) { s.solve.outcome = 2; }, {{open, 0}}}});
+  for (const bool is_last : {false, true}) {
+    add_formula(
+        table, is_last ? "judge_last_geodesic_trial" : "judge_geodesic_trial",
+        [=](Scalars* at) -> ScalarFormula {
+          return formulas::JudgeGeodesicTrial{&at->geodesic, &at->trial, &at->solve,
+                                              &at->step,     0.5,        is_last};
+        },
+        {{as_it_is,
+          {{best, 3.75}, {passed, 1}, {done, 0}, {count, 2}, {rate, is_last ? 0.5 : 0.25}}},
+         {[](Scalars& s) { s.trial.measured = 9; },
+          {{best, 4}, {passed, 0}, {done, 0}, {restore, 1}, {half, is_last ? 11 : 0.03125}}},
+         // It has fallen before.
+         {[](Scalars& s) { s.trial.measured = 9, s.trial.passed = 1; },
+          {{best, 4}, {passed, 1}, {done, 1}, {rate, 0.5}}},
+         {[](Scalars& s) { s.trial.measured = nan; }, {{passed, 0}, {done, 0}}},
+         {[](Scalars& s) { s.trial.open = 0, s.step.finite = 0; }, {{passed, 0}, {restore, 0}}},
+         {[](Scalars& s) { s.geodesic.done = 1, s.trial.open = 0; }, {{count, 1}, {rate, 0.5}}},
+         {[](Scalars& s) { s.solve.outcome = 3, s.trial.open = 0; }, {{count, 1}, {done, 1}}}});
+  }
+  add_formula(
+      table, "finish_geodesic",
+      [](Scalars* at) -> ScalarFormula {
+        return formulas::FinishGeodesic{&at->geodesic, &at->trial, &at->step};
+      },
+      {{as_it_is, {{rate, 0.5}, {half, 11}}},
+       {[](Scalars& s) { s.trial.passed = 1; },
+        {{rate, 0.125}, {half, 0.0078125}, {[](const Scalars& s) { return s.trial.loss; }, 4}}}});
+  add_formula(table, "remember_rate",
+              [](Scalars* at) -> ScalarFormula {
+                return formulas::RememberRate{&at->geodesic_state, &at->step};
+              },
+              {{[](Scalars& s) { s.step.outcome = 0; }, {{last, 0.5}}},
+               {[](Scalars& s) { s.step.accept = 0; }, {{last, 0}}},
+               {[](Scalars& s) { s.step.accept = 0, s.step.outcome = 3; }, {{last, 0.25}}}});
+}
+
 void add_verdicts(OperationTable& table) {
   constexpr Number outcome = [](const Scalars& s) { return s.step.outcome; };
   constexpr Number accept = [](const Scalars& s) { return s.step.accept; };
@@ -316,6 +424,8 @@ void add_step_scalar_cases(OperationTable& table) {
   add_step(table);
   add_trials(table);
   add_strategies(table);
+  add_step_length(table);
+  add_geodesic(table);
   add_verdicts(table);
 
   table.add("publish", "", [](TestDevice& device) {

@@ -33,7 +33,10 @@ std::vector<NaturalGradient::Options> rules() {
            .step = model,
            .momentum = NoMomentum{},
            .weight_decay = 0.1,
-           .structure = Structure::diagonal}};
+           .structure = Structure::diagonal},
+          {.damping = {.absolute = 0.5, .rule = StepLengthDamping{.decrease = 0.5}},
+           .step = GeodesicAcceleration{.max_rate = 3, .growth = 1.5},
+           .momentum = NoMomentum{}}};
 }
 
 void expect_same_measures(const StepReport& a, const StepReport& b) {

@@ -81,6 +81,15 @@ struct LeastSquares {
     backend.dot(r, r, result);
     backend.axpby(0.0, result, 0.5 / samples, result);
   }
+  /// Enqueues J theta - y.
+  BatchFunction measured_residuals() {
+    return [this](const View& result) {
+      Backend& backend = context.state().backend();
+      parameters.gather(theta_copy.view());
+      backend.copy(device_y.view(), result);
+      backend.gemm(Transpose::no, Transpose::no, 1, device_J.view(), theta_copy.view(), -1, result);
+    };
+  }
   BatchFunction loss() {
     return [this](const View& result) { measure(result); };
   }
@@ -88,7 +97,7 @@ struct LeastSquares {
   Batch batch(const BatchFunction& function, bool numbers = false) {
     coefficients = Tensor<double>(residuals(theta()));
     rows.begin(device_J.view(), {.coefficients = coefficients.view()});
-    if (!numbers) return {.fisher = rows, .loss = function};
+    if (!numbers) return {.fisher = rows, .loss = function, .residuals = measured_residuals()};
     gradient_numbers = Tensor<double>(uphill(theta()));
     return {.fisher = rows, .gradient = Gradient{gradient_numbers.view()}, .loss = function};
   }

@@ -65,6 +65,7 @@ void add_row_cases(OperationTable& table);
 void add_row_scaling_cases(OperationTable& table);
 void add_not_finite_row_cases(OperationTable& table);
 void add_model_cases(OperationTable& table);
+void add_field_cases(OperationTable& table);
 void add_solve_scalar_cases(OperationTable& table);
 void add_step_scalar_cases(OperationTable& table);
 void add_likelihood_cases(OperationTable& table);
@@ -77,7 +78,7 @@ inline OperationTable operation_table() {
                    add_pivot_cases, add_eigenvalue_cases, add_row_cases, add_row_scaling_cases,
                    add_not_finite_row_cases, add_model_cases, add_likelihood_cases,
                    add_likelihood_fisher_cases, add_solve_scalar_cases, add_step_scalar_cases,
-                   add_density_cases}) {
+                   add_density_cases, add_field_cases}) {
     add(table);
   }
   return table;

@@ -102,6 +102,14 @@ class ReferenceBackend final : public Backend {
   void density_sample(DensityFamily family, const DensityAt& at, std::uint64_t key,
                       const View& counter, const View& x) override;
 
+  void tanh_terms(std::int64_t terms, const ConstView& bias, const View& z, const View& a) override;
+  void tanh_terms_backward(std::int64_t terms, const ConstView& z, const ConstView& a,
+                           const View& delta) override;
+  void draw_points(std::uint64_t key, const ConstView& counter, bool on_faces,
+                   const View& x) override;
+  void solution_at(PoissonSolution solution, bool laplacian, const ConstView& x,
+                   const View& value) override;
+
   void evaluate(const ScalarFormula& formula) override;
   void publish(const ConstView& record, const View& slots) override;
 };

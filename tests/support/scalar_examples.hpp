@@ -31,6 +31,8 @@ struct Scalars {
   Counters counters;
   KlTrustRegionState trust_region;
   QuadraticModelScalars model;
+  GeodesicState geodesic_state;
+  GeodesicScalars geodesic;
   StepScalars step;
   TrialScalars trial;
   StepRecord record;
@@ -91,6 +93,19 @@ inline Scalars ordinary() {
                 .slope_p = 26,
                 .theta_d = 2,
                 .theta_p = 4},
+      .geodesic_state = {.last_rate = 0.25},
+      .geodesic = {.probe = 0.5,
+                   .of_difference = 3,
+                   .of_slope = 5,
+                   .probe_finite = 1,
+                   .probes = 1,
+                   .second_square = 2,
+                   .product_square = 3,
+                   .straight = 7,
+                   .half_square = 11,
+                   .best_loss = 4,
+                   .best_rate = 0.125,
+                   .done = 0},
       .step =
           {.rate = 0.5, .shrink = 17, .step_square = 4, .finite = 1, .outcome = 1, .accept = 19},
       // A loss that falls by 1/2 where slope and curvature promise 3/2 - 1/8 at a rate of 1/2.

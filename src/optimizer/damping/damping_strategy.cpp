@@ -2,6 +2,7 @@
 
 #include "optimizer/damping/levenberg_marquardt.hpp"
 #include "optimizer/damping/scheduled_damping.hpp"
+#include "optimizer/damping/step_length_damping.hpp"
 
 namespace natgrad::detail {
 
@@ -16,6 +17,9 @@ std::unique_ptr<DampingStrategy> make(const DampingSchedule&, const Damping& dam
 std::unique_ptr<DampingStrategy> make(const LevenbergMarquardt&, const Damping& damping,
                                       double l2) {
   return std::make_unique<LevenbergMarquardtDamping>(damping, l2);
+}
+std::unique_ptr<DampingStrategy> make(const StepLengthDamping&, const Damping& damping, double l2) {
+  return std::make_unique<FollowedStepLength>(damping, l2);
 }
 
 }  // namespace

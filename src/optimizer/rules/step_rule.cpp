@@ -2,6 +2,7 @@
 
 #include "optimizer/rules/backtracking.hpp"
 #include "optimizer/rules/fixed_rate.hpp"
+#include "optimizer/rules/geodesic_acceleration.hpp"
 #include "optimizer/rules/kl_trust_region.hpp"
 #include "optimizer/rules/quadratic_model.hpp"
 
@@ -20,6 +21,9 @@ std::unique_ptr<StepRuleStrategy> make(const Backtracking& options) {
 }
 std::unique_ptr<StepRuleStrategy> make(const QuadraticModel& options) {
   return std::make_unique<QuadraticModelStrategy>(options);
+}
+std::unique_ptr<StepRuleStrategy> make(const GeodesicAcceleration& options) {
+  return std::make_unique<GeodesicStrategy>(options);
 }
 
 }  // namespace

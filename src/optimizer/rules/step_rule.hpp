@@ -21,6 +21,13 @@ struct Search {
   double kl_radius = std::numeric_limits<double>::infinity();
 };
 
+/// How a rule steps along a parabola: its options, and its numbers on the device.
+struct Bend {
+  GeodesicAcceleration options;
+  View state;    // a GeodesicState
+  View scalars;  // a GeodesicScalars
+};
+
 /// What a rule that changes the direction may look at.
 struct StepModel {
   const LocalModel& model;
@@ -51,6 +58,10 @@ class StepRuleStrategy : public Strategy {
   virtual bool changes_step() const { return false; }
   /// Enqueues: replaces v by the step that the rule wants.
   virtual void choose_step(Backend&, const StepModel& model) { static_cast<void>(model); }
+
+  /// Whether the step is along a parabola, for which `CurvedSearch` takes `bend`.
+  virtual bool bends() const { return false; }
+  virtual Bend bend() const { return {}; }
 
   /// Enqueues: lowers the scheduled rate in `step`, a StepScalars, by what `solve`, a SolveScalars,
   /// says of the direction.

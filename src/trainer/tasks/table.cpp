@@ -8,10 +8,11 @@ TaskRow density_task();
 TaskRow digits_task();
 TaskRow mnist_task();
 TaskRow csv_task();
+TaskRow poisson_task();
 
 const std::vector<TaskRow>& task_table() {
   static const std::vector<TaskRow> table = {digits_task(), mnist_task(), csv_task(),
-                                             cartpole_task(), density_task()};
+                                             cartpole_task(), density_task(), poisson_task()};
   return table;
 }
 
