@@ -12,6 +12,8 @@
 #include "natgrad/memory_plan.hpp"
 #include "natgrad/models/densities.hpp"
 #include "natgrad/models/fully_connected.hpp"
+#include "natgrad/models/ising_chain.hpp"
+#include "natgrad/models/restricted_boltzmann.hpp"
 #include "natgrad/natural_gradient.hpp"
 #include "natgrad/parameters.hpp"
 #include "natgrad/process.hpp"

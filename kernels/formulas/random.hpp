@@ -20,7 +20,8 @@ enum class RandomStream : std::uint32_t {
   shuffle = 3,
   directions = 4,
   labels = 5,
-  densities = 6
+  densities = 6,
+  spins = 7
 };
 
 /// 64 random bits, number `index` of sequence (`seed`, `stream`, `part`). `part` tells apart the

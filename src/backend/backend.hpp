@@ -5,6 +5,7 @@
 #include "backend/densities.hpp"
 #include "backend/models.hpp"
 #include "backend/rows.hpp"
+#include "backend/spins.hpp"
 #include "backend/step.hpp"
 #include "backend/types.hpp"
 #include "natgrad/array.hpp"
@@ -28,6 +29,7 @@ class Backend : public ArrayOperations,
                 public RowOperations,
                 public ModelOperations,
                 public DensityOperations,
+                public SpinOperations,
                 public StepOperations {
  public:
   /// The CUDA stream that work is enqueued on; null on the CPU.

@@ -2,6 +2,7 @@
 #include "natgrad/types.hpp"
 #include "trainer/option_types.hpp"
 #include "trainer/options.hpp"
+#include "trainer/tasks/task.hpp"
 
 #include <fmt/format.h>
 
@@ -87,6 +88,9 @@ std::string spring_only(const Settings& s) {
   if (is_quadratic(s)) return not_quadratic(s);
   return s.given("--momentum") ? "with --momentum: the two exclude each other" : "";
 }
+
+/// The natural gradient of a task whose energies are steeper than a likelihood's.
+bool is_ising(const Settings& s) { return is_natural(s) && s.task().name == "ising"; }
 
 // What must hold between values.
 
@@ -277,6 +281,17 @@ std::vector<OptionRow> optimizer_rows() {
 const std::vector<OptimizerDefaults>& optimizer_defaults() {
   // The first row that holds and has an option gives its value.
   static const std::vector<OptimizerDefaults> table = {
+      {"natural",
+       "ising --samples",
+       [](const Settings& s) { return is_ising(s) && s.given("--samples"); },
+       {{"--spring", "0.9"},
+        {"--momentum", "0"},
+        {"--rate", "0.2"},
+        {"--damping", "relative:0.001"}}},
+      {"natural",
+       "ising",
+       is_ising,
+       {{"--momentum", "0"}, {"--rate", "0.2"}, {"--damping", "relative:0.0001"}}},
       {"natural",
        "--structure diagonal",
        is_diagonal,
