@@ -1,8 +1,9 @@
 #pragma once
 
-#include "backend/spins.hpp"
 #include "kernels/cuda/launch.hpp"
+#include "kernels/formulas/spin_arrays.hpp"
 #include "natgrad/array.hpp"
+#include "natgrad/models/ising_chain.hpp"
 
 #include <cstdint>
 

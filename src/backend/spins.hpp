@@ -1,28 +1,12 @@
 #pragma once
 
+#include "kernels/formulas/spin_arrays.hpp"
 #include "natgrad/array.hpp"
 #include "natgrad/models/ising_chain.hpp"
 
 #include <cstdint>
 
 namespace natgrad {
-
-/// A restricted Boltzmann machine over n spins with M hidden units, without symmetry: contiguous
-/// arrays of one float type. log psi(s) = a.s + sum_j log cosh(theta_j), theta = b + W^T s.
-struct BoltzmannMachine {
-  ConstView weights;  // W (n, M)
-  ConstView visible;  // a (n)
-  ConstView bias;     // b (M)
-};
-
-/// Classes of configurations of n <= 30 spins that share an amplitude. Spin i of class c is +1
-/// where bit i of its code is set.
-struct SpinClassViews {
-  ConstView codes;           // (C) int32
-  ConstView multiplicities;  // (C) float64: configurations of a class
-  ConstView neighbours;      // (C, n) int32: the class that turning spin i leads to; empty where
-                             // C = 2^n and a code is its own number
-};
 
 /// What variational Monte Carlo needs of spins s (N, n) = +-1 of the machine's type, contiguous.
 class SpinOperations {
