@@ -13,7 +13,8 @@ namespace natgrad {
 
 /// Writes log p of every row, or what else the row is the derivative of (a residual for
 /// `FisherKind::residual`, log psi), at the parameters as they stand when it is called: `log_p` is
-/// float64 (N) on the context's device, in the order of the rows. Two calls at the same parameters
+/// float64 (rows) on the context's device, in the order of the rows: with `RowSet::parts` = 2 the N
+/// real parts of log psi, then the N imaginary ones. Two calls at the same parameters
 /// must give the same: leave dropout and other noise out, or draw the same numbers in every call.
 using LogLikelihood = std::function<void(const View& log_p)>;
 

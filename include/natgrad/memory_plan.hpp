@@ -28,8 +28,8 @@ struct ScoresShape {
     other_rows,  ///< other rows: one for each input of these
   };
 
-  std::int64_t samples = 0;  ///< N > 0, rows of a set
-  /// M >= N, rows of the whole batch. 0: N. Larger: the batch is accumulated from such sets.
+  std::int64_t samples = 0;  ///< N > 0, samples of a set
+  /// M >= N, samples of the whole batch. 0: N. Larger: the batch is accumulated from such sets.
   std::int64_t batch_samples = 0;
   /// None: dense rows. For `Structure::block_diagonal` and `diagonal` a layer stands for the next
   /// segment of shape (outputs, inputs), and the one behind as its bias where that has `outputs`
@@ -38,6 +38,7 @@ struct ScoresShape {
   std::vector<Layer> layers = {};
   Source gradient = Source::rows;
   Centering centering = Centering::none;
+  std::int64_t parts = 1;  ///< rows of a sample, 1 or 2; a layer's `rows` counts rows
 };
 
 /// What a step of a batch of some shape needs, known before anything runs.

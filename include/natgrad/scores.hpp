@@ -34,7 +34,7 @@ enum class Centering : std::uint8_t {
 /// r_n = sqrt(w_n) c_n, so that F = S^T S = sum_n w_n s_n s_n^T and g = S^T r = sum_n w_n c_n s_n.
 /// The library alone multiplies by sqrt(w_n), and never in the caller's arrays.
 struct RowSet {
-  std::int64_t samples = 0;  ///< N > 0, the rows of this set
+  std::int64_t samples = 0;  ///< N > 0, the samples of this set, each of `parts` rows
   /// M >= N, the samples of the whole batch that this set is a part of (a micro-batch, a device's
   /// share): w_n = 1/M unless weights are given. 0: this set is the whole batch.
   std::int64_t batch_samples = 0;
@@ -56,6 +56,14 @@ struct RowSet {
   /// to each layer's output, pass -N: scores are derivatives of log p of one sample.
   double scale = 1;
   Centering centering = Centering::none;
+  /// Rows of a sample, 1 or 2. 2 is for a complex log psi: rows 0 to N - 1 are its real parts, rows
+  /// N to 2N - 1 its imaginary parts, sample by sample, and so are the 2N coefficients, so that F =
+  /// Re(sum_n w_n o_n^* o_n^T) and g = Re(sum_n w_n o_n^* c_n) of complex rows o_n and coefficients
+  /// c_n (stochastic reconfiguration with real parameters). Weights are of the N samples, as are
+  /// M and 1/M. `Centering::rows` takes out of each part its own mean, a complex mean in all: of
+  /// dense rows, of which the set then keeps a centred copy, and of a whole batch, for the mean of
+  /// a part of one is not its own.
+  std::int64_t parts = 1;
 };
 
 /// A gradient as P contiguous numbers of the parameters' type that point uphill in log-likelihood
@@ -130,9 +138,10 @@ class NATGRAD_EXPORT DenseScores : public Scores {
   explicit DenseScores(Parameters parameters);
   DenseScores(Parameters parameters, Options options);
 
-  /// Takes `rows` (N, P), leading dimension >= P, of the parameters' type, as the current set;
-  /// `set.samples` may stay 0. Copies none of them. Does not wait. Throws `ShapeError`,
-  /// `TypeError`, `DeviceError`, `OptionError` or `MemoryError` and keeps the set as it was.
+  /// Takes `rows` (N `set.parts`, P), leading dimension >= P, of the parameters' type, as the
+  /// current set; `set.samples` may stay 0. Copies none of them, unless they are parts to centre.
+  /// Does not wait. Throws `ShapeError`, `TypeError`, `DeviceError`, `OptionError` or `MemoryError`
+  /// and keeps the set as it was.
   void begin(const ConstView& rows, RowSet set = {});
 };
 

@@ -112,25 +112,6 @@ void activation_backward(Stream stream, Activation activation, const ConstView& 
 
 namespace {
 
-template <class Row>
-struct LanesPerRow {
-  static constexpr bool synchronizes = true;
-  static constexpr unsigned most_threads = RowLanes::block;
-  Row row;
-  std::int64_t rows;
-
-  NATGRAD_DEVICE void operator()(const Thread& thread) const {
-    for (std::int64_t n = thread.row(); n < rows; n += thread.rows()) row(RowLanes{thread}, n);
-  }
-};
-
-/// Runs row(lanes, n) for n < rows.
-template <class Row>
-void launch_over_rows(Stream stream, std::int64_t rows, std::int64_t outputs, const Row& row) {
-  const Extent threads = RowLanes::threads(outputs);
-  launch(stream, {1, blocks_for(rows, threads.y)}, threads, LanesPerRow<Row>{row, rows});
-}
-
 /// Row n of scores is that of targets n at outputs n / R, where R rows of targets share one.
 template <class L, class T>
 struct LikelihoodScore {

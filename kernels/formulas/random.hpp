@@ -21,6 +21,7 @@ enum class RandomStream : std::uint32_t {
   directions = 4,
   labels = 5,
   densities = 6,
+  spins = 7,
   points = 8,
   faces = 9
 };

@@ -6,6 +6,7 @@
 #include "backend/fields.hpp"
 #include "backend/models.hpp"
 #include "backend/rows.hpp"
+#include "backend/spins.hpp"
 #include "backend/step.hpp"
 #include "backend/types.hpp"
 #include "natgrad/array.hpp"
@@ -30,6 +31,7 @@ class Backend : public ArrayOperations,
                 public ModelOperations,
                 public DensityOperations,
                 public FieldOperations,
+                public SpinOperations,
                 public StepOperations {
  public:
   /// The CUDA stream that work is enqueued on; null on the CPU.

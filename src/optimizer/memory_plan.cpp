@@ -53,6 +53,7 @@ void check_shape(const ScoresShape& shape) {
   detail::require_enumerator("plan", ".gradient", shape.gradient);
   detail::require_enumerator("plan", ".centering", shape.centering);
   require(shape.samples > 0, ".samples", shape.samples, "> 0");
+  require(shape.parts == 1 || shape.parts == 2, ".parts", shape.parts, "1 or 2");
   require(shape.batch_samples == 0 || shape.batch_samples >= shape.samples, ".batch_samples",
           shape.batch_samples, "0 or at least .samples");
   constexpr std::int64_t most_rows = std::int64_t{1} << 38;
@@ -64,9 +65,9 @@ void check_shape(const ScoresShape& shape) {
     require(layer.inputs >= 0, "a layer's .inputs", layer.inputs, ">= 0");
     require(layer.outputs > 0, "a layer's .outputs", layer.outputs, "> 0");
     require(layer.terms > 0, "a layer's .terms", layer.terms, "> 0");
-    require(layer.rows >= 0 && layer.rows <= shape.samples, "a layer's .rows", layer.rows,
-            "0 to .samples");
-    const std::int64_t rows = layer.rows == 0 ? shape.samples : layer.rows;
+    require(layer.rows >= 0 && layer.rows <= shape.samples * shape.parts, "a layer's .rows",
+            layer.rows, "0 to .samples");
+    const std::int64_t rows = layer.rows == 0 ? shape.samples * shape.parts : layer.rows;
     require(layer.rows_per_input > 0 && rows % layer.rows_per_input == 0,
             "a layer's .rows_per_input", layer.rows_per_input, "> 0 and divide its rows");
     check_countable(shape, layer);
@@ -223,11 +224,33 @@ void NaturalGradient::State::require_budget(const detail::StepShape& shape) {
   throw MemoryError(text + "smaller sets of rows take less");
 }
 
+namespace {
+
+/// A shape of samples with several parts, as one of single rows.
+ScoresShape as_rows(ScoresShape shape) {
+  if (shape.parts == 1) return shape;
+  check_shape(shape);
+  shape.samples *= shape.parts;
+  shape.batch_samples *= shape.parts;
+  shape.centering = Centering::none;
+  shape.parts = 1;
+  return shape;
+}
+
+/// What scores keep of parts that are centred.
+void add_centred_copy(MemoryPlan& plan, std::int64_t rows, const Parameters& parameters) {
+  const std::int64_t bytes = rows * parameters.size() * size_of(parameters.type());
+  plan.items.push_back({.name = "the scores' centred rows", .bytes = bytes});
+  plan.bytes += bytes;
+}
+
+}  // namespace
+
 MemoryPlan NaturalGradient::plan(const ScoresShape& shape) const {
   return detail::with_memory_errors([&] {
     State& s = *state_;
     s.follow_parameters();
-    const State::PlannedBatch planned(shape, s);
+    const State::PlannedBatch planned(as_rows(shape), s);
     for (const LayerUse& use : planned.uses) {
       if (use.outputs <= s.parameters.size() / std::max<std::int64_t>(1, use.inputs)) continue;
       throw ShapeError(message("plan: a layer of ", use.inputs, " inputs and ", use.outputs,
@@ -236,6 +259,9 @@ MemoryPlan NaturalGradient::plan(const ScoresShape& shape) const {
     }
     MemoryPlan plan = s.plan_of(planned.shape, s.options.form);
     plan.shape = shape;
+    if (shape.parts > 1 && shape.centering == Centering::rows) {
+      add_centred_copy(plan, shape.samples * shape.parts, s.parameters);
+    }
     return plan;
   });
 }
@@ -252,6 +278,13 @@ MemoryPlan NaturalGradient::plan(const Batch& batch) const {
     plan.shape.gradient = !shape.batch.gradient_given ? ScoresShape::Source::rows
                           : shape.gradient_rows > 0   ? ScoresShape::Source::other_rows
                                                       : ScoresShape::Source::numbers;
+    plan.shape.parts = rows.parts();
+    plan.shape.samples /= rows.parts();
+    plan.shape.batch_samples /= rows.parts();
+    if (rows.centred_parts()) {
+      plan.shape.centering = Centering::rows;
+      add_centred_copy(plan, rows.size(), s.parameters);
+    }
     if (rows.dense()) return plan;  // a shape without layers is one of dense rows
     for (const LayerUse& use : shape.batch.uses) {
       plan.shape.layers.push_back({.inputs = use.inputs,

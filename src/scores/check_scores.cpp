@@ -165,7 +165,7 @@ std::vector<double> products(const detail::ScoreSet& rows, Points& points, int d
   Backend& backend = context.state().backend();
   const Array scale = context.array({rows.size(), 1}, ElementType::float64);
   backend.fill(rows.set().scale, scale);
-  const RowBatch unscaled{rows.blocks().blocks, scale};
+  const RowBatch unscaled{rows.given(), scale};
   const std::int64_t bytes = backend.rows_scratch(unscaled.blocks, unscaled.rows(),
                                                   rows.parameters().type(), ElementType::float64);
   const Array scratch = context.array({(bytes + 7) / 8, 1}, ElementType::float64);

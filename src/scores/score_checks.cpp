@@ -38,6 +38,18 @@ void check_fisher_only(FisherKind kind, const RowSet& set) {
   }
 }
 
+/// For samples of several rows, centred each by its own mean.
+void check_parts(const RowSet& set) {
+  if (set.centering == Centering::fisher_only) {
+    throw OptionError("scores: .parts = 2 goes with .centering none or rows, not fisher_only");
+  }
+  if (set.centering == Centering::rows && set.batch_samples > set.samples) {
+    throw OptionError(message("scores: .parts = 2 with .centering = Centering::rows takes the ",
+                              "whole batch; these are ", set.samples, " of ", set.batch_samples,
+                              " samples"));
+  }
+}
+
 void check_segment(const ScoreSet& rows, Segment segment, const char* role) {
   if (!segment) return;
   const Parameters& parameters = rows.parameters();
@@ -117,6 +129,9 @@ void check_row_set(const Parameters& parameters, FisherKind kind, const RowSet& 
   if (set.samples <= 0) {
     throw OptionError(message("scores: .samples = ", set.samples, ", must be > 0"));
   }
+  if (set.parts != 1 && set.parts != 2) {
+    throw OptionError(message("scores: .parts = ", set.parts, ", must be 1 or 2"));
+  }
   // Beyond this nothing that is N x N can be counted.
   constexpr std::int64_t most = std::int64_t{1} << 38;
   if (set.samples > most || set.batch_samples > most) {
@@ -139,8 +154,9 @@ void check_row_set(const Parameters& parameters, FisherKind kind, const RowSet& 
   }
   require_enumerator("scores", ".centering", set.centering);
   if (set.centering == Centering::fisher_only) check_fisher_only(kind, set);
+  if (set.parts > 1) check_parts(set);
   check_column(parameters, ".weights", set.weights, set.samples);
-  check_column(parameters, ".coefficients", set.coefficients, set.samples);
+  check_column(parameters, ".coefficients", set.coefficients, set.samples * set.parts);
 }
 
 void require_blas_sizes(const Operand& name, const ConstView& factor, std::int64_t terms) {
@@ -229,7 +245,7 @@ const char* missing_gradient(const ScoreSet& rows) {
     case FisherKind::empirical:
       break;
   }
-  if (rows.centering() != Centering::rows) return nullptr;
+  if (rows.centering() != Centering::rows && !rows.centred_parts()) return nullptr;
   return "centred rows of maximum likelihood (no .coefficients) have the gradient 0; give "
          "coefficients, or .centering = Centering::fisher_only";
 }

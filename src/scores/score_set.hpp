@@ -22,9 +22,11 @@ class ScoreSet {
 
   const Parameters& parameters() const { return parameters_; }
   FisherKind kind() const { return kind_; }
+  /// The set as of single rows: a set whose samples have several parts is turned into one.
   const RowSet& set() const { return set_; }
-  std::int64_t size() const { return set_.samples; }                 // N
-  std::int64_t batch_samples() const { return set_.batch_samples; }  // M
+  std::int64_t size() const { return set_.samples; }                 // rows
+  std::int64_t batch_samples() const { return set_.batch_samples; }  // rows of the whole batch
+  std::int64_t parts() const { return set_.parts; }                  // of a sample
   /// w of all rows where the set gives none.
   double uniform_weight() const {
     return set_.weight > 0 ? set_.weight : 1.0 / static_cast<double>(set_.batch_samples);
@@ -39,6 +41,12 @@ class ScoreSet {
   ConstView rhs() const { return rhs_.view().row_range(0, size()); }      // r (N) float64
   Centering centering() const { return set_.centering; }
   bool dense() const { return dense_; }
+  /// Whether these are centred copies of dense rows, part by part.
+  bool centred_parts() const { return centred_parts_; }
+  /// The rows as they were given, which `blocks` has unless they are centred copies.
+  std::span<const LayerUse> given() const {
+    return centred_parts_ ? std::span<const LayerUse>(&given_, 1) : blocks_;
+  }
 
   /// Throws `ArgumentError` when there is no set, a row of it has no layer, or the parameters are
   /// others or have grown.
@@ -52,16 +60,25 @@ class ScoreSet {
   /// Adds the use of a layer that `checked_layer` or the caller has checked; `dense`: all the
   /// parameters' columns at once. Throws `std::bad_alloc`; nothing is added then.
   void add(const LayerUse& use, bool dense = false);
+  /// The same for dense rows (N parts, P): of parts to centre a copy.
+  void begin_dense(const RowSet& set, const ConstView& rows);
 
  private:
+  void start(const RowSet& set);
+  void centre_parts(const LayerUse& use);
+
   Parameters parameters_;
   FisherKind kind_;
   RowSet set_;
   std::int64_t parameters_size_ = 0;
   GrowingArray scale_;
   GrowingArray rhs_;
+  GrowingArray weights_;  // (N parts) float64, of samples of several parts
+  GrowingArray centred_;  // (N parts, P)
   std::vector<LayerUse> blocks_;
+  LayerUse given_ = {};
   bool dense_ = false;
+  bool centred_parts_ = false;
 };
 
 }  // namespace natgrad::detail

@@ -125,8 +125,8 @@ Scores& Scores::operator=(Scores&&) noexcept = default;
 
 const Parameters& Scores::parameters() const { return rows_->parameters(); }
 FisherKind Scores::kind() const { return rows_->kind(); }
-std::int64_t Scores::samples() const { return rows_->size(); }
-std::int64_t Scores::batch_samples() const { return rows_->batch_samples(); }
+std::int64_t Scores::samples() const { return rows_->size() / rows_->parts(); }
+std::int64_t Scores::batch_samples() const { return rows_->batch_samples() / rows_->parts(); }
 
 namespace {
 
@@ -240,13 +240,12 @@ void DenseScores::begin(const ConstView& rows, RowSet set) {
     detail::require_given("dense scores: rows", rows, p.context().state().memory());
     detail::require_type("dense scores: rows", rows, p.type());
     detail::require_blas_sizes("dense scores: rows", rows, 1);
-    if (set.samples == 0) set.samples = rows.rows();
+    if (set.samples == 0 && set.parts > 0 && rows.rows() % set.parts == 0) {
+      set.samples = rows.rows() / set.parts;
+    }
     detail::check_row_set(p, kind(), set);
-    detail::require_shape("dense scores: rows", rows, {set.samples, p.size()});
-    mutable_rows().begin(set);
-    mutable_rows().add(
-        {.rows = rows.rows(), .outputs = rows.columns(), .bias_offset = 0, .output_score = rows},
-        true);
+    detail::require_shape("dense scores: rows", rows, {set.samples * set.parts, p.size()});
+    mutable_rows().begin_dense(set, rows);
   });
 }
 

@@ -31,7 +31,12 @@ std::string of_tasks(const Words& words) {
 void add_row(CLI::App& app, const OptionRow& row) {
   const std::string help =
       row.otherwise.empty() ? row.help : fmt::format("{} (default {})", row.help, row.otherwise);
-  CLI::Option* option = nullptr;
+  CLI::Option* option = app.get_option_no_throw(row.name);
+  if (option != nullptr) {
+    // Another task has an option of this name: one line of help for both.
+    option->description(fmt::format("{}; {}: {}", option->get_description(), row.group, help));
+    return;
+  }
   if (row.type.argument.empty()) {
     option = app.add_flag(row.name, help);
   } else {

@@ -99,6 +99,9 @@ std::string spring_only(const Settings& s) {
   return s.given("--momentum") ? "with --momentum: the two exclude each other" : "";
 }
 
+/// The natural gradient of a task whose energies are steeper than a likelihood's.
+bool is_ising(const Settings& s) { return is_natural(s) && s.task().name == "ising"; }
+
 // What must hold between values.
 
 void require_fisher_of_task(const Settings& s) {
@@ -308,6 +311,17 @@ std::vector<OptionRow> optimizer_rows() {
 const std::vector<OptimizerDefaults>& optimizer_defaults() {
   // The first row that holds and has an option gives its value.
   static const std::vector<OptimizerDefaults> table = {
+      {"natural",
+       "ising --samples",
+       [](const Settings& s) { return is_ising(s) && s.given("--samples"); },
+       {{"--spring", "0.9"},
+        {"--momentum", "0"},
+        {"--rate", "0.2"},
+        {"--damping", "relative:0.001"}}},
+      {"natural",
+       "ising",
+       is_ising,
+       {{"--momentum", "0"}, {"--rate", "0.2"}, {"--damping", "relative:0.0001"}}},
       {"natural",
        "--structure diagonal",
        is_diagonal,

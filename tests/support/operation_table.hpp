@@ -71,6 +71,7 @@ void add_step_scalar_cases(OperationTable& table);
 void add_likelihood_cases(OperationTable& table);
 void add_likelihood_fisher_cases(OperationTable& table);
 void add_density_cases(OperationTable& table);
+void add_spin_cases(OperationTable& table);
 
 inline OperationTable operation_table() {
   OperationTable table;
@@ -78,7 +79,7 @@ inline OperationTable operation_table() {
                    add_pivot_cases, add_eigenvalue_cases, add_row_cases, add_row_scaling_cases,
                    add_not_finite_row_cases, add_model_cases, add_likelihood_cases,
                    add_likelihood_fisher_cases, add_solve_scalar_cases, add_step_scalar_cases,
-                   add_density_cases, add_field_cases}) {
+                   add_density_cases, add_field_cases, add_spin_cases}) {
     add(table);
   }
   return table;

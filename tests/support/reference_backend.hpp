@@ -109,6 +109,18 @@ class ReferenceBackend final : public Backend {
                    const View& x) override;
   void solution_at(PoissonSolution solution, bool laplacian, const ConstView& x,
                    const View& value) override;
+  void spin_amplitudes(const BoltzmannMachine& machine, const ConstView& spins, const View& theta,
+                       const View& tanh, const View& log_psi) override;
+  void local_energies(const BoltzmannMachine& machine, const IsingChain& chain,
+                      const ConstView& spins, const ConstView& theta,
+                      const View& energies) override;
+  void metropolis(const BoltzmannMachine& machine, std::uint64_t key, const View& counter,
+                  std::int64_t proposals, const View& spins, const View& theta,
+                  const View& accepted) override;
+  void translated_rows(const ConstView& spins, const ConstView& tanh, const View& rows) override;
+  void class_energies(const SpinClassViews& classes, const IsingChain& chain, std::int64_t sites,
+                      const ConstView& log_psi, const View& weights,
+                      const View& energies) override;
 
   void evaluate(const ScalarFormula& formula) override;
   void publish(const ConstView& record, const View& slots) override;

@@ -11,7 +11,7 @@
 namespace natgrad::trainer {
 
 /// What a sequence of random numbers is for; sequences of one seed do not overlap. The library's
-/// models draw from 1, 4, 5, 6, 8 and 9 of the same seed (kernels/formulas/random.hpp).
+/// models draw from 1 and 4 to 9 of the same seed (kernels/formulas/random.hpp).
 enum class RandomStream : std::uint32_t { split = 2, shuffle = 3, starts = 16, actions = 17 };
 
 /// Returns 64 random bits, number `index` of sequence (`seed`, `stream`, `part`). `part` tells

@@ -6,13 +6,15 @@ namespace natgrad::trainer {
 TaskRow cartpole_task();
 TaskRow density_task();
 TaskRow digits_task();
+TaskRow ising_task();
 TaskRow mnist_task();
 TaskRow csv_task();
 TaskRow poisson_task();
 
 const std::vector<TaskRow>& task_table() {
-  static const std::vector<TaskRow> table = {digits_task(), mnist_task(), csv_task(),
-                                             cartpole_task(), density_task(), poisson_task()};
+  static const std::vector<TaskRow> table = {digits_task(),   mnist_task(),   csv_task(),
+                                             cartpole_task(), density_task(), poisson_task(),
+                                             ising_task()};
   return table;
 }
 

@@ -24,6 +24,7 @@ struct BatchPosition {
   std::int64_t samples = 0;
   std::int64_t epoch = 0;   ///< from 1; 0 of a task without epochs
   bool ends_epoch = false;  ///< an evaluation is due, unless --evaluate-every says otherwise
+  std::int64_t step = 0;    ///< of a task that counts its steps, for what it says of one
 };
 
 /// What a run trains: a model, the batches that its steps are taken from, and the figures that say
