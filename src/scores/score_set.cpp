@@ -12,7 +12,7 @@
 namespace natgrad::detail {
 
 ScoreSet::ScoreSet(Parameters parameters, FisherKind kind)
-    : parameters_(std::move(parameters)), kind_(kind) {
+    : parameters_(std::move(parameters)), kind_(kind), owners_(parameters_.context()) {
   require_enumerator("scores", ".kind", kind);
 }
 
@@ -60,8 +60,12 @@ void ScoreSet::begin(const RowSet& set) {
     rhs_.replace(memory, std::move(new_rhs));
   }
   if (blocks_.capacity() == 0) blocks_.reserve(1);  // so that dense rows can be added for certain
+  owners_.release();
+  owners_.reserve_one();
   // Nothing throws from here on.
+  owners_.add(set.owner);
   set_ = set;
+  set_.owner = nullptr;
   if (set_.batch_samples == 0) set_.batch_samples = set.samples;
   parameters_size_ = parameters_.size();
   blocks_.clear();
@@ -71,7 +75,15 @@ void ScoreSet::begin(const RowSet& set) {
                                         rhs_.view().row_range(0, set_.samples));
 }
 
-void ScoreSet::add(const LayerUse& use, bool dense) {
+void ScoreSet::clear() {
+  owners_.release();
+  set_ = {};
+  blocks_.clear();
+  dense_ = false;
+}
+
+void ScoreSet::add(const LayerUse& use, bool dense, const Owner& owner) {
+  owners_.reserve_one();
   blocks_.push_back(use);
   dense_ = dense;
   if (dense) {
@@ -84,6 +96,7 @@ void ScoreSet::add(const LayerUse& use, bool dense) {
     blocks_.pop_back();
     throw;
   }
+  owners_.add(owner);
 }
 
 }  // namespace natgrad::detail

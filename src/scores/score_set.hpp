@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "core/context_owners.hpp"
 #include "core/growing_array.hpp"
 #include "core/operands.hpp"
 #include "natgrad/parameters.hpp"
@@ -51,7 +52,9 @@ class ScoreSet {
   void begin(const RowSet& set);
   /// Adds the use of a layer that `checked_layer` or the caller has checked; `dense`: all the
   /// parameters' columns at once. Throws `std::bad_alloc`; nothing is added then.
-  void add(const LayerUse& use, bool dense = false);
+  void add(const LayerUse& use, bool dense = false, const Owner& owner = {});
+  /// Forgets the set; its owners go once the work so far has run.
+  void clear();
 
  private:
   Parameters parameters_;
@@ -62,6 +65,7 @@ class ScoreSet {
   GrowingArray rhs_;
   std::vector<LayerUse> blocks_;
   bool dense_ = false;
+  HeldOwners owners_;
 };
 
 }  // namespace natgrad::detail
