@@ -119,6 +119,12 @@ class NATGRAD_EXPORT View : public ConstView {
   void* data_ = nullptr;
 };
 
+/// Keeps memory alive that somebody else owns: a tensor, or a struct of several. Where an operand
+/// comes with one, the library holds it until the work that reads the operand has run, on a GPU
+/// without waiting, and the caller may drop the memory at once. It is let go of in a thread that
+/// calls the library, never in one of the driver's, so that its destructor may free device memory.
+using Owner = std::shared_ptr<const void>;
+
 /// Memory for the library: two functions, called with sizes in bytes. `stream` is the CUDA stream
 /// on which the memory is used, null on the CPU. `allocate` returns memory aligned to at least 64
 /// bytes, on a CUDA device 256; where there is none it returns null or throws, whatever it likes:

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,13 @@ namespace natgrad {
 /// What a caller keeps beside the optimizer (its place in the data, its random numbers), by name.
 /// Names are UTF-8.
 using Blobs = std::map<std::string, std::vector<std::byte>>;
+
+/// What of an optimizer goes into a checkpoint.
+struct SaveOptions {
+  /// Whether the parameters do. Without them it is for programs that keep these themselves; on
+  /// loading it leaves the parameters as they are, and the caller restores them.
+  bool parameters = true;
+};
 
 /// Writes all that the next step depends on to `path`: the parameters, momentum, rate and damping
 /// in force, counters, the last 64 reports, and `blobs`. Whoever loads it goes on as if nothing had
@@ -39,14 +47,24 @@ using Blobs = std::map<std::string, std::vector<std::byte>>;
 /// is not UTF-8, the parameters have grown since the first step, or a part of a batch is
 /// accumulated; `MemoryError` without room.
 NATGRAD_EXPORT void save(const std::string& path, const NaturalGradient& optimizer,
-                         const Blobs& blobs = {});
+                         const Blobs& blobs = {}, const SaveOptions& options = {});
 
 /// Writes a first-order optimizer in the same way: its parameters, its moving averages by tensor
 /// ("optimizer.momentum.NAME" of Sgd, "optimizer.first_moment.NAME" and
 /// "optimizer.second_moment.NAME" of Adam), its number of steps, and `blobs`. Waits. Throws
 /// `FileError`, `ArgumentError` and `MemoryError` for the same reasons.
 NATGRAD_EXPORT void save(const std::string& path, const FirstOrder& optimizer,
-                         const Blobs& blobs = {});
+                         const Blobs& blobs = {}, const SaveOptions& options = {});
+
+/// Returns the bytes of the file that `save` would write, for programs with checkpoints of their
+/// own. Costs that much host memory, and a copy of parameters and momentum while it runs. Waits.
+/// Throws `ArgumentError` and `MemoryError` for the same reasons.
+NATGRAD_EXPORT std::vector<std::byte> save_to_memory(const NaturalGradient& optimizer,
+                                                     const Blobs& blobs = {},
+                                                     const SaveOptions& options = {});
+NATGRAD_EXPORT std::vector<std::byte> save_to_memory(const FirstOrder& optimizer,
+                                                     const Blobs& blobs = {},
+                                                     const SaveOptions& options = {});
 
 /// Throws the `FileError` that `save` would throw for this name before it writes anything: an empty
 /// name, a folder that is not there or may not be written, or something other than a regular file.
@@ -63,13 +81,15 @@ class NATGRAD_EXPORT Checkpoint {
   /// `FileError` naming the file when it cannot be read, is no checkpoint, is cut off or damaged,
   /// or is of an older or newer format; `MemoryError` without room.
   explicit Checkpoint(const std::string& path);
+  /// The same of the bytes of a file, which are copied. Errors call it "checkpoint in memory".
+  explicit Checkpoint(std::span<const std::byte> bytes);
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;
   Checkpoint(const Checkpoint&) = delete;
   Checkpoint& operator=(const Checkpoint&) = delete;
   ~Checkpoint();
 
-  /// As it was given to the constructor.
+  /// As it was given to the constructor; "checkpoint in memory" of bytes.
   const std::string& path() const;
   /// The caller's part.
   const Blobs& blobs() const;
@@ -77,7 +97,8 @@ class NATGRAD_EXPORT Checkpoint {
   /// Puts parameters and optimizer where `save` found them. The optimizer may be fresh or have
   /// stepped or accumulated; nothing of that remains. Rate and damping in force come from the file,
   /// and `options()` says so; all other options stay the optimizer's own. Tensors are found by
-  /// their names, in whatever order they were added. Waits.
+  /// their names, in whatever order they were added. Parameters that were not saved stay as they
+  /// are (`SaveOptions`). Waits.
   ///
   /// Throws `FileError`, having changed nothing, when the file is of another optimizer, or holds
   /// parameters of another type, number, name or shape, another kind of momentum, other frozen
@@ -98,5 +119,7 @@ class NATGRAD_EXPORT Checkpoint {
 /// as `Checkpoint` and `Checkpoint::restore` do, having changed nothing.
 NATGRAD_EXPORT Blobs load(const std::string& path, NaturalGradient& optimizer);
 NATGRAD_EXPORT Blobs load(const std::string& path, FirstOrder& optimizer);
+NATGRAD_EXPORT Blobs load(std::span<const std::byte> bytes, NaturalGradient& optimizer);
+NATGRAD_EXPORT Blobs load(std::span<const std::byte> bytes, FirstOrder& optimizer);
 
 }  // namespace natgrad

@@ -23,6 +23,15 @@ namespace natgrad {
 /// cudaSetDevice for the stream's device in every thread that uses the context.
 NATGRAD_EXPORT Context cuda_context(cudaStream_t stream, Context::Options options = {});
 
+/// Orders a context's work on another stream of its device from the next call on, as when the
+/// caller's framework changes its current stream. Work that was queued on the stream before comes
+/// first: the new stream waits for it by an event, the host does not. The stream before may be
+/// destroyed as soon as this returns; memory that the context holds is given back on the new one.
+/// CUDA graphs that were captured before remain what they are, and are launched by their owner.
+/// Throws `DeviceError` for a context on the CPU, for a stream of another device or one that the
+/// runtime refuses, and `ArgumentError` while either stream is captured; nothing has changed then.
+NATGRAD_EXPORT void set_cuda_stream(const Context& context, cudaStream_t stream);
+
 /// The stream on which a context's work is ordered. Throws `DeviceError` for a context on the CPU.
 NATGRAD_EXPORT cudaStream_t cuda_stream(const Context& context);
 

@@ -21,6 +21,7 @@ struct Coefficients {
   /// (rows accumulated, 1) of the parameters' type or float64, in their order, rows perhaps apart;
   /// dual form only.
   ConstView view = {};
+  Owner owner = {};  ///< of `view`, held until the work of the solve has run
 };
 
 /// How one solve went.

@@ -325,11 +325,36 @@ class NATGRAD_EXPORT NaturalGradient {
   /// How the last `direction` went. Waits. Throws `ArgumentError` before the first.
   SolveReport direction_report() const;
 
+  /// Takes a step and hands it out instead of moving the parameters, for those with a rule of their
+  /// own (clipping, another optimizer behind): writes rate times v, v the direction with momentum
+  /// and rate factors, P contiguous numbers of the parameters' type that `step` would have added;
+  /// 0 for frozen tensors. Weight decay is left to the caller. Unlike `direction`, it counts as the
+  /// step: momentum, schedule, damping and reports go on as if the parameters had moved, and on any
+  /// outcome but `accepted` momentum and `step` stay as they were. With `FixedRate{1}` and no
+  /// schedule it is v itself. Does not wait; costs and throws like `step`, and takes P numbers of
+  /// scratch more, which `plan` does not count. Throws `ArgumentError` also under rules and damping
+  /// that try parameters (`KlTrustRegion` with trials, `Backtracking`, `GeodesicAcceleration`,
+  /// `LevenbergMarquardt`), and `ShapeError`, `TypeError`, `DeviceError` where `step` does not fit.
+  void propose(const Batch& batch, const View& step);
+  void propose(const Scores& scores, const View& step);
+  /// The same of what was accumulated, the whole batch.
+  void propose(const View& step);
+
   /// Change the rate (the largest rate of `KlTrustRegion` and `GeodesicAcceleration`) or lambda
   /// from the next step on. Do not wait. Throw `OptionError` for a value that the options would not
   /// take, and for another `Damping::scaling` than theirs.
   void set_rate(double rate);
   void set_damping(const Damping& damping);
+
+  /// Replace `.rate_factors` or `.weight_decay_factors` from the next step on; tensors that are not
+  /// named get 1. Momentum stays: that of a tensor that is frozen is dropped, and that of one that
+  /// is unfrozen begins at 0. Do not wait; freezing or unfreezing allocates momentum anew, as the
+  /// first step does. A CUDA graph keeps the factors that it was captured with. Throw `OptionError`
+  /// for factors that the options would not take, `ArgumentError` for a segment that does not exist
+  /// or is named twice, when all tensors are frozen, and when others are frozen than before while
+  /// parts of a batch are accumulated; `MemoryError`. Nothing has changed then.
+  void set_rate_factors(std::vector<SegmentFactor> factors);
+  void set_weight_decay_factors(std::vector<SegmentFactor> factors);
 
   /// The memory of a step of such a batch, to the byte, and its form: what this optimizer, the
   /// context's scratch and the scores' own arrays will hold. With frozen tensors, for which a shape

@@ -33,6 +33,18 @@ class NATGRAD_EXPORT Parameters {
   /// Nothing is added then.
   Segment add(const View& tensor, std::string name = {});
 
+  /// Puts another tensor of the same shape, of any leading dimension, in the place of a segment's:
+  /// where the caller's code has made new ones, as on loading a model. From the next call on every
+  /// optimizer reads and moves that one; momentum, which is the optimizer's, stays. Copies no
+  /// numbers, and does not wait: the old tensor must stay until the work queued on it has run, and
+  /// a CUDA graph that was captured before goes on moving it. Not for the parameters of this
+  /// library's models, which read their own tensors. Throws `ArgumentError` where there is no such
+  /// segment or the tensor overlaps another segment's, `ShapeError`, `TypeError` or `DeviceError`
+  /// where it does not fit; nothing has changed then.
+  void rebind(Segment segment, const View& tensor);
+  /// Counts them, so that whoever keeps a tensor's view knows when to ask for it anew.
+  std::int64_t rebinds() const;
+
   const Context& context() const;
   ElementType type() const;   ///< of every tensor; float32 while there is none
   std::int64_t size() const;  ///< P, the number of all parameters
@@ -58,7 +70,7 @@ class NATGRAD_EXPORT Parameters {
  private:
   struct State;
   const State& checked(Segment segment) const;
-  void check_tensor(const std::string& name, const View& tensor) const;
+  void check_tensor(const std::string& name, const View& tensor, Segment replaced = {}) const;
   void require_flat(const char* name, const ConstView& array) const;
   std::shared_ptr<State> state_;
 };

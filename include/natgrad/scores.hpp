@@ -64,6 +64,7 @@ struct RowSet {
   /// dense rows, of which the set then keeps a centred copy, and of a whole batch, for the mean of
   /// a part of one is not its own.
   std::int64_t parts = 1;
+  Owner owner = {};  ///< of weights and coefficients, and of dense rows; see `Scores`
 };
 
 /// A gradient as P contiguous numbers of the parameters' type that point uphill in log-likelihood
@@ -71,6 +72,7 @@ struct RowSet {
 struct Gradient {
   ConstView view;
   double scale = 1;
+  Owner owner = {};  ///< of `view`, held until the work of the call that takes it has run
 };
 
 /// How a gradient that the caller's own code computed compares with S^T r of the rows. The sums
@@ -88,7 +90,9 @@ struct ScoresCheck {
 };
 
 /// Per-sample scores s_n = grad_theta log p(x_n | theta) of one set of rows. Views given to a set
-/// must stay valid, and their data unchanged, until the work of the step that uses them has run.
+/// must stay valid, and their data unchanged, until the work of the step that uses them has run. Of
+/// those that come with an `.owner` the set sees to that: it holds the owners until it is begun
+/// anew, cleared or destroyed, and then until the work queued so far has run.
 class NATGRAD_EXPORT Scores {
  public:
   virtual ~Scores();
@@ -101,6 +105,11 @@ class NATGRAD_EXPORT Scores {
   FisherKind kind() const;
   std::int64_t samples() const;        ///< N of the current set, 0 before the first `begin`
   std::int64_t batch_samples() const;  ///< M of the current set
+
+  /// Forgets the set: `samples` is 0 then. Its owners are let go of once the work queued so far has
+  /// run, so that a batch's tensors can be freed before those of the next are made. Does not wait.
+  /// Throws `MemoryError` or `DeviceError`, with the set as it was.
+  void clear();
 
   /// Writes g = S^T r, P contiguous numbers of the parameters' type, uphill in log-likelihood.
   /// Costs one matrix product a layer. Does not wait. Throws `ArgumentError` without rows, where
@@ -181,6 +190,7 @@ class NATGRAD_EXPORT LayerScores : public Scores {
     RowRange rows = {};  ///< the rows of the set that have this use
     /// > 0, divides n: so many adjacent rows share an input (labels drawn for one sample).
     std::int64_t rows_per_input = 1;
+    Owner owner = {};  ///< of `input` and `output_score`; see `Scores`
   };
   /// Throws `OptionError` for a kind that is no enumerator.
   explicit LayerScores(Parameters parameters);

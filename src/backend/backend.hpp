@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace natgrad {
 
@@ -36,6 +37,9 @@ class Backend : public ArrayOperations,
  public:
   /// The CUDA stream that work is enqueued on; null on the CPU.
   virtual void* stream() const { return nullptr; }
+  /// Enqueues work on another stream from now on, behind that of the stream before; nothing to do
+  /// on the CPU. Does not wait. Throws `DeviceError`, or `ArgumentError` while either is captured.
+  virtual void set_stream(void*) {}
   /// Whether `MathMode::tf32` is another arithmetic than `strict` here.
   virtual bool has_tf32() const { return false; }
   MathMode math_mode(bool allow_tf32) const {
@@ -44,6 +48,13 @@ class Backend : public ArrayOperations,
   /// Memory that enqueued work writes and the host reads without a call, for reports of steps; null
   /// where all of the backend's memory is such.
   virtual std::shared_ptr<const Allocator> visible_memory() const { return nullptr; }
+
+  /// Takes over owners of memory that work enqueued so far may read, and lets go of them once that
+  /// has run; `owners` is empty then. Does not wait. Throws `std::bad_alloc` or `DeviceError`, with
+  /// `owners` as it was.
+  virtual void release_after_work(std::vector<Owner>& owners) { owners.clear(); }
+  /// Lets go of those whose work has run. Does not wait, and throws nothing.
+  virtual void release_finished() noexcept {}
 };
 
 }  // namespace natgrad

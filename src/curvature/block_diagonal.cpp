@@ -16,7 +16,11 @@ BlockDiagonalCurvature::BlockDiagonalCurvature(const Context& context,
 /// Readies blocks for the uses of a call. Those of a batch in parts are decided by its first part.
 void BlockDiagonalCurvature::divide(const BatchShape& shape) {
   const bool decided = begun_ || (shape.phase == Phase::finish && !parts_.empty());
-  if (!decided && blocks_.divide(shape.tensors, shape.uses, options_.groups)) parts_.clear();
+  if (decided) {
+    blocks_.follow(shape.tensors);
+  } else if (blocks_.divide(shape.tensors, shape.uses, options_.groups)) {
+    parts_.clear();
+  }
   while (parts_.size() < blocks_.blocks().size()) {
     Part part;
     part.exact = std::make_unique<ExactCurvature>(context_, options_);

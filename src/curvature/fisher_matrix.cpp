@@ -1,5 +1,6 @@
 #include "natgrad/fisher_matrix.hpp"
 
+#include "core/context_owners.hpp"
 #include "core/memory_errors.hpp"
 #include "core/operands.hpp"
 #include "core/overlap.hpp"
@@ -77,6 +78,7 @@ void FisherMatrix::solve(const Coefficients& coefficients, const View& direction
     s.require_rows("solve");
     s.require_numbers("solve: direction", direction);
     s.require_own_gradient(coefficients);
+    const detail::HeldOwners held(s.parameters.context(), coefficients.owner);
     s.lay_out({.coefficients_given = !c.empty()});
     s.factorize();
     s.curvature->solve({.coefficients = c});
@@ -90,6 +92,7 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
     s.require_rows("solve");
     const std::int64_t several = s.require_right_hand_sides(gradient.view, direction);
     s.require_scale("solve", gradient);
+    const detail::HeldOwners held(s.parameters.context(), gradient.owner);
     if (s.centering == Centering::fisher_only) {
       throw ArgumentError(
           "solve: .centering = Centering::fisher_only goes with maximum likelihood; solve for the "

@@ -1,5 +1,6 @@
 // What statistics asks of a Fisher matrix: eigenvalues, variances, least-norm solutions.
 
+#include "core/context_owners.hpp"
 #include "core/memory_errors.hpp"
 #include "core/message.hpp"
 #include "core/operands.hpp"
@@ -52,6 +53,7 @@ Outcome FisherMatrix::least_norm(const Gradient& gradient, double tolerance,
     s.require_numbers("least norm: direction", direction);
     s.require_numbers("least norm: gradient", gradient.view);
     s.require_scale("least norm", gradient);
+    const detail::HeldOwners held(s.parameters.context(), gradient.owner);
     if (!(tolerance >= 0)) {
       throw OptionError(message("least norm: tolerance = ", tolerance, ", must be >= 0"));
     }

@@ -30,6 +30,15 @@ void ParameterBlocks::join(std::size_t a, std::size_t b) {
   roots_[std::max(a, b)] = std::min(a, b);
 }
 
+void ParameterBlocks::follow(std::span<const ParameterTensor> tensors) {
+  tensors_.assign(tensors.begin(), tensors.end());
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    for (ParameterTensor& tensor : blocks_[owners_[i]].tensors) {
+      if (tensor.offset == local_[i]) tensor.theta = tensors_[i].theta;
+    }
+  }
+}
+
 bool ParameterBlocks::divide(std::span<const ParameterTensor> tensors,
                              std::span<const LayerUse> uses,
                              const std::vector<std::vector<std::size_t>>& groups) {
@@ -51,11 +60,7 @@ bool ParameterBlocks::divide(std::span<const ParameterTensor> tensors,
       tensors_.begin(), tensors_.end(), sizes_before_.begin(), sizes_before_.end(),
       [](const ParameterTensor& tensor, std::int64_t size) { return tensor.theta.size() == size; });
   if (same_sizes && roots_ == roots_before_) {
-    for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      for (ParameterTensor& tensor : blocks_[owners_[i]].tensors) {
-        if (tensor.offset == local_[i]) tensor.theta = tensors_[i].theta;
-      }
-    }
+    follow(tensors);
     return false;
   }
   build();

@@ -28,6 +28,8 @@ class ParameterBlocks {
   /// Divides the tensors into `groups` (places in `tensors`, each in one group); without groups
   /// into the connected components of tensors that one use names as weight and bias. Returns
   /// whether the blocks are others than before; where they are not, nothing is allocated.
+  /// Takes in where tensors lie now, of a division that stays.
+  void follow(std::span<const ParameterTensor> tensors);
   bool divide(std::span<const ParameterTensor> tensors, std::span<const LayerUse> uses,
               const std::vector<std::vector<std::size_t>>& groups);
 

@@ -34,9 +34,12 @@ auto with_memory(const std::string& path, const Action& action) {
   throw MemoryError(message(path, ": there is no host memory for the checkpoint"));
 }
 
-void save_state(const std::string& path, const SavedState& state, const Blobs& blobs) {
+/// Hands entries and metadata of a checkpoint to `write`.
+template <class Write>
+auto with_entries(const SavedState& state, const Blobs& blobs, const SaveOptions& options,
+                  const Write& write) {
   io::EntryList entries;
-  io::add_optimizer(state, entries);
+  io::add_optimizer(state, options.parameters, entries);
   for (const auto& [name, content] : blobs) {
     io::require_utf8("blob", name);
     entries.add_view({.name = message(io::blob_prefix, name),
@@ -44,22 +47,74 @@ void save_state(const std::string& path, const SavedState& state, const Blobs& b
                       .shape = {static_cast<std::int64_t>(content.size())},
                       .bytes = content});
   }
-  io::write_checkpoint(path, entries.in_order(),
-                       {{"version", version()}, {"optimizer", state.optimizer}});
+  io::Metadata metadata = {{"version", version()}, {"optimizer", state.optimizer}};
+  if (!options.parameters) metadata.emplace_back(io::parameters_key, io::no_parameters);
+  return write(entries.in_order(), metadata);
+}
+
+/// The state to save, of an optimizer that is between steps and has allocated.
+SavedState state_of(const NaturalGradient& optimizer) {
+  OptimizerAccess::allocate(optimizer);
+  return OptimizerAccess::saved_state(optimizer);
+}
+SavedState state_of(const FirstOrder& optimizer) {
+  return FirstOrderAccess::saved_state(optimizer);
+}
+
+void require_between_steps(const NaturalGradient& optimizer) {
+  OptimizerAccess::require_between_steps(optimizer);
+}
+void require_between_steps(const FirstOrder&) {}
+
+template <class Optimizer>
+void save_file(const std::string& path, const Optimizer& optimizer, const Blobs& blobs,
+               const SaveOptions& options) {
+  require_between_steps(optimizer);
+  with_memory(path, [&] {
+    with_entries(state_of(optimizer), blobs, options,
+                 [&](std::span<const io::Entry> entries, const io::Metadata& metadata) {
+                   io::write_checkpoint(path, entries, metadata);
+                 });
+  });
+}
+
+template <class Optimizer>
+std::vector<std::byte> save_bytes(const Optimizer& optimizer, const Blobs& blobs,
+                                  const SaveOptions& options) {
+  require_between_steps(optimizer);
+  return with_memory(io::name_in_memory, [&] {
+    return with_entries(state_of(optimizer), blobs, options, io::checkpoint_bytes);
+  });
+}
+
+template <class Optimizer>
+Blobs load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
+  // Before anything changes.
+  Blobs blobs = with_memory(checkpoint.path(), [&] { return checkpoint.blobs(); });
+  checkpoint.restore(optimizer);
+  return blobs;
 }
 
 }  // namespace
 
-void save(const std::string& path, const NaturalGradient& optimizer, const Blobs& blobs) {
-  OptimizerAccess::require_between_steps(optimizer);
-  with_memory(path, [&] {
-    OptimizerAccess::allocate(optimizer);
-    save_state(path, OptimizerAccess::saved_state(optimizer), blobs);
-  });
+void save(const std::string& path, const NaturalGradient& optimizer, const Blobs& blobs,
+          const SaveOptions& options) {
+  save_file(path, optimizer, blobs, options);
 }
 
-void save(const std::string& path, const FirstOrder& optimizer, const Blobs& blobs) {
-  with_memory(path, [&] { save_state(path, FirstOrderAccess::saved_state(optimizer), blobs); });
+void save(const std::string& path, const FirstOrder& optimizer, const Blobs& blobs,
+          const SaveOptions& options) {
+  save_file(path, optimizer, blobs, options);
+}
+
+std::vector<std::byte> save_to_memory(const NaturalGradient& optimizer, const Blobs& blobs,
+                                      const SaveOptions& options) {
+  return save_bytes(optimizer, blobs, options);
+}
+
+std::vector<std::byte> save_to_memory(const FirstOrder& optimizer, const Blobs& blobs,
+                                      const SaveOptions& options) {
+  return save_bytes(optimizer, blobs, options);
 }
 
 void require_writable(const std::string& path) {
@@ -67,7 +122,7 @@ void require_writable(const std::string& path) {
 }
 
 struct Checkpoint::State {
-  explicit State(const std::string& path) : file(path) {
+  explicit State(io::CheckpointFile read) : file(std::move(read)) {
     for (const auto& [name, entry] : file.entries()) {
       if (!name.starts_with(io::blob_prefix)) continue;
       blobs[name.substr(io::blob_prefix.size())].assign(entry.bytes.begin(), entry.bytes.end());
@@ -79,7 +134,13 @@ struct Checkpoint::State {
 };
 
 Checkpoint::Checkpoint(const std::string& path)
-    : state_(with_memory(path, [&] { return std::make_unique<const State>(path); })) {}
+    : state_(with_memory(
+          path, [&] { return std::make_unique<const State>(io::CheckpointFile(path)); })) {}
+
+Checkpoint::Checkpoint(std::span<const std::byte> bytes)
+    : state_(with_memory(io::name_in_memory, [&] {
+        return std::make_unique<const State>(io::CheckpointFile(bytes));
+      })) {}
 
 Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
 Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
@@ -106,17 +167,16 @@ void Checkpoint::restore(FirstOrder& optimizer) const {
 }
 
 Blobs load(const std::string& path, NaturalGradient& optimizer) {
-  const Checkpoint checkpoint(path);
-  Blobs blobs = with_memory(path, [&] { return checkpoint.blobs(); });  // before anything changes
-  checkpoint.restore(optimizer);
-  return blobs;
+  return load_checkpoint(Checkpoint(path), optimizer);
 }
-
 Blobs load(const std::string& path, FirstOrder& optimizer) {
-  const Checkpoint checkpoint(path);
-  Blobs blobs = with_memory(path, [&] { return checkpoint.blobs(); });  // before anything changes
-  checkpoint.restore(optimizer);
-  return blobs;
+  return load_checkpoint(Checkpoint(path), optimizer);
+}
+Blobs load(std::span<const std::byte> bytes, NaturalGradient& optimizer) {
+  return load_checkpoint(Checkpoint(bytes), optimizer);
+}
+Blobs load(std::span<const std::byte> bytes, FirstOrder& optimizer) {
+  return load_checkpoint(Checkpoint(bytes), optimizer);
 }
 
 }  // namespace natgrad

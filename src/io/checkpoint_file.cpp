@@ -124,8 +124,11 @@ std::size_t header_length(std::span<const std::byte> beginning, std::size_t size
 
 }  // namespace
 
-void write_checkpoint(const std::string& path, std::span<const Entry> entries,
-                      const Metadata& metadata) {
+namespace {
+
+/// All that stands before the data.
+std::string beginning_of(const std::string& path, std::span<const Entry> entries,
+                         const Metadata& metadata) {
   Metadata all = {{format_key, std::to_string(checkpoint_format)},
                   {checksum_key, std::string(no_checksum)}};
   all.insert(all.end(), metadata.begin(), metadata.end());
@@ -142,16 +145,35 @@ void write_checkpoint(const std::string& path, std::span<const Entry> entries,
   header.insert(0, reinterpret_cast<const char*>(&length), length_bytes);
   const std::size_t digits = check_beginning(header, header.size(), path);
   header.replace(digits, checksum_digits, header_checksum(as_bytes(header), digits));
+  return header;
+}
 
+}  // namespace
+
+void write_checkpoint(const std::string& path, std::span<const Entry> entries,
+                      const Metadata& metadata) {
+  const std::string header = beginning_of(path, entries, metadata);
   AtomicFile file(path);
   file.write(as_bytes(header));
   for (const Entry& entry : entries) file.write(entry.bytes);
   file.commit();
 }
 
-CheckpointFile::CheckpointFile(std::string path) : path_(std::move(path)) { read(); }
+std::vector<std::byte> checkpoint_bytes(std::span<const Entry> entries, const Metadata& metadata) {
+  const std::string header = beginning_of(name_in_memory, entries, metadata);
+  std::size_t size = header.size();
+  for (const Entry& entry : entries) size += entry.bytes.size();
+  std::vector<std::byte> bytes;
+  bytes.reserve(size);
+  const auto add = [&](std::span<const std::byte> part) {
+    bytes.insert(bytes.end(), part.begin(), part.end());
+  };
+  add(as_bytes(header));
+  for (const Entry& entry : entries) add(entry.bytes);
+  return bytes;
+}
 
-void CheckpointFile::read() {
+CheckpointFile::CheckpointFile(std::string path) : path_(std::move(path)) {
   require_file_name("read", path_);
   // Without O_NONBLOCK a pipe would wait for somebody to write.
   const Descriptor file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -160,9 +182,23 @@ void CheckpointFile::read() {
   if (!S_ISREG(status.st_mode)) {
     throw FileError(message(path_, ": cannot be read: it is not a regular file"));
   }
-  const auto size = static_cast<std::size_t>(status.st_size);
+  read(static_cast<std::size_t>(status.st_size),
+       [&](std::span<std::byte> bytes) { return read_up_to(*file, bytes, path_); });
+}
+
+CheckpointFile::CheckpointFile(std::span<const std::byte> bytes) : path_(name_in_memory) {
+  std::span<const std::byte> left = bytes;
+  read(bytes.size(), [&](std::span<std::byte> to) {
+    const std::size_t count = std::min(to.size(), left.size());
+    std::copy_n(left.begin(), count, to.begin());
+    left = left.subspan(count);
+    return count;
+  });
+}
+
+void CheckpointFile::read(std::size_t size, const Source& source) {
   bytes_.resize(std::min(size, beginning_bytes));
-  bytes_.resize(read_up_to(*file, bytes_, path_));
+  bytes_.resize(source(bytes_));
   const std::size_t digits = check_beginning(text_of(bytes_), size, path_);
   const std::size_t data = length_bytes + header_length(bytes_, size, path_);
 
@@ -170,7 +206,7 @@ void CheckpointFile::read() {
     const std::size_t known = bytes_.size();
     bytes_.resize(end);
     const std::span<std::byte> rest = std::span(bytes_).subspan(known);
-    if (read_up_to(*file, rest, path_) != rest.size()) throw_cut_off(path_, size);
+    if (source(rest) != rest.size()) throw_cut_off(path_, size);
   };
   read_on(data);
   if (header_checksum(bytes_, digits) != text_of(bytes_).substr(digits, checksum_digits)) {
@@ -209,12 +245,15 @@ const Entry* CheckpointFile::find(const std::string& name) const {
   return found == entries_.end() ? nullptr : &found->second;
 }
 
-const std::string& CheckpointFile::text(const std::string& name) const {
+const std::string* CheckpointFile::find_text(const std::string& name) const {
   const auto found = metadata_.find(name);
-  if (found == metadata_.end()) {
-    throw_damaged(path_, message("its metadata has no \"", name, '"'));
-  }
-  return found->second;
+  return found == metadata_.end() ? nullptr : &found->second;
+}
+
+const std::string& CheckpointFile::text(const std::string& name) const {
+  const std::string* found = find_text(name);
+  if (found == nullptr) throw_damaged(path_, message("its metadata has no \"", name, '"'));
+  return *found;
 }
 
 }  // namespace natgrad::io

@@ -3,6 +3,7 @@
 #include "io/safetensors.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -32,6 +33,12 @@ inline constexpr int checkpoint_format = 3;
 void write_checkpoint(const std::string& path, std::span<const Entry> entries,
                       const Metadata& metadata);
 
+/// The bytes of that file.
+std::vector<std::byte> checkpoint_bytes(std::span<const Entry> entries, const Metadata& metadata);
+
+/// What errors call a checkpoint that is no file.
+inline const std::string name_in_memory = "checkpoint in memory";
+
 /// A checkpoint in memory.
 class CheckpointFile {
  public:
@@ -39,6 +46,8 @@ class CheckpointFile {
   /// Throws `FileError` naming the file when it cannot be read, is no checkpoint, is cut off or
   /// damaged, or is of another format.
   explicit CheckpointFile(std::string path);
+  /// A copy of the bytes of such a file. Throws in the same way.
+  explicit CheckpointFile(std::span<const std::byte> bytes);
 
   const std::string& path() const { return path_; }
   /// By name; their bytes are this object's.
@@ -47,9 +56,14 @@ class CheckpointFile {
   const Entry* find(const std::string& name) const;
   /// Throws `FileError` where there is no such text.
   const std::string& text(const std::string& name) const;
+  /// Null where there is no such text.
+  const std::string* find_text(const std::string& name) const;
 
  private:
-  void read();
+  /// Fills the bytes, or as many as are left, and returns how many there were.
+  using Source = std::function<std::size_t(std::span<std::byte>)>;
+
+  void read(std::size_t size, const Source& source);
   void place_entries(std::vector<Entry> entries, std::size_t data);
 
   std::string path_;

@@ -88,13 +88,13 @@ std::span<const Entry> EntryList::in_order() {
   return entries_;
 }
 
-void add_optimizer(const SavedState& state, EntryList& entries) {
+void add_optimizer(const SavedState& state, bool with_parameters, EntryList& entries) {
   const Parameters& parameters = state.parameters;
   const Context& context = parameters.context();
   const std::vector<std::string> names = tensor_entries(parameters);
   // Queued steps still write counters and arrays.
   context.synchronize();
-  add_parameters(parameters, names, entries);
+  if (with_parameters) add_parameters(parameters, names, entries);
   for (const SavedRecords& records : state.records) add_records(context, records, entries);
   for (const SavedTensors& tensors : state.tensors) {
     const std::vector<View> parts = parts_of(tensors, parameters);
@@ -114,16 +114,19 @@ void put_optimizer(const LoadedState& loaded, const SavedState& state) {
   const Parameters& parameters = state.parameters;
   const Context& context = parameters.context();
   Backend& backend = context.state().backend();
-  const Array theta = staging(parameters);
+  const bool has_parameters = !loaded.parameters.empty();
+  const Array theta = has_parameters ? staging(parameters) : Array();
   std::vector<std::vector<View>> parts;
   for (const SavedTensors& tensors : state.tensors) parts.push_back(parts_of(tensors, parameters));
   // Queued steps still write counters and arrays.
   context.synchronize();
-  for (int i = 0; i < parameters.segments(); ++i) {
-    const auto& bytes = loaded.parameters[static_cast<std::size_t>(i)];
-    backend.upload(bytes.data(), parameters.part({i}, theta.view()));
+  if (has_parameters) {
+    for (int i = 0; i < parameters.segments(); ++i) {
+      const auto& bytes = loaded.parameters[static_cast<std::size_t>(i)];
+      backend.upload(bytes.data(), parameters.part({i}, theta.view()));
+    }
+    parameters.scatter(theta);
   }
-  parameters.scatter(theta);
   for (std::size_t i = 0; i < state.records.size(); ++i) {
     backend.upload(loaded.records[i].data(), state.records[i].device);
   }

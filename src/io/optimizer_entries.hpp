@@ -32,9 +32,13 @@ class EntryList {
   std::vector<Entry> entries_;
 };
 
-/// Copies the parameters and all that an optimizer saves to host memory. Waits. Throws
-/// `ArgumentError` for names that are not UTF-8.
-void add_optimizer(const detail::SavedState& state, EntryList& entries);
+/// Metadata of a checkpoint without the parameters.
+inline const std::string parameters_key = "parameters";
+inline const std::string no_parameters = "not saved";
+
+/// Copies all that an optimizer saves, and the parameters where `with_parameters`, to host memory.
+/// Waits. Throws `ArgumentError` for names that are not UTF-8.
+void add_optimizer(const detail::SavedState& state, bool with_parameters, EntryList& entries);
 
 /// What a file would put in the place of an optimizer's saved state, part by part.
 struct LoadedState {
@@ -43,7 +47,7 @@ struct LoadedState {
     std::span<const std::byte> bytes = {};
     double fill = 0;
   };
-  std::vector<std::span<const std::byte>> parameters;  // one a tensor
+  std::vector<std::span<const std::byte>> parameters;  // one a tensor, or none of all
   std::vector<std::vector<double>> records;
   std::vector<std::vector<Numbers>> tensors;  // one a tensor of each
   std::vector<std::int64_t> counters;

@@ -187,9 +187,12 @@ void Reader::require_nothing_unknown() const {
 
 LoadedState Reader::read() {
   require_same_optimizer();
-  require_same_parameters();
   LoadedState loaded;
-  for (const std::string& name : tensors_) loaded.parameters.push_back(file_.find(name)->bytes);
+  const std::string* saved = file_.find_text(parameters_key);
+  if (saved == nullptr || *saved != no_parameters) {
+    require_same_parameters();
+    for (const std::string& name : tensors_) loaded.parameters.push_back(file_.find(name)->bytes);
+  }
   for (const SavedRecords& records : state_.records) loaded.records.push_back(read(records));
   for (const SavedTensors& tensors : state_.tensors) loaded.tensors.push_back(read(tensors));
   for (const SavedCounter& counter : state_.counters) loaded.counters.push_back(read(counter));

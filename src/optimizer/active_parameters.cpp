@@ -37,7 +37,7 @@ void check_segments(const std::vector<SegmentFactor>& factors, int segments, con
 
 ActiveParameters::ActiveParameters(const Parameters& parameters,
                                    const NaturalGradient::Options& options)
-    : parameters_(parameters), total_(parameters.size()) {
+    : parameters_(parameters), total_(parameters.size()), rebinds_(parameters.rebinds()) {
   check_segments(options.rate_factors, parameters.segments(), ".rate_factors");
   check_segments(options.weight_decay_factors, parameters.segments(), ".weight_decay_factors");
   check_segments(options.l2_factors, parameters.segments(), ".l2_factors");
@@ -60,6 +60,24 @@ ActiveParameters::ActiveParameters(const Parameters& parameters,
     scaled_ = scaled_ || rate != 1;
   }
   if (size_ == 0) throw ArgumentError("optimizer: .rate_factors freeze every parameter");
+}
+
+void ActiveParameters::follow_tensors() {
+  if (rebinds_ == parameters_.rebinds()) return;
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const View& theta = parameters_.tensor(tensors_[i].segment);
+    places_[i].theta = theta;
+    updates_[i].theta = theta;
+  }
+  rebinds_ = parameters_.rebinds();
+}
+
+void ActiveParameters::take_factors(const ActiveParameters& other) noexcept {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    tensors_[i].rate = other.tensors_[i].rate;
+    updates_[i].decay = other.updates_[i].decay;
+  }
+  scaled_ = other.scaled_;
 }
 
 View ActiveParameters::part(const Tensor& tensor, const View& array) const {
@@ -195,6 +213,16 @@ std::vector<Segment> ActiveParameters::segments() const {
   std::vector<Segment> segments;
   for (const Tensor& tensor : tensors_) segments.push_back(tensor.segment);
   return segments;
+}
+
+void ActiveParameters::carry_over(Backend& backend, const ActiveParameters& before,
+                                  const View& from, const View& to) const {
+  backend.fill(0, to);
+  for (const Tensor& tensor : tensors_) {
+    for (const Tensor& old : before.tensors_) {
+      if (old.segment == tensor.segment) backend.copy(part(old, from), part(tensor, to));
+    }
+  }
 }
 
 void ActiveParameters::scatter(Backend& backend, const View& from, const View& to) const {

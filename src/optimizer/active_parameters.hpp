@@ -25,6 +25,13 @@ class ActiveParameters {
   /// Throws `ArgumentError` for a factor of a segment that does not exist, or when all are frozen.
   ActiveParameters(const Parameters& parameters, const NaturalGradient::Options& options);
 
+  /// Takes in where the parameters' tensors lie now.
+  void follow_tensors();
+  /// Whether other options leave the same tensors frozen.
+  bool freezes_like(const ActiveParameters& other) const { return offsets_ == other.offsets_; }
+  /// Takes over the factors of other options that freeze the same tensors. Throws nothing.
+  void take_factors(const ActiveParameters& other) noexcept;
+
   const std::vector<Tensor>& tensors() const { return tensors_; }
   std::int64_t size() const { return size_; }      // P
   bool frozen() const { return size_ != total_; }  // some are
@@ -61,6 +68,10 @@ class ActiveParameters {
   void add_decay(Backend& backend, double decay, const ConstView& step, const View& movement) const;
   /// The segments of the tensors, in their order.
   std::vector<Segment> segments() const;
+  /// Numbers that are kept from step to step, from the places that another set of active tensors
+  /// gave them to those of this one; 0 for a tensor that was frozen there.
+  void carry_over(Backend& backend, const ActiveParameters& before, const View& from,
+                  const View& to) const;
   /// The active numbers into an array of all, with 0 for what is frozen.
   void scatter(Backend& backend, const View& from, const View& to) const;
 
@@ -75,6 +86,7 @@ class ActiveParameters {
   std::vector<std::int64_t> offsets_;    // of every segment, -1 where frozen
   std::int64_t size_ = 0;
   std::int64_t total_ = 0;
+  std::int64_t rebinds_ = 0;  // of the parameters, as far as they were followed
   bool scaled_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "natgrad/natural_gradient.hpp"
 
+#include "core/context_owners.hpp"
 #include "core/context_state.hpp"
 #include "core/memory_errors.hpp"
 #include "curvature/damping_options.hpp"
@@ -40,6 +41,20 @@ std::string operand_that_is_not_finite(const Parameters& parameters, const Batch
   }
 }
 
+/// What a call that takes a batch begins with: lets go of owners whose work has run, and holds that
+/// of the batch's gradient until this call's work has.
+class Operands {
+ public:
+  Operands(const Parameters& parameters, const Batch& batch)
+      : gradient_(parameters.context(),
+                  batch.gradient.numbers() ? batch.gradient.numbers()->owner : nullptr) {
+    parameters.context().state().backend().release_finished();
+  }
+
+ private:
+  detail::HeldOwners gradient_;
+};
+
 }  // namespace
 
 NaturalGradient::NaturalGradient(Parameters parameters)
@@ -61,7 +76,10 @@ const NaturalGradient::Options& NaturalGradient::options() const { return state_
 const Parameters& NaturalGradient::parameters() const { return state_->parameters; }
 
 void NaturalGradient::step(const Batch& batch) {
-  with_memory_errors([&] { state_->step(batch); });
+  with_memory_errors([&] {
+    const Operands held(parameters(), batch);
+    state_->step(batch);
+  });
   state_->ring.throw_after_failures(
       [&] { return operand_that_is_not_finite(parameters(), &batch); });
 }
@@ -72,14 +90,37 @@ void NaturalGradient::step() {
       [&] { return operand_that_is_not_finite(parameters(), nullptr); });
 }
 
+void NaturalGradient::propose(const Batch& batch, const View& step) {
+  with_memory_errors([&] {
+    const Operands held(parameters(), batch);
+    state_->propose(&batch, step);
+  });
+  state_->ring.throw_after_failures(
+      [&] { return operand_that_is_not_finite(parameters(), &batch); });
+}
+void NaturalGradient::propose(const Scores& scores, const View& step) {
+  propose(Batch{.fisher = scores}, step);
+}
+void NaturalGradient::propose(const View& step) {
+  with_memory_errors([&] { state_->propose(nullptr, step); });
+  state_->ring.throw_after_failures(
+      [&] { return operand_that_is_not_finite(parameters(), nullptr); });
+}
+
 void NaturalGradient::accumulate(const Batch& batch) {
-  with_memory_errors([&] { state_->accumulate(batch); });
+  with_memory_errors([&] {
+    const Operands held(parameters(), batch);
+    state_->accumulate(batch);
+  });
 }
 void NaturalGradient::accumulate(const Scores& scores) { accumulate(Batch{.fisher = scores}); }
 void NaturalGradient::discard() { state_->discard(); }
 
 void NaturalGradient::direction(const Batch& batch, const View& direction) {
-  with_memory_errors([&] { state_->direction(batch, direction); });
+  with_memory_errors([&] {
+    const Operands held(parameters(), batch);
+    state_->direction(batch, direction);
+  });
 }
 void NaturalGradient::direction(const Scores& scores, const View& direction) {
   this->direction(Batch{.fisher = scores}, direction);
@@ -118,6 +159,22 @@ void NaturalGradient::set_damping(const Damping& damping) {
   });
 }
 
+void NaturalGradient::set_rate_factors(std::vector<SegmentFactor> factors) {
+  with_memory_errors([&] {
+    Options changed = state_->options;
+    changed.rate_factors = std::move(factors);
+    state_->set_factors("set_rate_factors", changed);
+  });
+}
+
+void NaturalGradient::set_weight_decay_factors(std::vector<SegmentFactor> factors) {
+  with_memory_errors([&] {
+    Options changed = state_->options;
+    changed.weight_decay_factors = std::move(factors);
+    state_->set_factors("set_weight_decay_factors", changed);
+  });
+}
+
 void NaturalGradient::reset_momentum() {
   State& s = *state_;
   if (!s.momentum_memory.empty()) s.backend.fill(0, s.momentum_memory);
@@ -132,7 +189,10 @@ StepReport NaturalGradient::report() {
 }
 
 std::vector<StepReport> NaturalGradient::reports() {
-  return with_memory_errors([&] { return state_->ring.take(); });
+  return with_memory_errors([&] {
+    state_->backend.release_finished();
+    return state_->ring.take();
+  });
 }
 
 }  // namespace natgrad

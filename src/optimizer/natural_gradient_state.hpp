@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace natgrad {
 
@@ -25,10 +26,13 @@ struct NaturalGradient::State {
   State(Parameters given, Options wanted);
 
   // step.cpp: the loop; step_parts.cpp: of a batch in parts.
-  void step(const Batch& batch);
-  void step_parts();
+  // With `proposal` (P) the step goes there and not to the parameters.
+  void step(const Batch& batch, const View& proposal = {});
+  void step_parts(const View& proposal = {});
   void accumulate(const Batch& batch);
   void direction(const Batch& batch, const View& out);
+  /// Of what was accumulated where there is no batch.
+  void propose(const Batch* batch, const View& out);
 
   // state.cpp
   void prepare();
@@ -36,6 +40,8 @@ struct NaturalGradient::State {
   void make_curvatures();
   detail::BatchContract contract() const;
   void discard();
+  /// Takes over options with other factors; nothing has changed when it throws.
+  void set_factors(const char* caller, const Options& changed);
   bool remembers() const { return momentum->remembers() || rule->memory_name() != nullptr; }
   /// Throws `ArgumentError` within a `BatchFunction` of this optimizer's own step.
   void require_idle(const char* caller) const;
@@ -67,6 +73,13 @@ struct NaturalGradient::State {
   detail::LoopScalars scalars;
   std::optional<Form> direction_form;  // of the last `direction`
   bool busy = false;                   // a step calls the caller's functions
+  /// What a CUDA graph may hold, of other frozen tensors.
+  struct Outgrown {
+    std::unique_ptr<detail::Curvature> whole;
+    std::unique_ptr<detail::Curvature> parts;
+    Array momentum;
+  };
+  std::vector<Outgrown> outgrown;
 
  private:
   /// What a step is taken from: rows that the curvature has, and with `batch` those at hand.
@@ -75,9 +88,16 @@ struct NaturalGradient::State {
     FisherKind kind;
     const Batch* batch = nullptr;
     std::span<const LayerUse> uses = {};
+    View proposal = {};  // takes the step in the place of the parameters
   };
 
   void take_step(detail::Curvature& curvature, const StepInput& input);
+  void use_momentum(const View& numbers);
+  void replace_active(detail::ActiveParameters& changed, const Options& options_of_it);
+  // direction.cpp
+  void check_numbers(const char* caller, const View& numbers) const;
+  void require_proposes() const;
+  void hand_out(const View& v, const View& proposal);
   // step_search.cpp: what rules ask for beside the solve.
   std::optional<detail::LocalModel> model_of(const StepInput& input);
   std::span<const LayerUse> other_uses(const GradientSource& gradient);

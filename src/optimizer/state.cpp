@@ -57,6 +57,7 @@ void NaturalGradient::State::make_curvatures() {
 
 /// Takes in parameters that were added before the first step.
 void NaturalGradient::State::follow_parameters() {
+  active.follow_tensors();
   if (active.total() == parameters.size()) return;
   if (!scalar_memory.empty()) {
     throw ArgumentError(message("optimizer: the parameters have grown from ", active.total(),
@@ -101,13 +102,56 @@ void NaturalGradient::State::prepare() {
   damping->upload(backend);
   momentum->upload(backend);
   detail::upload_rate(backend, rule->rate(), options, scalars);
-  if (rule->memory_name() != nullptr) {
-    rule->use(new_momentum.view());
-  } else if (momentum->remembers()) {
-    momentum->use(new_momentum.view());
-  }
+  use_momentum(new_momentum.view());
   momentum_memory = std::move(new_momentum);
   scalar_memory = std::move(new_scalars);  // says that all is there
+}
+
+void NaturalGradient::State::use_momentum(const View& numbers) {
+  if (rule->memory_name() != nullptr) {
+    rule->use(numbers);
+  } else if (momentum->remembers()) {
+    momentum->use(numbers);
+  }
+}
+
+void NaturalGradient::State::set_factors(const char* caller, const Options& changed) {
+  require_idle(caller);
+  detail::check_options(changed, parameters.type());
+  follow_parameters();
+  detail::ActiveParameters other(parameters, changed);
+  Options taken = changed;
+  if (active.freezes_like(other)) {
+    active.take_factors(other);
+  } else {
+    partial.require_empty(caller);
+    replace_active(other, changed);
+  }
+  options = std::move(taken);
+}
+
+/// Other frozen tensors: all that knows the places of the others is made anew.
+void NaturalGradient::State::replace_active(detail::ActiveParameters& changed,
+                                            const Options& options_of_it) {
+  const auto curvature = detail::curvature_options(options_of_it, parameters, changed);
+  Outgrown fresh{.whole = detail::make_curvature(parameters.context(), curvature),
+                 .parts = detail::make_curvature(parameters.context(), curvature),
+                 .momentum = {}};
+  outgrown.reserve(outgrown.size() + 1);
+  if (!momentum_memory.empty()) {
+    fresh.momentum = parameters.context().array({changed.size(), 1}, parameters.type());
+    changed.carry_over(backend, active, momentum_memory, fresh.momentum);
+  }
+  // Nothing throws from here on.
+  std::swap(active, changed);
+  std::swap(whole, fresh.whole);
+  std::swap(parts, fresh.parts);
+  if (!momentum_memory.empty()) {
+    std::swap(momentum_memory, fresh.momentum);
+    use_momentum(momentum_memory);
+  }
+  within_budget.forget();
+  if (backend.was_captured()) outgrown.push_back(std::move(fresh));
 }
 
 detail::BatchContract NaturalGradient::State::contract() const {

@@ -10,22 +10,25 @@ namespace natgrad {
 using detail::Lifetime;
 using detail::Phase;
 
-void NaturalGradient::State::step(const Batch& batch) {
-  require_idle("step");
+void NaturalGradient::State::step(const Batch& batch, const View& proposal) {
+  const char* caller = proposal.empty() ? "step" : "propose";
+  require_idle(caller);
   follow_parameters();
-  detail::check_batch("step", batch, contract());
-  detail::check_functions("step", batch, contract());
-  partial.require_empty("step");
-  detail::require_whole_batch("step", batch);
-  const detail::StepShape shape = shapes.of(batch, Phase::whole, true);
+  detail::check_batch(caller, batch, contract());
+  detail::check_functions(caller, batch, contract());
+  partial.require_empty(caller);
+  detail::require_whole_batch(caller, batch);
+  detail::StepShape shape = shapes.of(batch, Phase::whole, true);
   require_budget(shape);
+  if (!proposal.empty()) shape.proposed = parameters.size();
   prepare();                      // the first step allocates what lasts
   memory.lay_out(*whole, shape);  // the largest batch so far allocates scratch
   whole->accumulate({batch.fisher.rows(), shape.batch.uses}, Lifetime::borrowed);
   take_step(*whole, {.gradient = batch.gradient,
                      .kind = batch.fisher.kind(),
                      .batch = &batch,
-                     .uses = shape.batch.uses});
+                     .uses = shape.batch.uses,
+                     .proposal = proposal});
 }
 
 /// From accumulated rows to the parameters. Beside the curvature's work, and products of a model
@@ -50,7 +53,11 @@ void NaturalGradient::State::take_step(detail::Curvature& curvature, const StepI
   if (rule->bends()) bend(curvature, *input.batch, v);
   if (searches) search(trial, input, tensors, v, solved, model ? &*model : nullptr);
   trial.judge(tensors, solved, verdict_of(curvature.form(), input));
-  if (!searches && !rule->bends()) trial.move(tensors);
+  if (!input.proposal.empty()) {
+    hand_out(v, input.proposal);
+  } else if (!searches && !rule->bends()) {
+    trial.move(tensors);
+  }
   const detail::JudgedStep judged{
       .scalars = scalars.step, .trial = scalars.trial, .direction = d, .step = v};
   momentum->judged(backend, judged);

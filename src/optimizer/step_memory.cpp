@@ -31,8 +31,9 @@ bool same_numbers(const BatchShape& a, const BatchShape& b) {
 /// All but the uses.
 bool same_numbers(const StepShape& a, const StepShape& b) {
   return same_numbers(a.batch, b.batch) && a.scaled == b.scaled &&
-         a.gradient_rows == b.gradient_rows && a.kept == b.kept && a.movement == b.movement &&
-         a.products == b.products && a.gradient_numbers == b.gradient_numbers && a.bends == b.bends;
+         a.gradient_rows == b.gradient_rows && a.proposed == b.proposed && a.kept == b.kept &&
+         a.movement == b.movement && a.products == b.products &&
+         a.gradient_numbers == b.gradient_numbers && a.bends == b.bends;
 }
 
 void copy_without_views(std::span<const LayerUse> uses, std::vector<LayerUse>& shapes) {
@@ -98,6 +99,7 @@ StepBuffers StepMemory::carve(Curvature& curvature, const StepShape& shape, Carv
     b.gradient_work.data = scratch.take_bytes(b.gradient_work.bytes);
   }
   scratch.item("step with its rate factors, scratch of the gradient's rows");
+  if (shape.proposed > 0) b.proposed = scratch.take({shape.proposed, 1}, type_);
   if (shape.kept > 0) b.kept = scratch.take({shape.kept, 1}, type_);
   if (shape.movement > 0) b.movement = scratch.take({shape.movement, 1}, type_);
   scratch.item("parameters before the step, and the step with its decay");

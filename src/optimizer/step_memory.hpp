@@ -21,6 +21,7 @@ struct StepShape {
   std::int64_t scaled = 0;  // numbers of a step that is neither the direction nor in its place
   std::span<const LayerUse> gradient_uses = {};  // of other rows, whose S^T r is the gradient
   std::int64_t gradient_rows = 0;
+  std::int64_t proposed = 0;      // numbers of a step that is handed out, frozen ones too
   std::int64_t kept = 0;          // parameters that are kept, to be taken back
   std::int64_t movement = 0;      // numbers of a step with its decay
   int products = 0;               // of a `LocalModel`
@@ -49,6 +50,7 @@ struct StepBuffers {
   View gradient_rhs;  // r of the gradient's rows in float, where g is computed so
   View gradient_sum;  // g (P) float64 of a batch in parts
   Scratch gradient_work;
+  View proposed;  // a step that is handed out, of the parameters' type
   View kept;      // theta before the step (P) of the parameters' type
   View movement;  // the step with its decay, before the rate, of that type
   ModelBuffers model;

@@ -37,8 +37,8 @@ void NaturalGradient::State::accumulate(const Batch& batch) {
   partial.add(batch);
 }
 
-void NaturalGradient::State::step_parts() {
-  require_idle("step");
+void NaturalGradient::State::step_parts(const View& proposal) {
+  require_idle(proposal.empty() ? "step" : "propose");
   partial.require_whole();
   if (partial.gradient_given()) {
     detail::BatchContract of_parts = contract();
@@ -46,9 +46,11 @@ void NaturalGradient::State::step_parts() {
     detail::require_damping("step", partial.batch_rows(), of_parts);
   }
   prepare();
-  memory.lay_out(*parts, shapes.of_parts(partial));
+  detail::StepShape shape = shapes.of_parts(partial);
+  if (!proposal.empty()) shape.proposed = parameters.size();
+  memory.lay_out(*parts, shape);
   try {
-    take_step(*parts, {.gradient = {}, .kind = partial.kind()});
+    take_step(*parts, {.gradient = {}, .kind = partial.kind(), .proposal = proposal});
   } catch (...) {
     discard();  // F may be centred already, and parameters moved: it is no batch any more
     throw;

@@ -20,16 +20,16 @@ struct Parameters::State {
     std::int64_t offset;
   };
   Context context;
-  std::vector<Tensor> tensors;
+  std::vector<Tensor> tensors = {};
   std::int64_t size = 0;
+  std::int64_t rebinds = 0;
 };
 
 Parameters::Parameters(Context context)
-    : state_(detail::with_memory_errors([&] {
-        return std::make_shared<State>(State{std::move(context), {}, 0});
-      })) {}
+    : state_(detail::with_memory_errors(
+          [&] { return std::make_shared<State>(State{.context = std::move(context)}); })) {}
 
-void Parameters::check_tensor(const std::string& name, const View& tensor) const {
+void Parameters::check_tensor(const std::string& name, const View& tensor, Segment replaced) const {
   const State& state = *state_;
   const std::string operand = message("parameters: ", name);
   detail::require_given(operand, tensor, state.context.state().memory());
@@ -42,6 +42,7 @@ void Parameters::check_tensor(const std::string& name, const View& tensor) const
   }
   if (!state.tensors.empty()) detail::require_type(operand, tensor, type());
   for (const State::Tensor& other : state.tensors) {
+    if (replaced && &other == &state.tensors[static_cast<std::size_t>(replaced.index)]) continue;
     detail::require_disjoint(operand, tensor, other.name, other.view);
   }
 }
@@ -57,6 +58,19 @@ Segment Parameters::add(const View& tensor, std::string name) {
     return Segment{index};
   });
 }
+
+void Parameters::rebind(Segment segment, const View& tensor) {
+  detail::with_memory_errors([&] {
+    const std::string& name = this->name(segment);
+    check_tensor(name, tensor, segment);
+    View& view = state_->tensors[static_cast<std::size_t>(segment.index)].view;
+    detail::require_shape(message("parameters: ", name), tensor, view.shape());
+    view = tensor;
+    ++state_->rebinds;
+  });
+}
+
+std::int64_t Parameters::rebinds() const { return state_->rebinds; }
 
 const Context& Parameters::context() const { return state_->context; }
 

@@ -13,7 +13,7 @@
 namespace natgrad::detail {
 
 ScoreSet::ScoreSet(Parameters parameters, FisherKind kind)
-    : parameters_(std::move(parameters)), kind_(kind) {
+    : parameters_(std::move(parameters)), kind_(kind), owners_(parameters_.context()) {
   require_enumerator("scores", ".kind", kind);
 }
 
@@ -127,9 +127,13 @@ void ScoreSet::start(const RowSet& set) {
     rhs_.replace(memory, std::move(new_rhs));
   }
   if (blocks_.capacity() == 0) blocks_.reserve(1);  // so that dense rows can be added for certain
+  owners_.release();
+  owners_.reserve_one();
   // Nothing throws from here on.
   Backend& backend = context.state().backend();
+  owners_.add(set.owner);
   set_ = set;
+  set_.owner = nullptr;
   if (set_.batch_samples == 0) set_.batch_samples = set.samples;
   const double uniform = uniform_weight();
   if (set.parts > 1) {
@@ -195,7 +199,16 @@ void ScoreSet::centre_parts(const LayerUse& use) {
   centred_parts_ = true;
 }
 
-void ScoreSet::add(const LayerUse& use, bool dense) {
+void ScoreSet::clear() {
+  owners_.release();
+  set_ = {};
+  blocks_.clear();
+  dense_ = false;
+  centred_parts_ = false;
+}
+
+void ScoreSet::add(const LayerUse& use, bool dense, const Owner& owner) {
+  owners_.reserve_one();
   blocks_.push_back(use);
   dense_ = dense;
   if (dense) {
@@ -208,6 +221,7 @@ void ScoreSet::add(const LayerUse& use, bool dense) {
     blocks_.pop_back();
     throw;
   }
+  owners_.add(owner);
 }
 
 }  // namespace natgrad::detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "core/context_owners.hpp"
 #include "core/growing_array.hpp"
 #include "core/operands.hpp"
 #include "natgrad/parameters.hpp"
@@ -59,9 +60,11 @@ class ScoreSet {
   void begin(const RowSet& set);
   /// Adds the use of a layer that `checked_layer` or the caller has checked; `dense`: all the
   /// parameters' columns at once. Throws `std::bad_alloc`; nothing is added then.
-  void add(const LayerUse& use, bool dense = false);
+  void add(const LayerUse& use, bool dense = false, const Owner& owner = {});
   /// The same for dense rows (N parts, P): of parts to centre a copy.
   void begin_dense(const RowSet& set, const ConstView& rows);
+  /// Forgets the set; its owners go once the work so far has run.
+  void clear();
 
  private:
   void start(const RowSet& set);
@@ -79,6 +82,7 @@ class ScoreSet {
   LayerUse given_ = {};
   bool dense_ = false;
   bool centred_parts_ = false;
+  HeldOwners owners_;
 };
 
 }  // namespace natgrad::detail

@@ -128,6 +128,10 @@ FisherKind Scores::kind() const { return rows_->kind(); }
 std::int64_t Scores::samples() const { return rows_->size() / rows_->parts(); }
 std::int64_t Scores::batch_samples() const { return rows_->batch_samples() / rows_->parts(); }
 
+void Scores::clear() {
+  detail::with_memory_errors([&] { rows_->clear(); });
+}
+
 namespace {
 
 void write_gradient(const detail::ScoreSet& rows, const View& gradient) {
@@ -258,8 +262,9 @@ void LayerScores::begin(const RowSet& set) {
 }
 
 void LayerScores::add(const Layer& layer) {
-  detail::with_memory_errors(
-      [&] { mutable_rows().add(detail::checked_layer(mutable_rows(), layer)); });
+  detail::with_memory_errors([&] {
+    mutable_rows().add(detail::checked_layer(mutable_rows(), layer), false, layer.owner);
+  });
 }
 
 }  // namespace natgrad

@@ -21,8 +21,8 @@ inline Allocator device_memory() {
 
 inline TestDevice make_device(const cuda::GramRule& rule = {}) {
   const auto memory = std::make_shared<const Allocator>(device_memory());
-  return {.backend = std::make_unique<CudaBackend>(std::make_shared<const cuda::StreamHandle>(),
-                                                   memory, rule),
+  return {.backend =
+              std::make_unique<CudaBackend>(std::make_shared<cuda::StreamHandle>(), memory, rule),
           .memory = *memory};
 }
 

@@ -102,7 +102,7 @@ struct Later : Kept {
 
 void save_state(const std::string& path, const detail::SavedState& state) {
   io::EntryList entries;
-  io::add_optimizer(state, entries);
+  io::add_optimizer(state, true, entries);
   io::write_checkpoint(path, entries.in_order(),
                        {{"version", "0.0.1"}, {"optimizer", state.optimizer}});
 }

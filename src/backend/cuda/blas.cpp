@@ -58,22 +58,29 @@ std::int64_t whole_elements(std::size_t bytes) {
 
 }  // namespace
 
-Blas::Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes) : stream_(stream) {
+Blas::Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes)
+    : stream_(stream),
+      workspace_(workspace),
+      workspace_bytes_(static_cast<std::size_t>(workspace_bytes)) {
   cublasHandle_t blas = nullptr;
   check_made(cublasCreate(&blas));
   blas_.reset(blas);
-  check(cublasSetStream(blas, stream), "set the stream");
-  // After the stream, which resets it. With memory that the library does not free, a captured call
-  // can be replayed.
-  check(cublasSetWorkspace(blas, workspace, static_cast<std::size_t>(workspace_bytes)),
-        "set the workspace");
   cusolverDnHandle_t solver = nullptr;
   check_made(cusolverDnCreate(&solver));
   solver_.reset(solver);
-  check(cusolverDnSetStream(solver, stream), "set the stream");
+  set_stream(stream);
   cusolverDnParams_t params = nullptr;
   check_made(cusolverDnCreateParams(&params));
   params_.reset(params);
+}
+
+void Blas::set_stream(cudaStream_t stream) {
+  check(cublasSetStream(blas_.get(), stream), "set the stream");
+  // After the stream, which resets it. With memory that the library does not free, a captured call
+  // can be replayed.
+  check(cublasSetWorkspace(blas_.get(), workspace_, workspace_bytes_), "set the workspace");
+  check(cusolverDnSetStream(solver_.get(), stream), "set the stream");
+  stream_ = stream;
 }
 
 void Blas::release() {

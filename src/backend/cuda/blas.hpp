@@ -30,6 +30,9 @@ class Blas {
   /// lives as long as they do.
   Blas(cudaStream_t stream, void* workspace, std::int64_t workspace_bytes);
 
+  /// Goes on on another stream of the device. Throws `DeviceError`.
+  void set_stream(cudaStream_t stream);
+
   /// Destroys the handles, whose device must be current. Nothing may be called afterwards.
   void release();
 
@@ -92,6 +95,8 @@ class Blas {
   void* host_workspace(std::size_t bytes);
 
   cudaStream_t stream_;
+  void* workspace_;
+  std::size_t workspace_bytes_;
   BlasHandle blas_;
   SolverHandle solver_;
   SolverParams params_;

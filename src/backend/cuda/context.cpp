@@ -82,22 +82,23 @@ Allocator device_allocator(const std::shared_ptr<const cuda::StreamHandle>& hand
               }};
 }
 
-/// The same allocator, which keeps the stream alive and is called with its device current.
+/// The same allocator, which keeps the stream alive and is called with its device current, for the
+/// stream as it is then: an array may outlive the one that it was allocated on.
 Allocator on_stream(Allocator memory, const std::shared_ptr<const cuda::StreamHandle>& stream) {
   return {.allocate =
-              [allocate = std::move(memory.allocate), stream](std::size_t bytes, void* on) {
+              [allocate = std::move(memory.allocate), stream](std::size_t bytes, void*) {
                 const cuda::DeviceGuard current(stream->device());
-                return allocate(bytes, on);
+                return allocate(bytes, stream->get());
               },
           .deallocate =
               [deallocate = std::move(memory.deallocate), stream](void* data, std::size_t bytes,
-                                                                  void* on) {
+                                                                  void*) {
                 const cuda::DeviceGuard current(stream->device(), std::nothrow);
-                deallocate(data, bytes, on);
+                deallocate(data, bytes, stream->get());
               }};
 }
 
-std::shared_ptr<detail::ContextState> make_state(std::shared_ptr<const cuda::StreamHandle> stream,
+std::shared_ptr<detail::ContextState> make_state(std::shared_ptr<cuda::StreamHandle> stream,
                                                  Context::Options options) {
   Allocator& memory = options.allocator;
   if (!memory.allocate && !memory.deallocate) memory = device_allocator(stream);
@@ -119,7 +120,7 @@ void require_none(const std::string& reason) {
 Context Context::cuda(Options options) {
   return detail::with_memory_errors([&] {
     require_none(why_unavailable());
-    return Context(make_state(std::make_shared<const cuda::StreamHandle>(), std::move(options)));
+    return Context(make_state(std::make_shared<cuda::StreamHandle>(), std::move(options)));
   });
 }
 
@@ -136,11 +137,18 @@ Context Context::best(Options options) {
 Context cuda_context(cudaStream_t stream, Context::Options options) {
   return detail::with_memory_errors([&] {
     require_none(why_missing());
-    auto handle = std::make_shared<const cuda::StreamHandle>(stream);
+    auto handle = std::make_shared<cuda::StreamHandle>(stream);
     const cuda::DeviceGuard current(handle->device());
     require_none(why_not_runnable());
     return Context(make_state(std::move(handle), std::move(options)));
   });
+}
+
+void set_cuda_stream(const Context& context, cudaStream_t stream) {
+  if (context.device().kind != DeviceKind::cuda) {
+    throw DeviceError("set stream: the context is on the CPU");
+  }
+  detail::with_memory_errors([&] { context.state().backend().set_stream(stream); });
 }
 
 cudaStream_t cuda_stream(const Context& context) {

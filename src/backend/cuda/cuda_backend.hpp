@@ -4,10 +4,12 @@
 #include "backend/cuda/blas.hpp"
 #include "backend/cuda/gram_rule.hpp"
 #include "backend/cuda/handles.hpp"
+#include "backend/cuda/kept_owners.hpp"
 #include "kernels/cuda/launch.hpp"
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace natgrad {
 
@@ -19,7 +21,7 @@ class CudaBackend final : public Backend {
   /// `memory` holds the fixed workspace, some MiB, that the handles and reductions share. Throws
   /// `MemoryError` where there is no room, `DeviceError` where a library refuses, `OptionError` for
   /// a rule whose blocks are too small for its tiles.
-  CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
+  CudaBackend(std::shared_ptr<cuda::StreamHandle> stream,
               const std::shared_ptr<const Allocator>& memory, cuda::GramRule rule = {});
   ~CudaBackend() override;
   CudaBackend(const CudaBackend&) = delete;
@@ -27,10 +29,13 @@ class CudaBackend final : public Backend {
 
   Device device() const override { return {DeviceKind::cuda, stream_->device()}; }
   void* stream() const override { return stream_->get(); }
+  void set_stream(void* stream) override;
   bool has_tf32() const override { return has_tensor_cores_; }
 
   // memory.cpp
   std::shared_ptr<const Allocator> visible_memory() const override { return visible_memory_; }
+  void release_after_work(std::vector<Owner>& owners) override;
+  void release_finished() noexcept override;
   std::string misplaced(const void* data) const override;
   bool is_host_memory(const void* data) const override;
   bool was_captured() const override;
@@ -158,7 +163,7 @@ class CudaBackend final : public Backend {
   /// For results of this type.
   cuda::GramRule gram_rule(ElementType result) const;
 
-  std::shared_ptr<const cuda::StreamHandle> stream_;
+  std::shared_ptr<cuda::StreamHandle> stream_;
   std::shared_ptr<const Allocator> visible_memory_;
   Array workspace_;
   cuda::Blas blas_;
@@ -168,6 +173,7 @@ class CudaBackend final : public Backend {
   bool has_tensor_cores_;              // for TF32 and half precision
   cuda::GramRule gram_rule_;
   double double_cost_;
+  cuda::KeptOwners owners_;
 };
 
 namespace cuda {

@@ -53,6 +53,9 @@ class StreamHandle {
   int device() const { return device_; }
   /// Whether the caller now captures the stream in a graph.
   bool is_capturing() const noexcept;
+  /// Changes to another stream of the device, the caller's, behind the work of this one. Throws
+  /// `DeviceError`, or `ArgumentError` while either is captured, with nothing changed.
+  void change(cudaStream_t stream);
 
  private:
   cudaStream_t stream_ = nullptr;

@@ -83,7 +83,7 @@ double cuda::double_cost(int major, int minor) {
   return major <= 7 ? 32 : 64;
 }
 
-CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
+CudaBackend::CudaBackend(std::shared_ptr<cuda::StreamHandle> stream,
                          const std::shared_ptr<const Allocator>& memory, cuda::GramRule rule)
     : stream_(std::move(stream)),
       visible_memory_(pinned_memory(stream_)),
@@ -97,11 +97,29 @@ CudaBackend::CudaBackend(std::shared_ptr<const cuda::StreamHandle> stream,
       gram_rule_(checked(rule)),
       double_cost_(
           cuda::double_cost(generation(stream_->device()),
-                            capability(cudaDevAttrComputeCapabilityMinor, stream_->device()))) {}
+                            capability(cudaDevAttrComputeCapabilityMinor, stream_->device()))),
+      owners_(*stream_) {}
 
 CudaBackend::~CudaBackend() {
   const cuda::DeviceGuard current(stream_->device(), std::nothrow);
+  owners_.release_all();
   blas_.release();
+}
+
+void CudaBackend::set_stream(void* stream) {
+  const auto current = guard();
+  stream_->change(static_cast<cudaStream_t>(stream));
+  blas_.set_stream(stream_->get());
+}
+
+void CudaBackend::release_after_work(std::vector<Owner>& owners) {
+  const auto current = guard();
+  owners_.add(owners);
+}
+
+void CudaBackend::release_finished() noexcept {
+  const cuda::DeviceGuard current(stream_->device(), std::nothrow);
+  owners_.release_finished();
 }
 
 std::string CudaBackend::misplaced(const void* data) const {
@@ -130,6 +148,7 @@ bool CudaBackend::was_captured() const {
 void CudaBackend::synchronize() {
   const auto current = guard();
   check(cudaStreamSynchronize(stream_->get()), "the work of the stream");
+  owners_.release_finished();
 }
 
 void CudaBackend::upload(const void* host, const View& to) {
