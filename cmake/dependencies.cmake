@@ -39,6 +39,27 @@ if(NOT NATGRAD_CBLAS_LINKS)
   message(FATAL_ERROR "${BLAS_LIBRARIES} has no CBLAS or no LAPACK; Debian: libopenblas-openmp-dev")
 endif()
 
+# Where the BLAS is one shared library with LAPACK in it, it is loaded at run time and kept out of the
+# process's global symbols (src/backend/cpu/blas_library.hpp), else it is linked.
+set(NATGRAD_BLAS_SONAME "")
+list(GET BLAS_LIBRARIES 0 blas_library)
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_READELF AND IS_ABSOLUTE "${blas_library}")
+  set(CMAKE_REQUIRED_LIBRARIES ${blas_library})
+  check_cxx_source_compiles("
+    extern \"C\" void cblas_sgemm();
+    extern \"C\" void dsyevd_();
+    int main() { cblas_sgemm(); dsyevd_(); }" NATGRAD_BLAS_HAS_LAPACK)
+  set(CMAKE_REQUIRED_LIBRARIES ${BLAS_LIBRARIES} ${LAPACK_LIBRARIES})
+  execute_process(COMMAND ${CMAKE_READELF} -d ${blas_library} OUTPUT_VARIABLE dynamic ERROR_QUIET)
+  if(NATGRAD_BLAS_HAS_LAPACK AND dynamic MATCHES "\\(SONAME\\)[^[]*\\[([^]]+)\\]")
+    set(NATGRAD_BLAS_SONAME "${CMAKE_MATCH_1}")
+  endif()
+endif()
+include(CMakeDependentOption)
+cmake_dependent_option(NATGRAD_LOAD_BLAS
+  "Load the BLAS at run time, so that it and the BLAS of another library do not disturb each other"
+  ON "NATGRAD_BLAS_SONAME" OFF)
+
 # Two pools of threads, OpenMP's and the BLAS's own, starve each other (2.6 times slower, measured).
 if(OpenMP_CXX_FOUND AND NOT CMAKE_CROSSCOMPILING)
   include(CheckCXXSourceRuns)

@@ -34,17 +34,23 @@ install(FILES LICENSE NOTICE THIRD_PARTY.md DESTINATION ${CMAKE_INSTALL_DATAROOT
 set(find_dependencies "")
 if(NOT BUILD_SHARED_LIBS)
   set(find_dependencies "include(CMakeFindDependencyMacro)\n")
-  # The same kind of BLAS where one was asked for: another might come without its C interface.
-  foreach(choice BLA_VENDOR BLA_STATIC BLA_SIZEOF_INTEGER)
-    if(DEFINED ${choice} AND NOT "${${choice}}" STREQUAL "All")
-      string(APPEND find_dependencies
-        "if(NOT DEFINED ${choice})\n  set(${choice} \"${${choice}}\")\nendif()\n")
-    endif()
-  endforeach()
+  set(dependencies Threads)
+  set(blas_libraries "")
+  if(NOT NATGRAD_LOAD_BLAS)
+    list(APPEND dependencies BLAS LAPACK)
+    set(blas_libraries ${LAPACK_LIBRARIES} ${BLAS_LIBRARIES})
+    # The same kind of BLAS where one was asked for: another might come without its C interface.
+    foreach(choice BLA_VENDOR BLA_STATIC BLA_SIZEOF_INTEGER)
+      if(DEFINED ${choice} AND NOT "${${choice}}" STREQUAL "All")
+        string(APPEND find_dependencies
+          "if(NOT DEFINED ${choice})\n  set(${choice} \"${${choice}}\")\nendif()\n")
+      endif()
+    endforeach()
+  endif()
   if(NATGRAD_HAS_CUDA)
     string(APPEND find_dependencies "find_dependency(CUDAToolkit)\n")
   endif()
-  foreach(dependency Threads BLAS LAPACK)
+  foreach(dependency ${dependencies})
     string(APPEND find_dependencies "find_dependency(${dependency})\n")
   endforeach()
   if(OpenMP_CXX_FOUND)
@@ -89,7 +95,7 @@ if(NATGRAD_HAS_CUDA)
 endif()
 if(NOT BUILD_SHARED_LIBS)
   string(APPEND pc_cflags " -DNATGRAD_STATIC")
-  link_flags(pc_libs_private ${LAPACK_LIBRARIES} ${BLAS_LIBRARIES} ${OpenMP_CXX_LIBRARIES}
+  link_flags(pc_libs_private ${blas_libraries} ${OpenMP_CXX_LIBRARIES}
     ${CMAKE_THREAD_LIBS_INIT} ${CMAKE_DL_LIBS} ${cuda_libraries})
 endif()
 # From the .pc file's own folder up to the prefix, unless the folders were given as absolute ones.

@@ -1,5 +1,6 @@
 #include "natgrad/context.hpp"
 
+#include "backend/cpu/blas_library.hpp"
 #include "backend/cpu/cpu_backend.hpp"
 #include "core/context_state.hpp"
 #include "core/memory_errors.hpp"
@@ -65,6 +66,7 @@ Context::Context(std::shared_ptr<detail::ContextState> state) : state_(std::move
 
 Context Context::cpu(Options options) {
   return detail::with_memory_errors([&] {
+    blas::functions();  // where there are none, that is said here
     Context context(
         std::make_shared<detail::ContextState>(std::move(options), std::make_unique<CpuBackend>()));
     for (const BlasAdvice& advice : blas_advice()) {

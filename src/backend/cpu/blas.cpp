@@ -1,23 +1,12 @@
 #include "backend/cpu/blas.hpp"
 
+#include "backend/cpu/blas_library.hpp"
+#include "core/message.hpp"
+#include "natgrad/error.hpp"
+
 #include <algorithm>
 #include <limits>
 #include <type_traits>
-
-extern "C" {
-#include <cblas.h>
-void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
-void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
-void spotrs_(const char* uplo, const int* n, const int* nrhs, const float* a, const int* lda,
-             float* b, const int* ldb, int* info);
-void dpotrs_(const char* uplo, const int* n, const int* nrhs, const double* a, const int* lda,
-             double* b, const int* ldb, int* info);
-void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w,
-             double* work, const int* lwork, int* iwork, const int* liwork, int* info);
-}
-
-#include "core/message.hpp"
-#include "natgrad/error.hpp"
 
 namespace natgrad::blas {
 
@@ -39,7 +28,7 @@ CBLAS_UPLO cblas(Triangle t) { return t == Triangle::lower ? CblasLower : CblasU
 
 /// Chooses the function for T.
 template <class T, class Single, class Double>
-constexpr auto select(Single for_float, Double for_double) {
+auto select(Single for_float, Double for_double) {
   if constexpr (std::is_same_v<T, float>)
     return for_float;
   else
@@ -55,29 +44,31 @@ template <class T>
 void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, T alpha,
           const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
           std::int64_t ldc) {
-  select<T>(cblas_sgemm, cblas_dgemm)(CblasRowMajor, cblas(ta), cblas(tb), checked(m), checked(n),
-                                      checked(k), alpha, a, leading(lda), b, leading(ldb), beta, c,
-                                      leading(ldc));
+  select<T>(functions().sgemm, functions().dgemm)(CblasRowMajor, cblas(ta), cblas(tb), checked(m),
+                                                  checked(n), checked(k), alpha, a, leading(lda), b,
+                                                  leading(ldb), beta, c, leading(ldc));
 }
 
 template <class T>
 void syrk(Triangle triangle, Transpose transpose, std::int64_t n, std::int64_t k, T alpha,
           const T* a, std::int64_t lda, T beta, T* c, std::int64_t ldc) {
-  select<T>(cblas_ssyrk, cblas_dsyrk)(CblasRowMajor, cblas(triangle), cblas(transpose), checked(n),
-                                      checked(k), alpha, a, leading(lda), beta, c, leading(ldc));
+  select<T>(functions().ssyrk, functions().dsyrk)(CblasRowMajor, cblas(triangle), cblas(transpose),
+                                                  checked(n), checked(k), alpha, a, leading(lda),
+                                                  beta, c, leading(ldc));
 }
 
 template <class T>
 void gemv(Transpose transpose, std::int64_t m, std::int64_t n, T alpha, const T* a,
           std::int64_t lda, const T* x, T beta, T* y) {
-  select<T>(cblas_sgemv, cblas_dgemv)(CblasRowMajor, cblas(transpose), checked(m), checked(n),
-                                      alpha, a, leading(lda), x, 1, beta, y, 1);
+  select<T>(functions().sgemv, functions().dgemv)(CblasRowMajor, cblas(transpose), checked(m),
+                                                  checked(n), alpha, a, leading(lda), x, 1, beta, y,
+                                                  1);
 }
 
 template <class T>
 void symv(Triangle triangle, std::int64_t n, const T* a, std::int64_t lda, const T* x, T* y) {
-  select<T>(cblas_ssymv, cblas_dsymv)(CblasRowMajor, cblas(triangle), checked(n), T{1}, a,
-                                      leading(lda), x, 1, T{0}, y, 1);
+  select<T>(functions().ssymv, functions().dsymv)(CblasRowMajor, cblas(triangle), checked(n), T{1},
+                                                  a, leading(lda), x, 1, T{0}, y, 1);
 }
 
 template <class T>
@@ -85,7 +76,7 @@ std::int64_t potrf(Triangle triangle, std::int64_t n, T* a, std::int64_t lda) {
   const int size = checked(n);
   const int stride = leading(lda);
   int info = 0;
-  select<T>(spotrf_, dpotrf_)(lapack(triangle), &size, a, &stride, &info);
+  select<T>(functions().spotrf, functions().dpotrf)(lapack(triangle), &size, a, &stride, &info);
   return info;
 }
 
@@ -97,7 +88,8 @@ void potrs(Triangle triangle, std::int64_t n, const T* factor, std::int64_t lda,
   const int columns = checked(count);
   const int next = leading(ldb);
   int info = 0;
-  select<T>(spotrs_, dpotrs_)(lapack(triangle), &size, &columns, factor, &stride, b, &next, &info);
+  select<T>(functions().spotrs, functions().dpotrs)(lapack(triangle), &size, &columns, factor,
+                                                    &stride, b, &next, &info);
 }
 
 namespace {
@@ -134,8 +126,8 @@ std::int64_t syevd(std::int64_t n, double* a, std::int64_t lda, double* w, Scrat
   auto* numbers = static_cast<double*>(scratch.data);
   auto* integers = reinterpret_cast<int*>(numbers + work.numbers);
   int info = 0;
-  dsyevd_("V", lapack(Triangle::lower), &size, a, &stride, w, numbers, &work.numbers, integers,
-          &work.integers, &info);
+  functions().dsyevd("V", lapack(Triangle::lower), &size, a, &stride, w, numbers, &work.numbers,
+                     integers, &work.integers, &info);
   return info;
 }
 

@@ -1,8 +1,8 @@
+#include "backend/cpu/blas_library.hpp"
 #include "natgrad/process.hpp"
 
 #include <array>
 #include <cstdlib>
-#include <dlfcn.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -42,10 +42,10 @@ bool is_sse_core(std::string_view core) {
 
 std::vector<BlasAdvice> blas_advice() {
   std::vector<BlasAdvice> advice;
-  // Looked up by name, because any BLAS may be linked and only OpenBLAS has these.
+  // Looked up by name, because any BLAS may be there and only OpenBLAS has these.
   const auto core_name =
-      reinterpret_cast<const char* (*)()>(dlsym(RTLD_DEFAULT, "openblas_get_corename"));
-  const auto parallel = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "openblas_get_parallel"));
+      reinterpret_cast<const char* (*)()>(blas::find_function("openblas_get_corename"));
+  const auto parallel = reinterpret_cast<int (*)()>(blas::find_function("openblas_get_parallel"));
   if (core_name != nullptr && std::getenv("OPENBLAS_CORETYPE") == nullptr) {
     const std::string core = core_name();
     if (is_sse_core(core) && !best_core().empty()) {
