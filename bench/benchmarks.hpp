@@ -18,6 +18,7 @@ void register_grams();
 void register_factorizations();
 void register_steps();
 void register_solves();
+void register_several_solves();
 void register_activations();
 void register_operations();
 

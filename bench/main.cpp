@@ -80,6 +80,7 @@ int run_benchmarks(std::vector<std::string> arguments) {
   natgrad::bench::register_grams();
   natgrad::bench::register_factorizations();
   natgrad::bench::register_solves();
+  natgrad::bench::register_several_solves();
   natgrad::bench::register_activations();
   natgrad::bench::register_operations();
   benchmark::Initialize(&count, pointers.data());

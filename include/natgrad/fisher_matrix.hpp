@@ -126,16 +126,17 @@ class NATGRAD_EXPORT FisherMatrix {
 
   /// Writes d = (F + lambda I)^-1 g for any gradient g of P contiguous numbers, or for several:
   /// `gradient.view` and `direction` are then (R, P), a right-hand side in each row, rows perhaps
-  /// apart, and row by row the same numbers as R calls. `.scale` is finite (`OptionError`). In the
-  /// dual form d is (g - S^T t) / lambda with (K + lambda I) t = S g, which cancels: see
-  /// `error_bound`; it needs lambda > 0 (`ArgumentError` where every part of it is 0). The
-  /// factorization is kept until rows are added or the damping changes: P^3 / 3 (primal) or N^3 / 3
-  /// (dual) operations once, then for every g 2 P^2, or 2 N^2 and two passes over the rows. On an
-  /// outcome other than `accepted`, that row of `direction` is left as it was. Does not wait.
-  /// Throws `ArgumentError` also without rows, with `Centering::fisher_only`, which goes with the
-  /// rows' own coefficients, and for a `direction` that overlaps several gradients but is not them;
-  /// `ShapeError`, `TypeError` or `DeviceError` for an operand that does not fit, `MemoryError`
-  /// without room.
+  /// apart, and row by row the numbers of R calls up to rounding. `.scale` is finite
+  /// (`OptionError`). In the dual form d is (g - S^T t) / lambda with (K + lambda I) t = S g, which
+  /// cancels: see `error_bound`; it needs lambda > 0 (`ArgumentError` where every part of it is 0).
+  /// The factorization is kept until rows are added or the damping changes: P^3 / 3 (primal) or N^3
+  /// / 3 (dual) operations once, then for every g 4 P^2, or 4 N^2 and two passes over the rows. The
+  /// full matrix in the primal form takes `.tile_rows` of several g together, by products of
+  /// matrices and with scratch of two such arrays in double. On an outcome other than `accepted`,
+  /// that row of `direction` is left as it was. Does not wait. Throws `ArgumentError` also without
+  /// rows, with `Centering::fisher_only`, which goes with the rows' own coefficients, and for a
+  /// `direction` that overlaps several gradients but is not them; `ShapeError`, `TypeError` or
+  /// `DeviceError` for an operand that does not fit, `MemoryError` without room.
   void solve(const Gradient& gradient, const View& direction);
 
   /// Changes lambda for the next solves; K or F is kept, its factor is not. Does not wait. Throws

@@ -40,6 +40,7 @@ void BlockDiagonalCurvature::divide(const BatchShape& shape) {
 
 BatchShape BlockDiagonalCurvature::shape_of(const Block& block, const BatchShape& shape) {
   BatchShape of_block = shape;
+  of_block.gradients = 1;  // they are handed on one at a time
   of_block.uses = block.uses;
   of_block.parameters = block.size;
   of_block.tensors = block.tensors;

@@ -1,7 +1,9 @@
 #include "curvature/cholesky.hpp"
 
 #include "curvature/curvature.hpp"
+#include "curvature/parameter_blocks.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -83,10 +85,39 @@ void DampedCholesky::substitute_rows(const View& b) {
   backend_.potrs(Triangle::upper, factor_, b, work_);
 }
 
+/// A has its lower triangle alone: what stands left of a block on its diagonal is multiplied with
+/// from both sides.
+void DampedCholesky::multiply_rows(const ConstView& rows, const View& square, const View& product) {
+  for (std::int64_t first = 0; first < size_; first += square.rows()) {
+    const std::int64_t count = std::min(square.rows(), size_ - first);
+    const View below = matrix_.row_range(first, count);
+    const View diagonal(square.data(), type_, {count, count}, {.device = square.device()});
+    backend_.copy(column_range(below, first, count), diagonal);
+    backend_.mirror(diagonal, diagonal);
+    const ConstView x = column_range(rows, first, count);
+    const View own = column_range(product, first, count);
+    backend_.gemm(Transpose::no, Transpose::no, 1, x, diagonal, 0, own);
+    if (first == 0) continue;
+    const View left = column_range(below, 0, first);
+    backend_.gemm(Transpose::no, Transpose::yes, 1, column_range(rows, 0, first), left, 1, own);
+    backend_.gemm(Transpose::no, Transpose::no, 1, x, left, 1, column_range(product, 0, first));
+  }
+}
+
 void DampedCholesky::solve() {
-  backend_.dot(rhs_, rhs_, field(&SolveScalars::rhs_square));
   substitute();
   backend_.symv(Triangle::lower, matrix_, solution_, product_);
+  measure_residual();
+}
+
+void DampedCholesky::solve_known(const ConstView& solution, const ConstView& product) {
+  backend_.copy(solution, solution_);
+  backend_.copy(product, product_);
+  measure_residual();
+}
+
+void DampedCholesky::measure_residual() {
+  backend_.dot(rhs_, rhs_, field(&SolveScalars::rhs_square));
   View product = product_;
   if (!extra_.empty()) {
     backend_.multiply(extra_, solution_, residual_);

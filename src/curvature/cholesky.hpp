@@ -47,6 +47,13 @@ class DampedCholesky {
   /// operations.
   void solve();
 
+  /// product = A x for every row x of `rows`; both (R, n). `square`: scratch, (B, B), by which A is
+  /// cut into products of matrices. 2 R n^2 operations.
+  void multiply_rows(const ConstView& rows, const View& square, const View& product);
+
+  /// `solve` where the solution and A times it are known: (n) each.
+  void solve_known(const ConstView& solution, const ConstView& product);
+
   /// Epsilon of the factorization.
   double epsilon() const;
 
@@ -59,6 +66,8 @@ class DampedCholesky {
   View field(double SolveScalars::*name) const;
 
  private:
+  void measure_residual();
+
   /// Columns that the factor begins later than A: both diagonals have room, and rows lie at
   /// multiples of 64 bytes from each other's.
   static constexpr std::int64_t factor_offset = 16;

@@ -47,6 +47,7 @@ struct BatchShape {
   bool has_previous = false;        // the solve starts from a previous direction (SPRING)
   bool measures = false;            // `measure` will be asked for another vector than d
   bool inverts = false;             // `inverse_diagonal` will be asked for, of a finished batch
+  std::int64_t gradients = 1;       // how many are given one after another, of a finished batch
   bool bounds_form = false;         // d^T F d decides a rate, so that its rounding counts
   bool damped = true;               // lambda + eta > 0
   double l2 = 0;                    // eta
@@ -80,6 +81,7 @@ struct RightHandSide {
   ConstView coefficients = {};  // c (N) in place of the rows'; sample space only
   ConstView previous = {};      // (P) of the parameters' type
   double decay = 0;
+  std::int64_t substituted = -1;  // which of `Curvature::substitute` it is; -1: none
 };
 
 /// What is fixed when an optimizer or a Fisher matrix is built.
@@ -138,6 +140,13 @@ class Curvature {
   virtual View gradient() const = 0;
   /// Solves for `direction`.
   virtual void solve(const RightHandSide& rhs) = 0;
+  /// How many gradients `substitute` takes, after a `layout` with `gradients`; 0: none, each is
+  /// solved for alone.
+  virtual std::int64_t substitutes() const { return 0; }
+  /// Substitutes the rows of `gradients` (R, P), of the parameters' type, times `scale` in one
+  /// call, after `factorize`. Then each of them is written to `gradient` and solved for with
+  /// `.substituted`, in which its solution is there already.
+  virtual void substitute(const ConstView& /*gradients*/, double /*scale*/) {}
   /// d (P) of the parameters' type. The caller may change it in place.
   virtual View direction() const = 0;
   /// Replaces d^T F d in the scalars by that of v (P) of the parameters' type, after a `layout`
@@ -197,6 +206,13 @@ void judge_direction(Backend& backend, Curvature& curvature, const View& step, c
 
 /// The outcome that `judge` left. Waits.
 Outcome judged_outcome(Backend& backend, const Curvature& curvature);
+
+/// Row i of a matrix as (n, 1).
+template <class AnyView>
+AnyView row_as_column(const AnyView& matrix, std::int64_t i) {
+  const AnyView row = matrix.row_range(i, 1);
+  return {row.data(), row.type(), {row.columns(), 1}, {.device = row.device()}};
+}
 
 /// Half the spacing of numbers at 1: what storing a number in a type loses at most, relative to it.
 inline double half_epsilon(ElementType type) {

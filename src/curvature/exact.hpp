@@ -24,6 +24,10 @@ class ExactCurvature final : public Curvature {
   void factorize(const DampingState* damping) override { chosen().factorize(damping); }
   View gradient() const override { return chosen().gradient(); }
   void solve(const RightHandSide& rhs) override { chosen().solve(rhs); }
+  std::int64_t substitutes() const override { return chosen().substitutes(); }
+  void substitute(const ConstView& gradients, double scale) override {
+    chosen().substitute(gradients, scale);
+  }
   View direction() const override { return chosen().direction(); }
   void measure(const ConstView& v) override { chosen().measure(v); }
   RepeatedSolve* repeated() override { return chosen().repeated(); }

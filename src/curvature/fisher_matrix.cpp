@@ -36,13 +36,6 @@ void check(const FisherMatrix::Options& options, const Parameters& parameters) {
   detail::check_scaling("Fisher matrix", options.structure, options.damping.scaling);
 }
 
-/// Row i of a matrix as (n, 1).
-template <class AnyView>
-AnyView row_as_column(const AnyView& matrix, std::int64_t i) {
-  const AnyView row = matrix.row_range(i, 1);
-  return {row.data(), row.type(), {row.columns(), 1}, {.device = row.device()}};
-}
-
 }  // namespace
 
 FisherMatrix::FisherMatrix(Parameters parameters)
@@ -103,15 +96,12 @@ void FisherMatrix::solve(const Gradient& gradient, const View& direction) {
       throw ArgumentError(
           "solve: a gradient of P numbers needs damping > 0 in the dual form, whose F is singular");
     }
-    s.lay_out({.gradient_given = true});
+    s.lay_out({.gradient_given = true, .gradients = std::max<std::int64_t>(1, several)});
     s.factorize();
-    for (std::int64_t i = 0; i < std::max<std::int64_t>(1, several); ++i) {
-      const ConstView g = several == 0 ? gradient.view : row_as_column(gradient.view, i);
-      s.backend.axpby(gradient.scale, g, 0.0, s.curvature->gradient());
-      s.curvature->solve({});
-      if (several == 0) return s.finish(direction);
-      s.finish(row_as_column(direction, i), i == 0);
-    }
+    if (several > 0) return s.solve_several(gradient, direction);
+    s.backend.axpby(gradient.scale, gradient.view, 0.0, s.curvature->gradient());
+    s.curvature->solve({});
+    s.finish(direction);
   });
 }
 

@@ -111,6 +111,7 @@ void FisherMatrix::State::lay_out(const Call& call) {
   wanted.gradient_given = call.gradient_given;
   wanted.coefficients_given = call.coefficients_given;
   wanted.inverts = call.inverts;
+  wanted.gradients = call.gradients;
   wanted.measures = true;  // so that looking at a matrix that was solved allocates nothing
   take_memory(wanted);
 }
@@ -184,6 +185,20 @@ void FisherMatrix::State::factorize() {
   if (factorized) return;
   curvature->factorize(damping());
   factorized = true;
+}
+
+void FisherMatrix::State::solve_several(const Gradient& gradient, const View& directions) {
+  const ConstView& g = gradient.view;
+  const std::int64_t together = curvature->substitutes();
+  for (std::int64_t i = 0; i < g.rows(); ++i) {
+    const std::int64_t place = together == 0 ? -1 : i % together;
+    if (place == 0) {
+      curvature->substitute(g.row_range(i, std::min(together, g.rows() - i)), gradient.scale);
+    }
+    backend.axpby(gradient.scale, detail::row_as_column(g, i), 0.0, curvature->gradient());
+    curvature->solve({.substituted = place});
+    finish(detail::row_as_column(directions, i), i == 0);
+  }
 }
 
 void FisherMatrix::State::finish(const View& direction) {

@@ -20,6 +20,7 @@ struct FisherMatrix::State {
     bool gradient_given = false;
     bool coefficients_given = false;
     bool inverts = false;
+    std::int64_t gradients = 1;
   };
 
   State(Parameters given, const Options& wanted);
@@ -29,6 +30,8 @@ struct FisherMatrix::State {
   void upload_damping();
   void lay_out(const Call& call);
   void factorize();
+  /// For the gradients in the rows of a matrix, after `factorize`.
+  void solve_several(const Gradient& gradient, const View& directions);
   /// Judges, and hands out the direction where all went well.
   void finish(const View& direction);
   /// The same for one of several right-hand sides.

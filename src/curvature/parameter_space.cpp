@@ -38,6 +38,7 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
           scratch.take({std::min(options_.tile_rows, shape.parameters), shape.parameters}, real);
     }
     product_ = at_hand ? scratch.take({shape.rows, 1}, real) : View();
+    lay_out_several(scratch);
   }
   work_ = {.data = scratch.take_bytes(work), .bytes = work};
   scratch.item("vectors of the solve, scratch of products with the rows");
@@ -46,6 +47,17 @@ void ParameterSpace::layout(const CurvatureMemory& memory, const BatchShape& sha
     mean_removed_ = false;
     in_units_ = false;
   }
+}
+
+void ParameterSpace::lay_out_several(Carver& scratch) {
+  solutions_ = products_ = square_ = {};
+  if (shape_.gradients < 2) return;
+  constexpr std::int64_t block = 256;
+  const std::int64_t P = shape_.parameters;
+  const Shape several{std::min(options_.tile_rows, shape_.gradients), P};
+  solutions_ = scratch.take(several, real);
+  products_ = scratch.take(several, real);
+  square_ = scratch.take({std::min(block, P), std::min(block, P)}, real);
 }
 
 MeanRule ParameterSpace::mean_rule() const {
@@ -208,6 +220,19 @@ void ParameterSpace::add_start_in_units(const RightHandSide& rhs) {
   backend_.axpby(rhs.decay, previous, 1.0, b);
 }
 
+/// The systems of gradients that have no start: m = 0 of a matrix that takes no steps.
+void ParameterSpace::substitute(const ConstView& gradients, double scale) {
+  enter_units();
+  const View x = solutions_.row_range(0, gradients.rows());
+  for (std::int64_t i = 0; i < x.rows(); ++i) {
+    const View b = row_as_column(x, i);
+    backend_.axpby(scale, row_as_column(gradients, i), 0.0, b);
+    if (scaled()) units_.from_units(b);
+  }
+  cholesky_.substitute_rows(x);
+  cholesky_.multiply_rows(x, square_, products_.row_range(0, x.rows()));
+}
+
 void ParameterSpace::solve(const RightHandSide& rhs) {
   enter_units();
   if (!shape_.gradient_given) finish_gradient();
@@ -217,7 +242,12 @@ void ParameterSpace::solve(const RightHandSide& rhs) {
   } else {
     add_start(backend_, shape_, rhs, scalars(), scratch_.row_range(0, 1), b);
   }
-  cholesky_.solve();
+  if (rhs.substituted < 0) {
+    cholesky_.solve();
+  } else {
+    cholesky_.solve_known(row_as_column(solutions_, rhs.substituted),
+                          row_as_column(products_, rhs.substituted));
+  }
   ConstView d = cholesky_.solution();
   if (scaled()) {
     backend_.copy(d, scratch_);

@@ -32,6 +32,8 @@ class ParameterSpace final : public Curvature, public RepeatedSolve {
   void factorize(const DampingState* damping) override;
   View gradient() const override { return cholesky_.rhs(); }
   void solve(const RightHandSide& rhs) override;
+  std::int64_t substitutes() const override { return solutions_.rows(); }
+  void substitute(const ConstView& gradients, double scale) override;
   View direction() const override { return result_; }
   void measure(const ConstView& v) override;
   RepeatedSolve* repeated() override { return this; }
@@ -53,6 +55,7 @@ class ParameterSpace final : public Curvature, public RepeatedSolve {
   void leave_units();
   void load_penalty_in_units();
   void add_start_in_units(const RightHandSide& rhs);
+  void lay_out_several(Carver& scratch);
   MeanRule mean_rule() const;
   bool centred() const { return shape_.centering != Centering::none; }
   void accumulate_tile(const RowBatch& batch, std::int64_t first, double beta);
@@ -76,6 +79,9 @@ class ParameterSpace final : public Curvature, public RepeatedSolve {
   View gradient_sum_;  // S^T r (P) float64, of centred rows less the first
   View penalty_;       // eta E (P) float64 in the units, where it is no part of the shift
   View tile_;          // (rows at a time, P) float64
+  View solutions_;     // (gradients at a time, P) float64, of `substitute`
+  View products_;      // F times these
+  View square_;        // a block of F that they are multiplied by
   View product_;       // S d (N) float64, where rows are at hand and g is given
   View scratch_;       // (P) float64
   View result_;        // d (P) of the parameters' type

@@ -164,7 +164,7 @@ TEST(laplacian_net, residuals_and_their_derivatives_are_the_naive_ones) {
   for (const FieldCase& c : field_cases) {
     SCOPED_TRACE(testing::Message() << "d " << c.dimension << ", depth " << c.hidden.size());
     Field field(test_context(), c,
-                {.solution = PoissonSolution::cos, .interior = 4, .boundary = 3, .key = 5});
+                {.solution = PoissonSolution::cos, .interior = 3, .boundary = 2, .key = 5});
     field.linearize();
     const std::vector<double> J = field.jacobian();
     const auto coefficients = host_copy<double>(field.context, field.net.coefficients());
@@ -173,13 +173,13 @@ TEST(laplacian_net, residuals_and_their_derivatives_are_the_naive_ones) {
     const auto g = host_copy<double>(field.context, field.problem.values());
     const NaiveNet naive = field.naive();
     const auto size = static_cast<std::int64_t>(naive.theta.size());
-    for (std::int64_t n = 0; n < 7; ++n) {
+    for (std::int64_t n = 0; n < 5; ++n) {
       const std::vector<double> x = field.point(n);
       const auto at = static_cast<std::size_t>(n);
       const auto output = [&](const NaiveNet& net, std::int64_t weight) {
-        return n < 4 ? net.laplacian(x, weight) : net.value(x, weight);
+        return n < 3 ? net.laplacian(x, weight) : net.value(x, weight);
       };
-      const Real wanted = n < 4 ? f[at] : g[at - 4];
+      const Real wanted = n < 3 ? f[at] : g[at - 3];
       const auto r = static_cast<double>(output(naive, -1).value - wanted);
       EXPECT_TRUE(within(residuals[at], r, 1e-12)) << n;
       EXPECT_TRUE(within(coefficients[at], -r, 1e-12)) << n;
@@ -296,7 +296,7 @@ TEST(laplacian_net, ten_steps_are_those_of_the_cpu) {
   for (std::size_t k = 0; k < 10; ++k) {
     EXPECT_TRUE(within(device[k], host[k], 1e-6 * host[k])) << k;
   }
-  EXPECT_LT(host.back(), 0.1 * host.front());
+  EXPECT_LT(host.back(), 0.5 * host.front());
 }
 
 TEST(laplacian_net, its_bytes_are_those_of_its_arrays) {
