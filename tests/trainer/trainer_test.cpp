@@ -28,7 +28,7 @@ TEST_F(trainer, refuses_bad_options) {
     const char* text;
   } cases[] = {
       {"", "no TASK given"},
-      {"letters", "TASK letters: expected digits, mnist DIR, csv FILE, cartpole, or density"},
+      {"letters", "TASK letters: expected digits, mnist DIR, csv FILE, cartpole, density, or ising"},
       {"digits somewhere", "digits takes nothing behind it, not somewhere"},
       {"mnist", "mnist needs the directory of its four IDX files, plain or gzip: mnist DIR"},
       {"mnist . --split 1", "--split: has no meaning with mnist"},

@@ -3,8 +3,10 @@
 #include "natgrad/natgrad.hpp"
 #include "natgrad/torch/tensors.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/modules/conv.h>
@@ -36,8 +38,9 @@ namespace natgrad::torch {
 /// gradients of weights are what the step itself makes. The first dimension of every input is the
 /// samples.
 ///
-/// The recorder owns what the views of a set point to, until it has the next set or its own end. On
-/// a CUDA device the tensors and the context share one stream.
+/// The rows own the tensors that they view (`LayerScores::Layer::owner`), so that the caller may
+/// drop theirs, and the recorder, before the step. On a CUDA device the tensors and the context
+/// share one stream.
 class Capture {
  public:
   explicit Capture(Context context) : parameters_(std::move(context)) {}
@@ -58,6 +61,22 @@ class Capture {
     const Segment segment = parameters_.add(parameter_view(parameter), std::move(name));
     segments_.emplace(parameter.unsafeGetTensorImpl(), segment);
     return segment;
+  }
+
+  /// Follows parameters whose memory is another now, as after `module.to` or loading with new
+  /// tensors: by their names, those of `add(module)`. Call it between steps. Throws what
+  /// `Parameters::rebind` throws.
+  void rebind(const ::torch::nn::Module& module) {
+    for (const auto& item : module.named_parameters()) {
+      for (int i = 0; i < parameters_.segments(); ++i) {
+        const at::Tensor& parameter = item.value();
+        if (parameters_.name({i}) != item.key()) continue;
+        if (parameters_.tensor({i}).data() != parameter.data_ptr()) {
+          parameters_.rebind({i}, parameter_view(parameter));
+        }
+        segments_[parameter.unsafeGetTensorImpl()] = {i};
+      }
+    }
   }
 
   /// z = W a + b over the last dimension of (N, ..., d_in).
@@ -163,24 +182,16 @@ class Capture {
     const std::vector<at::Tensor> gradients =
         ::torch::autograd::grad({log_p.sum()}, outputs, {}, keep, false, /*allow_unused=*/true);
     const at::NoGradGuard off;
-    std::vector<at::Tensor> owned;
     scores.begin(set);
     for (std::size_t i = 0; i < uses_.size(); ++i) {
       // log p does not depend on it: its score is zero.
-      if (gradients[i].defined()) add(scores, uses_[i], gradients[i], owned);
+      if (gradients[i].defined()) add(scores, uses_[i], gradients[i]);
     }
-    // The rows made before from the same record are still to be used.
-    if (!was_kept_) owned_.clear();
-    owned_.insert(owned_.end(), owned.begin(), owned.end());
-    was_kept_ = keep;
     if (!keep) uses_.clear();
   }
 
   /// Drops what was recorded since the last `add_to`, as after a forward pass for its value alone.
-  void forget() {
-    uses_.clear();
-    was_kept_ = false;
-  }
+  void forget() { uses_.clear(); }
 
  private:
   struct Use {
@@ -215,7 +226,7 @@ class Capture {
     }
     if (parameters_.tensor(found->second).data() != parameter.data_ptr()) {
       throw ArgumentError("capture: the memory of \"" + parameters_.name(found->second) +
-                          "\" is not what it was when it was added");
+                          "\" is not what it was when it was added; call rebind");
     }
     return found->second;
   }
@@ -294,61 +305,55 @@ class Capture {
     return padded.as_strided(sizes, strides).reshape({input.size(0), -1, weight[0].numel()});
   }
 
-  /// A tensor as a view that lives as long as the set.
-  static View owned_view(at::Tensor tensor, std::vector<at::Tensor>& owned) {
-    owned.push_back(tensor.contiguous());
-    return view(owned.back());
-  }
-
   /// (N, ..., d) as (N, T, d).
   static at::Tensor terms(const at::Tensor& tensor, std::int64_t dim) {
     const at::Tensor last = tensor.movedim(dim, -1);
     return last.reshape({last.size(0), -1, last.size(-1)});
   }
 
-  void add(LayerScores& scores, const Use& use, const at::Tensor& gradient,
-           std::vector<at::Tensor>& owned) const {
+  /// Adds a layer whose factors are these tensors, which it owns; `input` may be undefined.
+  static void add(LayerScores& scores, LayerScores::Layer layer, const at::Tensor& input,
+                  const at::Tensor& output_score) {
+    auto owner = std::make_shared<std::array<at::Tensor, 2>>();
+    (*owner)[0] = output_score.contiguous();
+    layer.output_score = view((*owner)[0]);
+    if (input.defined()) {
+      (*owner)[1] = input.contiguous();
+      layer.input = view((*owner)[1]);
+    }
+    layer.owner = std::move(owner);
+    scores.add(layer);
+  }
+
+  void add(LayerScores& scores, const Use& use, const at::Tensor& gradient) const {
     const at::Tensor output_score = terms(gradient, use.dim);
+    const std::int64_t samples = output_score.size(0);
+    const std::int64_t count = output_score.size(1);
     if (use.kind == Use::Kind::scale) {
       // Its scores are vectors: summed over the terms they are one row a sample.
-      const auto row = [&](Segment segment, const at::Tensor& product) {
-        if (segment) {
-          scores.add({.bias = segment, .output_score = owned_view(product.sum(1), owned)});
-        }
-      };
-      row(use.weight, output_score * terms(use.input, use.dim));
-      row(use.bias, output_score);
-      return;
-    }
-    LayerScores::Layer layer;
-    layer.weight = use.weight;
-    layer.bias = use.bias;
-    layer.terms = output_score.size(1);
-    if (use.kind == Use::Kind::indices) {
+      if (use.weight) {
+        add(scores, {.bias = use.weight}, {}, (output_score * terms(use.input, use.dim)).sum(1));
+      }
+      if (use.bias) add(scores, {.bias = use.bias}, {}, output_score.sum(1));
+    } else if (use.kind == Use::Kind::indices) {
       at::Tensor numbers = output_score;
       if (use.padding_index >= 0) {
-        numbers = numbers * use.input.reshape({numbers.size(0), -1, 1}).ne(use.padding_index);
+        numbers = numbers * use.input.reshape({samples, count, 1}).ne(use.padding_index);
       }
       // The weight is (V, d), whose score has a row an index: the indices stand for D.
-      const std::int64_t words = parameters_.tensor(use.weight).rows();
-      layer.input = owned_view(numbers, owned);
-      layer.output_score =
-          owned_view(at::one_hot(use.input.reshape({-1}), words).to(gradient.scalar_type()), owned);
+      const at::Tensor words =
+          at::one_hot(use.input.reshape({-1}), parameters_.tensor(use.weight).rows());
+      add(scores, {.weight = use.weight, .terms = count}, numbers,
+          words.to(gradient.scalar_type()));
     } else {
-      if (use.weight) {
-        layer.input =
-            owned_view(use.input.reshape({output_score.size(0), output_score.size(1), -1}), owned);
-      }
-      layer.output_score = owned_view(output_score, owned);
+      const at::Tensor input = use.weight ? use.input.reshape({samples, count, -1}) : at::Tensor();
+      add(scores, {.weight = use.weight, .bias = use.bias, .terms = count}, input, output_score);
     }
-    scores.add(layer);
   }
 
   Parameters parameters_;
   std::unordered_map<const void*, Segment> segments_;
   std::vector<Use> uses_;
-  std::vector<at::Tensor> owned_;  // what the views of the current sets point to
-  bool was_kept_ = false;          // the last add_to left the record
 };
 
 }  // namespace natgrad::torch
