@@ -20,6 +20,8 @@ struct ScoresShape {
     std::int64_t terms = 1;
     std::int64_t rows = 0;  ///< 0: all rows of the set
     std::int64_t rows_per_input = 1;
+    /// An embedding: the input is int32 indices, the weight (d_in, d_out).
+    bool lookup = false;
   };
   /// Where the gradient comes from.
   enum class Source : std::uint8_t {

@@ -177,9 +177,13 @@ class NATGRAD_EXPORT LayerScores : public Scores {
   };
   /// One use of a weight in n rows of the set: all N, or those of `rows`.
   struct Layer {
-    Segment weight = {};   ///< W (d_out, d_in); none: the score of `bias` is `output_score` itself
-    Segment bias = {};     ///< b (d_out); none: the layer has no bias
-    ConstView input = {};  ///< A (n / rows_per_input T, d_in); none without a weight
+    Segment weight = {};  ///< W (d_out, d_in); none: the score of `bias` is `output_score` itself
+    Segment bias = {};    ///< b (d_out); none: the layer has no bias
+    /// A (n / rows_per_input T, d_in); none without a weight. Or, of an embedding z = W[i], the
+    /// int32 indices i (n / rows_per_input T) of rows of `weight`, which is then (words, d_out) and
+    /// has no bias: what one-hot inputs would give, without them. An index outside of the weight
+    /// makes its row `not_finite`, and reads nothing.
+    ConstView input = {};
     /// D (n T, d_out): d log p(x_n) / d z of one sample, positive, no 1/N. Of rows with fewer terms
     /// the rest is 0 (and their input finite).
     ConstView output_score = {};

@@ -40,8 +40,9 @@ void for_each_pair(const RowBatch& rows, const Body& body) {
   }
 }
 
-/// Columns of S that are materialized at once: those of a weight's outputs x inputs, row-major, or
-/// of outputs of a bias, whose input is the number 1.
+/// Columns of S that are materialized at once: those of a weight's outputs x inputs, row-major, as
+/// it is stored (of a lookup inputs x outputs), or of outputs of a bias, whose input is the number
+/// 1.
 struct MaterializedColumns {
   std::int64_t offset;  // of the parameter
   bool bias;
@@ -89,10 +90,11 @@ void for_each_columns(const RowBatch& rows, const LayerUse& use, bool bias, std:
                     std::max(columns.rows.end, other.first + other.rows)};
     ++columns.uses;
   }
-  const std::int64_t all_inputs = bias ? 1 : use.inputs;
+  const Shape shape = bias ? Shape{use.outputs, 1} : use.weight_shape();
+  const std::int64_t all_inputs = shape.columns;
   if (columns.rows.empty() || all_inputs == 0) return;
   const std::int64_t inputs = std::min(all_inputs, most);
-  for_each_piece({0, use.outputs}, most / inputs, [&](Range some_outputs) {
+  for_each_piece({0, shape.rows}, most / inputs, [&](Range some_outputs) {
     for_each_piece({0, all_inputs}, inputs, [&](Range some_inputs) {
       columns.outputs = some_outputs;
       columns.inputs = some_inputs;

@@ -71,7 +71,7 @@ inline Range input_terms(const LayerUse& use, Range own) {
 inline bool write_once(std::span<const LayerUse> uses, Range rows, std::int64_t parameters) {
   std::int64_t covered = 0;
   for (const LayerUse& use : uses) {
-    if (rows.empty() || !covers(use, rows)) return false;
+    if (rows.empty() || use.lookup || !covers(use, rows)) return false;
     if (use.bias_offset >= 0) covered += use.outputs;
     if (use.weight_offset >= 0) covered += use.outputs * use.inputs;
     for (const LayerUse* other = uses.data(); other != &use; ++other) {

@@ -17,6 +17,10 @@ namespace natgrad {
 /// An offset of -1 means that there is no such part; without a weight there is no input. Uses with
 /// the same offset share that parameter: the parts of a row add up, and K holds their products.
 /// The shape is known when memory is planned, the views only when rows are given.
+///
+/// A lookup reads one row of its weight a term: A is one-hot, and given as int32 indices of d_in
+/// rows. Such a weight is stored the other way round, (d_in, d_out), and its use has no bias. An
+/// index outside of the weight makes its row of S NaN, and is never followed.
 struct LayerUse {
   std::int64_t first = 0;
   std::int64_t rows = 0;
@@ -25,14 +29,20 @@ struct LayerUse {
   std::int64_t terms = 1;
   std::int64_t rows_per_input = 1;  // divides `rows`
   bool bias_first_term = false;
+  bool lookup = false;
   /// How the Gram is computed: from this use's columns of S, materialized some at a time, or from
-  /// products of the factors of pairs of terms (T at most `most_pairwise_terms`). Uses that share a
-  /// parameter agree.
+  /// products of the factors of pairs of terms (T at most `most_pairwise_terms`, of lookups any).
+  /// Uses that share a parameter agree; lookups that share it with others are materialized.
   bool materialized = false;
   std::int64_t weight_offset = -1;
   std::int64_t bias_offset = -1;
-  ConstView input = {};         // A (rows / R T, d_in)
+  ConstView input = {};         // A (rows / R T, d_in), of a lookup indices (rows / R T)
   ConstView output_score = {};  // D (rows T, d_out)
+
+  /// Of the input: the numbers that a term reads.
+  std::int64_t input_columns() const { return lookup ? 1 : inputs; }
+  /// The weight's as it is stored.
+  Shape weight_shape() const { return lookup ? Shape{inputs, outputs} : Shape{outputs, inputs}; }
 };
 
 inline constexpr std::int64_t most_pairwise_terms = 64;

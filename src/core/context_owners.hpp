@@ -33,9 +33,6 @@ class HeldOwners {
     if (owner != nullptr) owners_.push_back(owner);
   }
   void reserve_one() { owners_.reserve(owners_.size() + 1); }
-  /// Takes back the last one that was added, which no work reads.
-  void undo() noexcept { owners_.pop_back(); }
-
   /// Lets all go once their work has run. Does not wait. Throws `std::bad_alloc`, `MemoryError` or
   /// `DeviceError`, with all still held.
   void release() {

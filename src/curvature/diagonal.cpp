@@ -25,7 +25,8 @@ ConstView as_row(const ConstView& column) {
 }  // namespace
 
 bool DiagonalCurvature::never_materialized(const Block& block) const {
-  return !centred() && block.uses.size() == 1 && block.uses.front().terms == 1;
+  return !centred() && block.uses.size() == 1 && block.uses.front().terms == 1 &&
+         !block.uses.front().lookup;
 }
 
 std::int64_t DiagonalCurvature::rows_at_a_time(const LayerUse& use) const {

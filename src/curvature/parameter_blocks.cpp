@@ -143,6 +143,7 @@ void ParameterBlocks::add_columns(const LayerUse& use) {
     LayerUse part = use;
     part.weight_offset = -1;
     part.inputs = 0;
+    part.lookup = false;
     part.rows_per_input = 1;
     part.input = {};
     part.bias_offset = local_[first];

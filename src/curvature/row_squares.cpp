@@ -31,7 +31,7 @@ LayerUse input_lengths(const LayerUse& use, std::int64_t rows) {
 
 bool RowSquares::by_lengths(const Block& block) const {
   return options_.scaling != DampingScaling::diagonal && block.uses.size() == 1 &&
-         block.uses.front().terms == 1;
+         block.uses.front().terms == 1 && !block.uses.front().lookup;
 }
 
 std::int64_t RowSquares::rows_at_a_time(const LayerUse& use, std::int64_t rows) {

@@ -13,10 +13,10 @@ void ScaledRows::layout(Carver& carver, std::span<const LayerUse> uses, ElementT
   for (const LayerUse& use : uses) {
     Factors copies;
     // All factors are of one type.
-    if (use.bias_offset >= 0 || copied_type != type) {
+    if (use.bias_offset >= 0 || use.lookup || copied_type != type) {
       copies.output_score = carver.take({use.rows * use.terms, use.outputs}, copied_type);
     }
-    if (use.inputs > 0) {
+    if (use.inputs > 0 && !use.lookup) {
       copies.input =
           carver.take({use.rows / use.rows_per_input * use.terms, use.inputs}, copied_type);
     }
@@ -52,6 +52,13 @@ void ScaledRows::load(const RowBatch& rows, const BatchShape& shape, const Dampi
   for (std::size_t i = 0; i < uses_.size(); ++i) {
     const LayerUse& use = rows.blocks[i];
     const Factors& copies = factors_[i];
+    if (use.lookup) {
+      // What is looked up stays: the outputs take the weight's unit.
+      backend_.axpby(units.row_factor(tensor_at(shape.tensors, use.weight_offset)),
+                     use.output_score, 0.0, copies.output_score);
+      uses_[i].output_score = copies.output_score;
+      continue;
+    }
     if (use.bias_offset >= 0) {
       load_outputs(use, copies.output_score, shape, units);
       uses_[i].output_score = copies.output_score;

@@ -148,6 +148,7 @@ std::span<const LayerUse> ActiveParameters::uses(const ScoreSet& rows,
     moving.bias_offset = moved(block.bias_offset);
     if (moving.weight_offset < 0) {
       moving.inputs = 0;
+      moving.lookup = false;
       moving.rows_per_input = 1;
       moving.input = {};
     }

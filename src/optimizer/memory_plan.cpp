@@ -36,7 +36,8 @@ std::int64_t rows_per_input(const ScoresShape& shape) {
 void check_countable(const ScoresShape& shape, const ScoresShape::Layer& layer) {
   constexpr double most = 0x1p62;
   const auto rows = static_cast<double>(std::max(shape.samples, shape.batch_samples));
-  const auto width = static_cast<double>(layer.inputs) + static_cast<double>(layer.outputs);
+  const auto width =
+      static_cast<double>(layer.lookup ? 1 : layer.inputs) + static_cast<double>(layer.outputs);
   const double weight = static_cast<double>(layer.inputs) * static_cast<double>(layer.outputs);
   const auto terms = static_cast<double>(layer.terms);
   if (8 * rows * terms * width < most && 8 * weight < most) return;
@@ -70,6 +71,7 @@ void check_shape(const ScoresShape& shape) {
     const std::int64_t rows = layer.rows == 0 ? shape.samples * shape.parts : layer.rows;
     require(layer.rows_per_input > 0 && rows % layer.rows_per_input == 0,
             "a layer's .rows_per_input", layer.rows_per_input, "> 0 and divide its rows");
+    require(!layer.lookup || layer.inputs > 0, "a lookup's .inputs", layer.inputs, "> 0");
     check_countable(shape, layer);
   }
 }
@@ -291,7 +293,8 @@ MemoryPlan NaturalGradient::plan(const Batch& batch) const {
                                    .outputs = use.outputs,
                                    .terms = use.terms,
                                    .rows = use.rows == shape.batch.rows ? 0 : use.rows,
-                                   .rows_per_input = use.rows_per_input});
+                                   .rows_per_input = use.rows_per_input,
+                                   .lookup = use.lookup});
     }
     return plan;
   });

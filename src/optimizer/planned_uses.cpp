@@ -64,7 +64,8 @@ std::vector<LayerUse> planned_uses(const ScoresShape& shape, std::int64_t rows,
                     .inputs = layer.inputs,
                     .outputs = layer.outputs,
                     .terms = layer.terms,
-                    .rows_per_input = per_input});
+                    .rows_per_input = per_input,
+                    .lookup = layer.lookup});
     if (one_row_an_input && layer.rows != 0) {
       uses.back().rows = layer.rows / layer.rows_per_input;
     }
@@ -79,7 +80,7 @@ void name_parameters(std::vector<LayerUse>& uses, const Parameters& parameters,
     if (use.bias_offset >= 0) continue;  // dense rows
     const int first = order.take([&](const ConstView& tensor) {
       if (use.inputs == 0) return tensor.size() == use.outputs;
-      return tensor.rows() == use.outputs && tensor.columns() == use.inputs;
+      return tensor.shape() == use.weight_shape();
     });
     if (first < 0) {
       throw ShapeError(message("plan: no segment of the parameters fits a layer of ", use.inputs,
@@ -90,9 +91,10 @@ void name_parameters(std::vector<LayerUse>& uses, const Parameters& parameters,
       continue;
     }
     use.weight_offset = order.offset(first);
-    use.bias_offset = order.offset(order.take_bias(first, use.outputs));
+    if (!use.lookup) use.bias_offset = order.offset(order.take_bias(first, use.outputs));
     if (use.weight_offset >= 0) continue;
     use.inputs = 0;
+    use.lookup = false;
     use.rows_per_input = 1;
   }
   std::erase_if(uses,

@@ -11,8 +11,8 @@ namespace {
 bool same_shape(const LayerUse& a, const LayerUse& b) {
   return a.first == b.first && a.rows == b.rows && a.inputs == b.inputs && a.outputs == b.outputs &&
          a.terms == b.terms && a.rows_per_input == b.rows_per_input &&
-         a.bias_first_term == b.bias_first_term && a.weight_offset == b.weight_offset &&
-         a.bias_offset == b.bias_offset;
+         a.bias_first_term == b.bias_first_term && a.lookup == b.lookup &&
+         a.weight_offset == b.weight_offset && a.bias_offset == b.bias_offset;
 }
 
 bool same_shapes(std::span<const LayerUse> a, std::span<const LayerUse> b) {

@@ -1,13 +1,24 @@
 #include "scores/gram_way.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <vector>
 
 namespace natgrad::detail {
 
 namespace {
 
+/// Comparisons of all pairs of indices, several in the time of a multiply-add, and the products of
+/// those that are equal: about one a term.
+double lookup_operations(const LayerUse& a, const LayerUse& b) {
+  const auto rows = static_cast<double>(a.rows) * static_cast<double>(b.rows) / 2;
+  constexpr double comparisons = 4;
+  return rows * static_cast<double>(a.terms) *
+         (static_cast<double>(b.terms) / comparisons + static_cast<double>(a.outputs));
+}
+
 double pairwise_operations(const LayerUse& a, const LayerUse& b, const RowCosts& costs) {
+  if (a.lookup && b.lookup) return lookup_operations(a, b);
   const auto pairs =
       static_cast<double>(a.rows * a.terms) * static_cast<double>(b.rows * b.terms) / 2;
   const double inputs =
@@ -59,6 +70,7 @@ double gram_operations(const LayerUse& block, std::int64_t rows, const RowCosts&
   const double materialized =
       product_operations(alone, block.rows, costs) + materializing_operations(block, costs);
   const double pairwise = pairwise_operations(alone, alone, costs);
+  if (block.lookup) return pairwise / (n * n / 2);
   const bool may_pair = block.terms <= most_pairwise_terms;
   return (may_pair ? std::min(materialized, pairwise) : materialized) / (n * n / 2);
 }
@@ -71,11 +83,19 @@ void choose_gram_way(std::span<LayerUse> blocks, std::int64_t rows, const RowCos
     // The usual case, on the way of every step: without memory.
     const double materialized =
         product_operations(newest, newest.rows, costs) + materializing_operations(newest, costs);
-    newest.materialized = newest.terms > most_pairwise_terms ||
-                          materialized < pairwise_operations(newest, newest, costs);
+    newest.materialized =
+        !newest.lookup && (newest.terms > most_pairwise_terms ||
+                           materialized < pairwise_operations(newest, newest, costs));
     return;
   }
   const std::vector<LayerUse*> group = sharing(blocks);
+  const auto lookups =
+      std::count_if(group.begin(), group.end(), [](const LayerUse* use) { return use->lookup; });
+  if (lookups > 0) {
+    const bool all = lookups == static_cast<std::ptrdiff_t>(group.size());
+    for (LayerUse* block : group) block->materialized = !all;
+    return;
+  }
   bool may_pair = true;
   double pairwise = 0;
   double materialized = 0;

@@ -19,7 +19,9 @@ double gram_operations(const LayerUse& block, std::int64_t rows, const RowCosts&
 ///   materialized  N^2 / 2 times the size of the shared parameters and `passes`, and for each of
 ///                 their numbers in each row T + `materializing_overhead`
 /// On a CPU the models agree with measured times to a few percent where they cross, which is what a
-/// choice needs. `rows`: N; `costs`: those of the backend (`RowOperations::row_costs`).
+/// choice needs. Lookups alone are pairwise, by comparing indices; beside other uses of their
+/// weight all are materialized. `rows`: N; `costs`: those of the backend
+/// (`RowOperations::row_costs`).
 void choose_gram_way(std::span<LayerUse> blocks, std::int64_t rows, const RowCosts& costs);
 
 }  // namespace natgrad::detail

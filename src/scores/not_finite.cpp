@@ -93,6 +93,25 @@ std::string describe_factor(const ScoreSet& rows, const LeftOut& left_out, const
                  " (term ", found->row % use.terms, ", column ", found->column, ")");
 }
 
+/// The first index of a lookup that is no row of its weight.
+std::string describe_indices(const ScoreSet& rows, const LeftOut& left_out, const LayerUse& use) {
+  const Parameters& parameters = rows.parameters();
+  const Context& context = parameters.context();
+  const Array packed = context.array(use.input.shape(), ElementType::int32);
+  Backend& backend = context.state().backend();
+  backend.copy(use.input, packed);
+  std::vector<std::int32_t> host(static_cast<std::size_t>(use.input.rows()));
+  backend.download(packed, host.data());
+  for (std::int64_t i = 0; i < use.input.rows(); ++i) {
+    const std::int32_t index = host[static_cast<std::size_t>(i)];
+    const std::int64_t row = use.first + i / use.terms * use.rows_per_input;
+    if ((index >= 0 && index < use.inputs) || left_out.all(row, use.rows_per_input)) continue;
+    return message(layer_name(parameters, use), ": .input is ", index, " at row ", row, " (term ",
+                   i % use.terms, "), no index of its weight's ", use.inputs, " rows");
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string describe_bad_columns(const ScoreSet& rows) {
@@ -117,7 +136,9 @@ std::string describe_bad_factors(const ScoreSet& rows) {
   for (const LayerUse& use : rows.blocks().blocks) {
     std::string text = describe_factor(rows, left_out, use, ".output_score", use.output_score, 1);
     if (text.empty()) {
-      text = describe_factor(rows, left_out, use, ".input", use.input, use.rows_per_input);
+      text = use.lookup
+                 ? describe_indices(rows, left_out, use)
+                 : describe_factor(rows, left_out, use, ".input", use.input, use.rows_per_input);
     }
     if (!text.empty()) return text;
   }

@@ -19,7 +19,7 @@ namespace natgrad::detail {
 std::string describe_bad_columns(const ScoreSet& rows);
 
 /// "w1: .input is nan at row 3 (term 0, column 2)": the first number of the rows' factors that is
-/// not finite; empty where all are finite.
+/// not finite, or index that is no row of its weight; empty where there is none.
 std::string describe_bad_factors(const ScoreSet& rows);
 
 /// "parameter w1 is nan at number 5": the first parameter that is not finite.

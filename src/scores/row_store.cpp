@@ -27,12 +27,18 @@ Shape output_shape(const LayerUse& block, std::int64_t rows) {
 /// No numbers without a weight.
 Shape input_shape(const LayerUse& block, std::int64_t rows) {
   if (block.inputs == 0) return {0, 0};
-  return {product(rows / block.rows_per_input, block.terms), block.inputs};
+  return {product(rows / block.rows_per_input, block.terms), block.input_columns()};
+}
+
+/// The input's numbers in memory for factors, which are no smaller than an index.
+View input_in(const LayerUse& block, const View& numbers) {
+  if (!block.lookup) return numbers;
+  return {numbers.data(), ElementType::int32, numbers.shape(), {.device = numbers.device()}};
 }
 
 bool same_parameters(const LayerUse& a, const LayerUse& b) {
   return a.weight_offset == b.weight_offset && a.bias_offset == b.bias_offset &&
-         a.inputs == b.inputs && a.outputs == b.outputs;
+         a.inputs == b.inputs && a.outputs == b.outputs && a.lookup == b.lookup;
 }
 
 bool same_layer(const LayerUse& a, const LayerUse& b) {
@@ -161,10 +167,11 @@ void RowStore::begin(const Context& context, std::span<const LayerUse> blocks,
                      std::int64_t capacity, ElementType type) {
   if (!has_room(blocks, capacity)) {
     std::vector<LayerUse> largest(blocks.begin(), blocks.end());
-    const bool same = std::equal(blocks.begin(), blocks.end(), largest_.begin(), largest_.end(),
-                                 [](const LayerUse& a, const LayerUse& b) {
-                                   return a.inputs == b.inputs && a.outputs == b.outputs;
-                                 });
+    const bool same =
+        std::equal(blocks.begin(), blocks.end(), largest_.begin(), largest_.end(),
+                   [](const LayerUse& a, const LayerUse& b) {
+                     return a.inputs == b.inputs && a.outputs == b.outputs && a.lookup == b.lookup;
+                   });
     if (same) {
       for (std::size_t i = 0; i < largest.size(); ++i) note_terms(largest[i], largest_[i]);
     }
@@ -232,8 +239,9 @@ View RowStore::place_elsewhere(const Context& context, const LayerUse& block, Sh
 
 void RowStore::append_block(const Context& context, std::span<const LayerUse> set,
                             std::size_t index) {
-  const Factors to = place(context, set, index);
+  Factors to = place(context, set, index);
   LayerUse use = set[index];
+  if (use.lookup) to.input = input_in(use, to.input);
   Backend& backend = context.state().backend();
   backend.copy(use.output_score, to.output_score);
   if (use.inputs > 0) backend.copy(use.input, to.input);

@@ -60,9 +60,9 @@ void check_segment(const ScoreSet& rows, Segment segment, const char* role) {
 }
 
 void check_factor(const Parameters& parameters, const Operand& name, const ConstView& factor,
-                  Shape shape, const LayerUse& block) {
+                  Shape shape, const LayerUse& block, ElementType type) {
   require_given(name, factor, parameters.context().state().memory());
-  require_type(name, factor, parameters.type());
+  require_type(name, factor, type);
   require_blas_sizes(name, factor, block.terms);
   if (factor.shape() == shape) return;
   std::string text = message(name, " is ", to_string(factor.shape()), ", expected ",
@@ -73,6 +73,19 @@ void check_factor(const Parameters& parameters, const Operand& name, const Const
     text += message(" (.terms = ", factor.rows() / shape.rows, "?)");
   }
   throw ShapeError(text);
+}
+
+/// A weight that is looked up in: its rows are read by indices.
+void check_lookup(const LayerUse& block, const LayerScores::Layer& layer, const std::string& name) {
+  if (layer.bias) {
+    throw ArgumentError(message(name,
+                                ": .bias goes with no .input of indices; add it as a layer "
+                                "of its own, without a .weight"));
+  }
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  if (block.inputs > most) {
+    throw ShapeError(message(name, " has ", block.inputs, " rows, int32 indices reach ", most));
+  }
 }
 
 void check_shared(const ScoreSet& rows, const LayerUse& block, const LayerScores::Layer& layer) {
@@ -204,11 +217,14 @@ LayerUse checked_layer(const ScoreSet& rows, const LayerScores::Layer& layer) {
   const std::int64_t terms = block.rows * block.terms;
   if (layer.weight) {
     const View& weight = parameters.tensor(layer.weight);
-    block.inputs = weight.columns();
-    block.outputs = weight.rows();
+    block.lookup = layer.input.type() == ElementType::int32 && !layer.input.empty();
+    block.inputs = block.lookup ? weight.rows() : weight.columns();
+    block.outputs = block.lookup ? weight.columns() : weight.rows();
     block.weight_offset = parameters.offset(layer.weight);
+    if (block.lookup) check_lookup(block, layer, name);
     check_factor(parameters, {name, ".input"}, layer.input,
-                 {terms / layer.rows_per_input, block.inputs}, block);
+                 {terms / layer.rows_per_input, block.input_columns()}, block,
+                 block.lookup ? ElementType::int32 : parameters.type());
   } else if (!layer.input.empty()) {
     throw ArgumentError("layer: .input is given without a .weight");
   } else if (layer.rows_per_input != 1) {
@@ -224,7 +240,7 @@ LayerUse checked_layer(const ScoreSet& rows, const LayerScores::Layer& layer) {
     block.bias_offset = parameters.offset(layer.bias);
   }
   check_factor(parameters, {name, ".output_score"}, layer.output_score, {terms, block.outputs},
-               block);
+               block, parameters.type());
   check_shared(rows, block, layer);
   return block;
 }

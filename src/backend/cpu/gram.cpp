@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace natgrad {
 
@@ -155,6 +156,65 @@ void add_pair(const LayerUse& left, const LayerUse& right, Range rows, Range col
   });
 }
 
+// Lookups.
+
+template <class Row, class Result>
+NATGRAD_MULTIVERSION Result dot_converted(const Row* x, const Row* y, std::int64_t count) {
+  Result sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    sum += static_cast<Result>(x[i]) * static_cast<Result>(y[i]);
+  }
+  return sum;
+}
+
+/// Whether one of these is the index.
+NATGRAD_MULTIVERSION bool has_index(const std::int32_t* indices, std::int64_t stride,
+                                    std::int64_t count, std::int32_t index) {
+  int found = 0;
+  if (stride == 1) {
+    for (std::int64_t i = 0; i < count; ++i) found |= indices[i] == index ? 1 : 0;
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) found |= indices[i * stride] == index ? 1 : 0;
+  }
+  return found != 0;
+}
+
+/// D_nt . D_ms summed over the terms of both rows, counted from their uses' first, that read one
+/// row of the weight; NaN where the left one has an index that is none.
+template <class Row, class Result>
+Result lookup_products(const LayerUse& left, std::int64_t n, const LayerUse& right,
+                       std::int64_t m) {
+  const std::int64_t stride = right.input.leading_dimension();
+  const auto* indices = at<std::int32_t>(right.input, m / right.rows_per_input * right.terms, 0);
+  Result sum = 0;
+  for (std::int64_t t = 0; t < left.terms; ++t) {
+    const std::int64_t word = cpu::word_of(left, n / left.rows_per_input * left.terms + t);
+    if (word < 0) return std::numeric_limits<Result>::quiet_NaN();
+    if (!has_index(indices, stride, right.terms, static_cast<std::int32_t>(word))) continue;
+    const Row* d = at<Row>(left.output_score, n * left.terms + t, 0);
+    for (std::int64_t s = 0; s < right.terms; ++s) {
+      if (indices[s * stride] != word) continue;
+      sum += dot_converted<Row, Result>(d, at<Row>(right.output_score, m * right.terms + s, 0),
+                                        left.outputs);
+    }
+  }
+  return sum;
+}
+
+/// Adds what two lookups of one weight have in rows x columns of K, up to its diagonal, to `sum`.
+template <class Row, class Result>
+void add_lookups(const LayerUse& left, const LayerUse& right, Range rows, Range columns,
+                 Result* sum, std::int64_t stride) {
+  const Range down = common(rows, range_of(left));
+  for (std::int64_t n = down.begin; n < down.end; ++n) {
+    const Range across = common({columns.begin, std::min(columns.end, n + 1)}, range_of(right));
+    for (std::int64_t m = across.begin; m < across.end; ++m) {
+      sum[(n - rows.begin) * stride + (m - columns.begin)] +=
+          lookup_products<Row, Result>(left, n - left.first, right, m - right.first);
+    }
+  }
+}
+
 /// K of the pairwise uses, added to what K holds with `adds`, and the rows' scale. Each tile passes
 /// through all uses while it is in cache, on one thread: within an OpenMP loop the BLAS runs on the
 /// calling thread.
@@ -178,6 +238,9 @@ void gram_by_tiles(const RowBatch& rows, bool adds, const View& K, const Scratch
       const std::int64_t width = across.size();
       std::fill_n(own.sum, down.size() * width, Result{0});
       for_each_pair(rows, [&](const LayerUse& left, const LayerUse& right) {
+        if (left.lookup) {
+          return add_lookups<Row, Result>(left, right, down, across, own.sum, width);
+        }
         add_pair<Row, Result>(left, right, down, across, size, own, own.sum, width);
       });
       for (std::int64_t row = down.begin; row < down.end; ++row) {
@@ -210,6 +273,17 @@ void materialize_row(const LayerUse& use, const MaterializedColumns& columns, st
     return;
   }
   const std::int64_t input = n / use.rows_per_input * terms;
+  if (use.lookup) {
+    for (std::int64_t t = 0; t < terms; ++t) {
+      const std::int64_t word = cpu::word_of(use, input + t);
+      const std::int64_t to = std::max<std::int64_t>(0, word);
+      if (to < columns.outputs.begin || to >= columns.outputs.end) continue;
+      cpu::add_scaled(word < 0 ? std::numeric_limits<Result>::quiet_NaN() : Result{1},
+                      at<Row>(use.output_score, n * terms + t, columns.inputs.begin),
+                      row + (to - columns.outputs.begin) * inputs, inputs);
+    }
+    return;
+  }
   if (terms == 1) {
     const Row* d = at<Row>(use.output_score, n, columns.outputs.begin);
     const Row* a = at<Row>(use.input, input, columns.inputs.begin);

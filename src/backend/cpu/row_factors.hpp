@@ -37,6 +37,12 @@ Factor<Result> factor(const ConstView& view, std::int64_t first, std::int64_t co
   }
 }
 
+/// The row of its weight that an input term of a lookup reads; -1 for an index that is none.
+inline std::int64_t word_of(const LayerUse& use, std::int64_t term) {
+  const std::int64_t index = *at<std::int32_t>(use.input, term, 0);
+  return index >= 0 && index < use.inputs ? index : -1;
+}
+
 /// to += factor * from.
 template <class Row, class Result>
 NATGRAD_MULTIVERSION void add_scaled(Result factor, const Row* from, Result* to,

@@ -87,14 +87,14 @@ struct ProductPieces {
   std::int64_t inputs;
 
   ProductPieces(const LayerUse& use, bool converts) {
-    const std::int64_t width = std::max(use.inputs, use.outputs);
+    const std::int64_t width = use.lookup ? use.outputs : std::max(use.inputs, use.outputs);
     const std::int64_t group = use.rows_per_input;
     const std::int64_t numbers = std::max<std::int64_t>(1, group * use.terms * width);
     const std::int64_t groups = std::max<std::int64_t>(1, product_numbers / numbers);
     rows = std::min(use.rows, groups * group);
     product = rows * use.terms * (use.inputs > 0 ? use.outputs : 1);
     outputs = converts ? rows * use.terms * use.outputs : 0;
-    inputs = converts ? rows / group * use.terms * use.inputs : 0;
+    inputs = converts && !use.lookup ? rows / group * use.terms * use.inputs : 0;
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace natgrad {
 
@@ -38,7 +39,7 @@ struct Piece {
         count(rows),
         outputs(factor<Row, Result>(whole.output_score, from * whole.terms, rows * whole.terms, 0,
                                     whole.outputs, scratch.outputs)) {
-    if (whole.weight_offset < 0) return;
+    if (whole.weight_offset < 0 || whole.lookup) return;
     inputs = factor<Row, Result>(whole.input, from / whole.rows_per_input * whole.terms,
                                  rows / whole.rows_per_input * whole.terms, 0, whole.inputs,
                                  scratch.inputs);
@@ -81,7 +82,8 @@ bool must_skip(const LayerUse& use, Range own, const double* scale) {
   const auto is_zero = [](double number) { return number == 0; };
   if (!std::all_of(scale + own.begin, scale + own.end, is_zero)) return false;
   return !all_finite<Row>(use.output_score, output_terms(use, own)) ||
-         (use.weight_offset >= 0 && !all_finite<Row>(use.input, input_terms(use, own)));
+         (use.weight_offset >= 0 && !use.lookup &&
+          !all_finite<Row>(use.input, input_terms(use, own)));
 }
 
 /// Calls body(run) for the longest runs of a use's rows that a sum may read, in whole groups of
@@ -117,12 +119,30 @@ void apply_bias(const Piece<Row, Result>& piece, const Result* v, Result* z, Res
   }
 }
 
+/// z_n += sum_t V_w . D_nt, w the row of V that term t reads.
+template <class Row, class Result>
+void apply_lookup(const Piece<Row, Result>& piece, const Result* v, Result* z) {
+  const LayerUse& use = piece.use;
+  const std::int64_t grain = cpu::row_grain(use.terms * use.outputs);
+  cpu::parallel_blocks(piece.count, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t first = (piece.first + n) / use.rows_per_input * use.terms;
+      for (std::int64_t t = 0; t < use.terms; ++t) {
+        const std::int64_t word = cpu::word_of(use, first + t);
+        z[n] += word < 0 ? std::numeric_limits<Result>::quiet_NaN()
+                         : dot_run(v + word * use.outputs, piece.output(n, t), use.outputs);
+      }
+    }
+  });
+}
+
 /// z_n += sum_t (A_nt V^T + v_b) . D_nt.
 template <class Row, class Result>
 void apply_piece(const Piece<Row, Result>& piece, const Result* v, Result* z, Result* product) {
   const LayerUse& use = piece.use;
   const Result* bias = use.bias_offset < 0 ? nullptr : v + use.bias_offset;
   if (use.weight_offset < 0) return apply_bias(piece, bias, z, product);
+  if (use.lookup) return apply_lookup(piece, v + use.weight_offset, z);
   blas::gemm<Result>(Transpose::no, Transpose::yes, piece.input_terms(), use.outputs, use.inputs, 1,
                      piece.inputs.data, piece.inputs.leading_dimension, v + use.weight_offset,
                      use.inputs, 0, product, use.outputs);
@@ -205,6 +225,32 @@ void weigh_outputs(const Piece<Row, Result>& piece, const double* scale, const R
   });
 }
 
+/// g (d_in, d_out) += E_i in the row that input term i reads, in the order of the terms: a thread
+/// has some columns of all of them. An index that is none makes the first row NaN, unless all its
+/// rows have scale 0.
+template <class Row, class Result>
+void scatter(const Piece<Row, Result>& piece, const double* scale, const Result* product,
+             Result* g) {
+  const LayerUse& use = piece.use;
+  const std::int64_t first = piece.first / use.rows_per_input * use.terms;
+  const auto left_out = [&](std::int64_t i) {
+    const double* own = scale + i / use.terms * use.rows_per_input;
+    return std::all_of(own, own + use.rows_per_input, [](double number) { return number == 0; });
+  };
+  const std::int64_t grain = cpu::row_grain(piece.input_terms());
+  cpu::parallel_blocks(use.outputs, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = 0; i < piece.input_terms(); ++i) {
+      const std::int64_t word = cpu::word_of(use, first + i);
+      if (word >= 0) {
+        cpu::add_scaled(Result{1}, product + i * use.outputs + begin,
+                        g + word * use.outputs + begin, end - begin);
+      } else if (!left_out(i)) {
+        std::fill(g + begin, g + end, std::numeric_limits<Result>::quiet_NaN());
+      }
+    }
+  });
+}
+
 /// g = sum_nt u_n D_nt (x) A_nt + beta g.
 template <class Row, class Result>
 void adjoint_piece(const Piece<Row, Result>& piece, const double* scale, const Result* u,
@@ -213,6 +259,7 @@ void adjoint_piece(const Piece<Row, Result>& piece, const double* scale, const R
   if (use.bias_offset >= 0) adjoint_bias(piece, scale, u, beta, g + use.bias_offset, product);
   if (use.weight_offset < 0) return;
   weigh_outputs(piece, scale, u, product);
+  if (use.lookup) return scatter(piece, scale, product, g + use.weight_offset);
   blas::gemm<Result>(Transpose::yes, Transpose::no, use.outputs, use.inputs, piece.input_terms(), 1,
                      product, use.outputs, piece.inputs.data, piece.inputs.leading_dimension, beta,
                      g + use.weight_offset, use.inputs);
@@ -239,6 +286,13 @@ void materialize_use(const LayerUse& use, std::int64_t n, double scale, Result* 
       cpu::add_scaled(factor, d, row + use.bias_offset, use.outputs);
     }
     if (use.weight_offset < 0) continue;
+    if (use.lookup) {
+      const std::int64_t word = cpu::word_of(use, n / use.rows_per_input * use.terms + t);
+      Result* to = row + use.weight_offset + std::max<std::int64_t>(0, word) * use.outputs;
+      const auto number = word < 0 ? std::numeric_limits<Result>::quiet_NaN() : factor;
+      cpu::add_scaled(number, d, to, use.outputs);
+      continue;
+    }
     const Row* a = at<Row>(use.input, n / use.rows_per_input * use.terms + t, 0);
     for (std::int64_t o = 0; o < use.outputs; ++o) {
       cpu::add_scaled(factor * static_cast<Result>(d[o]), a,

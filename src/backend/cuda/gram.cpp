@@ -185,6 +185,24 @@ void add_pair(const Tiles<Result>& tiles, const Pair& pair, const View& K) {
   });
 }
 
+/// The share of two lookups of one weight, all rows at once.
+template <class Row, class Result>
+void add_lookups(kernels::Stream stream, const Pair& pair, const View& K) {
+  const LayerUse& left = pair.left;
+  const LayerUse& right = pair.right;
+  const auto scale_from = [&](const LayerUse& use) {
+    return pair.scale == nullptr ? nullptr : pair.scale + use.first;
+  };
+  kernels::add_lookups<Row, Result>(stream, {.K = {at<Result>(K, left.first, right.first),
+                                                   left.rows, right.rows, K.leading_dimension()},
+                                             .below = left.first - right.first,
+                                             .left = cuda::lookup_of<Row>(left, {0, left.rows}),
+                                             .right = cuda::lookup_of<Row>(right, {0, right.rows}),
+                                             .adds = pair.adds,
+                                             .row_scale = scale_from(left),
+                                             .column_scale = scale_from(right)});
+}
+
 /// K of the pairwise uses, added to what K holds with `adds`, and the rows' scale.
 template <class Row, class Result>
 void add_pairwise(const Tiles<Result>& tiles, const RowBatch& rows, bool adds, const View& K) {
@@ -201,12 +219,12 @@ void add_pairwise(const Tiles<Result>& tiles, const RowBatch& rows, bool adds, c
   std::int64_t pair = 0;
   for_each_pair(rows, [&](const LayerUse& left, const LayerUse& right) {
     const bool first = pair++ == 0;
-    add_pair<Row, Result>(tiles,
-                          {.left = left,
-                           .right = right,
-                           .adds = !(first && writes),
-                           .scale = scales && pair == pairs ? scale : nullptr},
-                          K);
+    const Pair both{.left = left,
+                    .right = right,
+                    .adds = !(first && writes),
+                    .scale = scales && pair == pairs ? scale : nullptr};
+    if (left.lookup) return add_lookups<Row, Result>(stream, both, K);
+    add_pair<Row, Result>(tiles, both, K);
   });
   if (scales) return;
   kernels::scale_lower<Result>(stream, scale,
@@ -220,12 +238,20 @@ void materialize_columns(const Work& work, const LayerUse& use, const Materializ
                          Result* to) {
   const Range own{0, use.rows};
   kernels::KhatriRaoFactors<Row> factors{
-      .layout = cuda::layout_of(use, own),
-      .outputs = cuda::factor_part<Row>(use.output_score, output_terms(use, own), columns.outputs),
-      .inputs = {}};
+      .layout = cuda::layout_of(use, own), .outputs = {}, .inputs = {}};
+  if (!use.lookup) {
+    factors.outputs =
+        cuda::factor_part<Row>(use.output_score, output_terms(use, own), columns.outputs);
+  }
   const kernels::MaterializedPart<Result> part{
       .scale = nullptr, .adds = columns.uses > 1, .to = to, .leading_dimension = columns.count()};
   if (columns.bias) return kernels::materialize_bias<Row, Result>(work.stream, factors, part);
+  if (use.lookup) {
+    return kernels::materialize_lookup<Row, Result>(work.stream, cuda::lookup_of<Row>(use, own),
+                                                    {columns.outputs.begin, columns.outputs.size(),
+                                                     columns.inputs.begin, columns.inputs.size()},
+                                                    part);
+  }
   factors.inputs = cuda::factor_part<Row>(use.input, input_terms(use, own), columns.inputs);
   kernels::materialize_weight<Row, Result>(work.stream, factors, part);
 }

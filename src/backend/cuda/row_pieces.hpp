@@ -4,6 +4,7 @@
 #include "backend/cuda/gram_rule.hpp"
 #include "backend/row_uses.hpp"
 #include "kernels/cuda/arrays.hpp"
+#include "kernels/cuda/lookups.hpp"
 #include "kernels/cuda/row_products.hpp"
 #include "kernels/cuda/rows.hpp"
 #include "kernels/cuda/split.hpp"
@@ -69,10 +70,20 @@ kernels::KhatriRaoFactors<Row> factors_of(const LayerUse& use, Range own) {
       .layout = layout_of(use, own),
       .outputs = factor_part<Row>(use.output_score, output_terms(use, own)),
       .inputs = {}};
-  if (use.weight_offset >= 0) {
+  if (use.weight_offset >= 0 && !use.lookup) {
     factors.inputs = factor_part<Row>(use.input, input_terms(use, own));
   }
   return factors;
+}
+
+template <class Row>
+kernels::LookupFactors<Row> lookup_of(const LayerUse& use, Range own) {
+  const std::int64_t stride = use.input.leading_dimension();
+  return {.layout = layout_of(use, own),
+          .indices = use.input.as<std::int32_t>() + input_terms(use, own).begin * stride,
+          .stride = stride,
+          .words = use.inputs,
+          .outputs = factor_part<Row>(use.output_score, output_terms(use, own))};
 }
 
 /// A part of a factor as `Result`, in `buffer` where it must be converted.
@@ -127,7 +138,7 @@ struct TileSizes {
 
   TileSizes(std::span<const LayerUse> uses, std::int64_t n, bool converts, const GramRule& rule) {
     for (const LayerUse& use : uses) {
-      if (use.terms <= most_pairwise_terms) {
+      if (use.terms <= most_pairwise_terms && !use.lookup) {
         take_rows(use.rows * use.terms, rule);
         weights = weights || use.inputs > 0;
         if (converts) {
@@ -139,9 +150,9 @@ struct TileSizes {
     }
     if (materialized) take_rows(n, rule);
     for (const LayerUse& use : uses) {
-      take_columns(std::max(use.inputs, use.outputs), rule);
+      if (!use.lookup) take_columns(std::max(use.inputs, use.outputs), rule);
       if (materialized) take_columns(materialized_width(use), rule);
-      at_once = at_once || (has_one_term(layout_of(use, {0, use.rows})) &&
+      at_once = at_once || (!use.lookup && has_one_term(layout_of(use, {0, use.rows})) &&
                             rule.takes(height, width, std::min(use.inputs, use.outputs)));
     }
   }
@@ -235,16 +246,18 @@ struct ProductPieces {
   std::int64_t partials;  // of the bias in adjoint
 
   ProductPieces(const LayerUse& use, bool converts) {
-    const std::int64_t width = converts ? std::max(use.inputs, use.outputs) : use.outputs;
+    const std::int64_t width =
+        converts && !use.lookup ? std::max(use.inputs, use.outputs) : use.outputs;
     const std::int64_t numbers = std::max<std::int64_t>(1, use.terms * width);
     const std::int64_t groups = std::max<std::int64_t>(1, product_numbers / numbers);
     rows = std::min(use.rows, groups * use.rows_per_input);
     const std::int64_t terms = rows / use.rows_per_input * use.terms;
     product = use.inputs > 0 ? aligned_numbers(terms * use.outputs) : 0;
-    copied = converts || use.inputs == 0
+    copied = converts || use.inputs == 0 || use.lookup
                  ? terms
                  : std::min(terms, std::max<std::int64_t>(1, copied_numbers / use.inputs));
-    inputs = copied * use.inputs;
+    // Of a lookup the integers of `kernels::scatter`.
+    inputs = use.lookup ? aligned_numbers(kernels::scatter_integers(terms)) : copied * use.inputs;
     partials = kernels::bias_partials(use.rows * use.terms, use.outputs);
   }
   std::int64_t numbers() const { return product + inputs + partials; }

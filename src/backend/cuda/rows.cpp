@@ -29,6 +29,16 @@ Matrix<const Result> multiply_inputs(const Work& work, const LayerUse& use, Rang
   return {product, a.rows, use.outputs, use.outputs};
 }
 
+/// The same of a lookup: the rows of V that its terms read.
+template <class Row, class Result>
+Matrix<const Result> look_up(const Work& work, const LayerUse& use, Range own, const Result* weight,
+                             Result* product) {
+  const std::int64_t terms = input_terms(use, own).size();
+  kernels::look_up<Row, Result>(work.stream, cuda::lookup_of<Row>(use, own), weight,
+                                {product, terms, use.outputs, use.outputs});
+  return {product, terms, use.outputs, use.outputs};
+}
+
 /// E and A of some rows, and what of A is copied.
 template <class Row, class Result>
 struct WeighedInputs {
@@ -78,7 +88,12 @@ void materialize_use(kernels::Stream stream, const LayerUse& use, Range rows, co
     part.to = row + use.bias_offset;
     kernels::materialize_bias<Row, Result>(stream, factors, part);
   }
-  if (use.weight_offset >= 0) {
+  if (use.lookup) {
+    part.to = row + use.weight_offset;
+    kernels::materialize_lookup<Row, Result>(
+        stream, cuda::lookup_of<Row>(use, {own.begin - use.first, own.end - use.first}),
+        {.words = use.inputs, .columns = use.outputs}, part);
+  } else if (use.weight_offset >= 0) {
     part.to = row + use.weight_offset;
     kernels::materialize_weight<Row, Result>(stream, factors, part);
   }
@@ -117,7 +132,10 @@ void CudaBackend::apply(const RowBatch& rows, const ConstView& v, const View& z,
             .scale = scales && &use == &rows.blocks.back() ? scale + first : nullptr,
             .adds = !writes || &use != &rows.blocks.front(),
             .z = z.as<Result>() + first};
-        if (weight) {
+        if (use.lookup) {
+          products.inputs =
+              look_up<Row, Result>(work, use, own, parameters + use.weight_offset, product);
+        } else if (weight) {
           products.inputs = multiply_inputs<Row, Result>(
               work, use, own, parameters + use.weight_offset, product, product + pieces.product);
         }
@@ -153,6 +171,11 @@ void CudaBackend::adjoint(const RowBatch& rows, const ConstView& y, double b, co
         const auto factors = cuda::factors_of<Row>(use, own);
         kernels::weigh_outputs<Row, Result>(stream_->get(), factors,
                                             {scale + first, y.as<Result>() + first}, to);
+        if (use.lookup) {
+          return kernels::scatter<Row, Result>(
+              stream_->get(), cuda::lookup_of<Row>(use, own), scale + first, memory,
+              reinterpret_cast<std::int32_t*>(buffer), parameters + use.weight_offset);
+        }
         if (!weight) return;
         multiply_weighed<Row, Result>(work,
                                       {.factors = factors,
