@@ -85,6 +85,19 @@ TEST_F(defaults, density) {
   }
 }
 
+// An evaluation measures the distance from the exact solution.
+TEST_F(defaults, poisson) {
+  for (int seed = 0; seed < seeds; ++seed) {
+    SCOPED_TRACE(seed);
+    const std::vector<json> lines =
+        lines_of("poisson --hidden 8 --interior 60 --boundary 30 --steps 10", seed);
+    ASSERT_FALSE(lines.empty());
+    EXPECT_LT(lines.back().at("loss"), lines.front().at("loss"));
+    EXPECT_EQ(lines.back().at("outcome"), "accepted");
+    EXPECT_TRUE(lines.back().at("l2_error").is_number());
+  }
+}
+
 // A batch of a policy is played by that policy: its loss says nothing of how good the policy is.
 // The mean return of the evaluation at the end is held against that of the episodes which ended in
 // the first batch, under the policy that all begin with; none of the twenty falls short of twice.

@@ -28,7 +28,8 @@ TEST_F(trainer, refuses_bad_options) {
     const char* text;
   } cases[] = {
       {"", "no TASK given"},
-      {"letters", "TASK letters: expected digits, mnist DIR, csv FILE, cartpole, density, or ising"},
+      {"letters",
+       "TASK letters: expected digits, mnist DIR, csv FILE, cartpole, density, poisson, or ising"},
       {"digits somewhere", "digits takes nothing behind it, not somewhere"},
       {"mnist", "mnist needs the directory of its four IDX files, plain or gzip: mnist DIR"},
       {"mnist . --split 1", "--split: has no meaning with mnist"},
@@ -42,7 +43,8 @@ TEST_F(trainer, refuses_bad_options) {
        "--momentum: has no meaning with --step-rule quadratic"},
       {"digits --fisher sampled --step-rule quadratic --spring 0.9",
        "--spring: has no meaning with --step-rule quadratic"},
-      {"digits --trials 3", "--trials: has no meaning without --step-rule kl or backtracking"},
+      {"digits --trials 3",
+       "--trials: has no meaning without --step-rule kl, backtracking or geodesic"},
       {"digits --step-rule backtracking --trials 0", "--trials 0: --step-rule backtracking tries"},
       {"digits --step-rule backtracking --trials 65",
        "--trials 65: expected a whole number from 0"},
