@@ -9,6 +9,7 @@
 #include "core/overlap.hpp"
 #include "kernels/formulas/inverse_normal.hpp"
 #include "kernels/formulas/random.hpp"
+#include "models/boltzmann_sizes.hpp"
 #include "models/byte_count.hpp"
 #include "models/spin_checks.hpp"
 #include "natgrad/error.hpp"
@@ -25,7 +26,7 @@ namespace {
 
 constexpr std::int64_t last_counter = std::int64_t{1} << 53;  // exact in double
 /// Configurations whose hidden units are computed at a time where only log psi is wanted.
-constexpr std::int64_t tile_rows = 8192;
+constexpr std::int64_t psi_tile_rows = 8192;
 
 using BoltzmannOptions = RestrictedBoltzmann::Options;
 
@@ -46,42 +47,6 @@ BoltzmannOptions checked(const BoltzmannOptions& options) {
   errors.throw_if_any();
   return options;
 }
-
-/// Where a, b and W stand among the parameters, and how a machine without symmetry has them.
-struct BoltzmannSizes {
-  std::int64_t n;  // sites
-  std::int64_t M;  // hidden units
-  std::int64_t a;  // visible biases
-  std::int64_t b;  // hidden biases, and rows of W
-  bool symmetric;
-
-  explicit BoltzmannSizes(const BoltzmannOptions& options)
-      : n(options.sites),
-        M(options.sites * options.density),
-        a(options.symmetric ? 1 : n),
-        b(options.symmetric ? options.density : M),
-        symmetric(options.symmetric) {}
-
-  std::int64_t parameters() const { return a + b + b * n; }
-  std::int64_t expanded() const { return n * M + n + M; }
-
-  /// Which parameter each number of W (n, M), a (n) and b (M) is.
-  std::vector<std::int32_t> sources() const {
-    std::vector<std::int32_t> numbers;
-    const auto add = [&](std::int64_t parameter) {
-      numbers.push_back(static_cast<std::int32_t>(parameter));
-    };
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < M; ++j) {
-        // Unit j = f n + t sees spin i through element i - t of its filter.
-        add(a + b + (symmetric ? j / n * n + (i + n - j % n) % n : j * n + i));
-      }
-    }
-    for (std::int64_t i = 0; i < n; ++i) add(symmetric ? 0 : i);
-    for (std::int64_t j = 0; j < M; ++j) add(a + (symmetric ? j / n : j));
-    return numbers;
-  }
-};
 
 /// Columns [first, first + columns) of a contiguous array.
 View columns_of(const View& array, std::int64_t first, std::int64_t columns) {
@@ -193,7 +158,7 @@ struct RestrictedBoltzmann::State {
 
   void log_psi(const ConstView& s, const View& result) {
     expand();
-    const std::int64_t count = std::min(s.rows(), tile_rows);
+    const std::int64_t count = std::min(s.rows(), psi_tile_rows);
     const View room = grown(tile, count, sizes.M, options.type);
     for (std::int64_t first = 0; first < s.rows(); first += count) {
       const std::int64_t part = std::min(count, s.rows() - first);
@@ -423,7 +388,7 @@ std::int64_t RestrictedBoltzmann::bytes(const Options& options, std::int64_t sam
     bytes.add(1, 1, size_of(real));
     bytes.add(samples, 2 * sizes.M, element);
     bytes.add(samples, 3, size_of(real));
-    bytes.add(std::min(samples, tile_rows), sizes.M, element);
+    bytes.add(std::min(samples, psi_tile_rows), sizes.M, element);
     if (sizes.symmetric) bytes.add(samples, sizes.parameters(), element);
     return bytes.bytes();
   });
