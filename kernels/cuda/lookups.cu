@@ -8,15 +8,16 @@ namespace natgrad::kernels {
 
 namespace {
 
+constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
+
 template <class Row, class Result>
 struct LookUp {
   LookupFactors<Row> factors;
   const Result* weight;
   Matrix<Result> to;
   NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
-    constexpr Result nan = std::numeric_limits<Result>::quiet_NaN();
     const std::int64_t word = factors.word(i);
-    to(i, j) = word < 0 ? nan : weight[word * to.columns + j];
+    to(i, j) = word < 0 ? static_cast<Result>(no_number) : weight[word * to.columns + j];
   }
 };
 
@@ -40,9 +41,8 @@ struct AddLookups {
  private:
   /// Of term t of row i with all of row j.
   NATGRAD_DEVICE Result products(std::int64_t i, std::int64_t t, std::int64_t j) const {
-    constexpr Result nan = std::numeric_limits<Result>::quiet_NaN();
     const std::int64_t word = tile.left.word(i, t);
-    if (word < 0) return nan;
+    if (word < 0) return static_cast<Result>(no_number);
     const std::int64_t terms = tile.right.layout.terms;
     const Row* const left = &tile.left.outputs(i * tile.left.layout.terms + t, 0);
     Result sum = 0;
@@ -63,7 +63,6 @@ struct MaterializeLookup {
   LookupPart which;
   MaterializedPart<Result> part;
   NATGRAD_DEVICE void operator()(std::int64_t n, std::int64_t p) const {
-    constexpr Result nan = std::numeric_limits<Result>::quiet_NaN();
     const std::int64_t word = which.first_word + p / which.columns;
     const std::int64_t column = which.first_column + p % which.columns;
     const std::int64_t terms = factors.layout.terms;
@@ -71,7 +70,7 @@ struct MaterializeLookup {
     for (std::int64_t t = 0; t < terms; ++t) {
       const std::int64_t read = factors.word(n, t);
       if (read == word) sum += static_cast<Result>(factors.outputs(n * terms + t, column));
-      if (read < 0 && word == 0) sum = nan;
+      if (read < 0 && word == 0) sum = static_cast<Result>(no_number);
     }
     if (part.scale != nullptr) sum = scaled(part.scale[n], sum);
     Result& to = part.to[n * part.leading_dimension + p];
@@ -142,12 +141,11 @@ struct SumChains {
   Result* weighed;
   Result* g;  // null: within pieces
   NATGRAD_DEVICE void operator()(std::int64_t i, std::int64_t j) const {
-    constexpr Result nan = std::numeric_limits<Result>::quiet_NaN();
     if (chains.words[i] < 0 || chains.previous[i] != 0) return;
     const std::int64_t columns = factors.outputs.columns;
     Result sum = 0;
     for (std::int64_t term = i; term >= 0; term = chains.next[term]) {
-      sum += factors.word(term) < 0 ? nan : weighed[term * columns + j];
+      sum += factors.word(term) < 0 ? static_cast<Result>(no_number) : weighed[term * columns + j];
     }
     if (g == nullptr)
       weighed[i * columns + j] = sum;
