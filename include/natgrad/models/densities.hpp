@@ -20,7 +20,7 @@ namespace natgrad {
 /// statistics t(x) of a point. Statistics that are linearly dependent on the support (a constant
 /// among them) make F singular.
 struct NATGRAD_EXPORT Support {
-  std::vector<double> points;   ///< (Q), finite
+  std::vector<double> points;  ///< (Q), finite
   /// (Q), finite, at least one > 0, the others 0 or > 0; not denormal (below 2.2e-308), because a
   /// density with respect to such a weight may overflow.
   std::vector<double> weights;

@@ -122,8 +122,7 @@ class CpuBackend final : public Backend {
                   const View& accepted) override;
   void translated_rows(const ConstView& spins, const ConstView& tanh, const View& rows) override;
   void class_energies(const SpinClassViews& classes, const IsingChain& chain, std::int64_t sites,
-                      const ConstView& log_psi, const View& weights,
-                      const View& energies) override;
+                      const ConstView& log_psi, const View& weights, const View& energies) override;
 
   // vectors.cpp
   void evaluate(const ScalarFormula& formula) override;
