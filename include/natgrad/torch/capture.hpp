@@ -340,11 +340,8 @@ class Capture {
       if (use.padding_index >= 0) {
         numbers = numbers * use.input.reshape({samples, count, 1}).ne(use.padding_index);
       }
-      // The weight is (V, d), whose score has a row an index: the indices stand for D.
-      const at::Tensor words =
-          at::one_hot(use.input.reshape({-1}), parameters_.tensor(use.weight).rows());
-      add(scores, {.weight = use.weight, .terms = count}, numbers,
-          words.to(gradient.scalar_type()));
+      const at::Tensor words = use.input.reshape({-1, 1}).to(at::kInt);
+      add(scores, {.weight = use.weight, .terms = count}, words, numbers);
     } else {
       const at::Tensor input = use.weight ? use.input.reshape({samples, count, -1}) : at::Tensor();
       add(scores, {.weight = use.weight, .bias = use.bias, .terms = count}, input, output_score);
