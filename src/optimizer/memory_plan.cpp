@@ -242,7 +242,8 @@ ScoresShape as_rows(ScoresShape shape) {
 /// What scores keep of parts that are centred.
 void add_centred_copy(MemoryPlan& plan, std::int64_t rows, const Parameters& parameters) {
   const std::int64_t bytes = rows * parameters.size() * size_of(parameters.type());
-  plan.items.push_back({.name = "the scores' centred rows", .bytes = bytes});
+  const std::string name = "the scores' centred rows";
+  plan.items.push_back({name, bytes});
   plan.bytes += bytes;
 }
 
