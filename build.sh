@@ -12,7 +12,8 @@ packages=(g++ cmake make ninja-build ccache libopenblas-openmp-dev libcli11-dev 
 # libomp-dev holds the omp.h that clang's tools read; nothing is linked with it.
 # For tests/requirements.txt: what tests in Python import.
 test_packages=(python3 python3-venv)
-ci_packages=(git clang clang-tidy clang-format libomp-dev)
+# abigail-tools compares the ABI of the C interface.
+ci_packages=(git clang clang-tidy clang-format libomp-dev abigail-tools)
 
 usage() {
   cat <<'END'
@@ -171,7 +172,7 @@ check_format() {
     return
   fi
   say "clang-format"
-  git ls-files -z --cached --others --exclude-standard '*.hpp' '*.cpp' '*.cu' |
+  git ls-files -z --cached --others --exclude-standard '*.hpp' '*.cpp' '*.cu' '*.h' '*.c' |
     xargs -0 -r "$tool" --dry-run -Werror
 }
 
@@ -188,7 +189,7 @@ check_tidy() {
   export -f tidy_file
   # shellcheck disable=SC2016
   sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build-ci/compile_commands.json |
-    grep -F "$root/src/" | sort -u |
+    grep -E "^$root/(src|bindings)/" | sort -u |
     xargs -r -n 1 -P "$(nproc)" bash -c 'tidy_file "$1"' tidy_file
 }
 
@@ -214,7 +215,7 @@ check_headers() {
     say "public headers, each alone, and a program that uses them, with $compiler"
     # shellcheck disable=SC2016
     find "$root/include" "$root/build-ci/include" "$root/tests/outside" \
-      -name '*.[hc]pp' "${without[@]}" -print0 |
+      \( -name '*.[hc]pp' -o -name '*.h' \) "${without[@]}" -print0 |
       xargs -0 -I {} -P "$(nproc)" bash -c 'header_alone "$@"' header_alone \
         {} "$compiler" "${toolkit[@]}"
   done
@@ -259,6 +260,8 @@ ci() {
   say "warnings as errors, shared library"
   compile ci
   check_headers
+  say "ABI of the C interface"
+  bindings/c/abi.sh check build-ci/src/libnatgrad.so
   check_tidy
   say "AddressSanitizer, UndefinedBehaviorSanitizer"
   compile asan

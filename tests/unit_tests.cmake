@@ -130,7 +130,7 @@ natgrad_tests(backend
 # With the program in C that they compare with.
 if(NATGRAD_C_INTERFACE)
   natgrad_tests(c
-    HOST structs)
+    HOST allocator structs)
   foreach(target c_device_tests c_tests)
     if(TARGET ${target})
       target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})

@@ -12,7 +12,7 @@
 #include <vector>
 
 // The examples of README.md and docs/*.md are programs that the build compiles and ctest runs.
-// Every C++ block of these texts follows a line
+// Every block of C++ or C of these texts follows a line
 //   <!-- example: NAME -->
 // and is examples/NAME.cpp or NAME/main.cpp, or a file `elsewhere`: the lines between `// [shown]`
 // and `// [end]`, without their indentation, or the whole file where it has no such lines. Every
@@ -34,6 +34,7 @@ fs::path program_of(const std::string& name) {
   if (elsewhere.contains(name)) return source / "tests" / name;
   const fs::path folder = source / "examples" / name;
   if (fs::is_directory(folder)) return folder / "main.cpp";
+  if (fs::exists(source / "examples" / (name + ".c"))) return source / "examples" / (name + ".c");
   return source / "examples" / (name + ".cpp");
 }
 
@@ -68,13 +69,13 @@ struct Example {
   std::string text = {};
 };
 
-/// The C++ blocks of a Markdown text.
+/// The blocks of C++ and C of a Markdown text.
 std::vector<Example> examples_of(const std::vector<std::string>& markdown) {
   constexpr std::string_view opening = "<!-- example: ";
   constexpr std::string_view closing = " -->";
   std::vector<Example> examples;
   for (std::size_t i = 0; i < markdown.size(); ++i) {
-    if (!markdown[i].starts_with("```cpp")) continue;
+    if (!markdown[i].starts_with("```cpp") && markdown[i] != "```c") continue;
     Example example{.line = i + 1};
     const std::string before = i > 0 ? markdown[i - 1] : "";
     if (before.starts_with(opening) && before.ends_with(closing)) {
