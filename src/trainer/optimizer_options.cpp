@@ -99,7 +99,7 @@ std::string spring_only(const Settings& s) {
   return s.given("--momentum") ? "with --momentum: the two exclude each other" : "";
 }
 
-/// The natural gradient of a task whose energies are steeper than a likelihood's.
+/// Steps down an energy, which bear less damping and a smaller rate than those of a likelihood.
 bool is_ising(const Settings& s) { return is_natural(s) && s.task().name == "ising"; }
 
 // What must hold between values.
@@ -312,6 +312,10 @@ const std::vector<OptimizerDefaults>& optimizer_defaults() {
   // The first row that holds and has an option gives its value.
   static const std::vector<OptimizerDefaults> table = {
       {"natural",
+       "--structure diagonal",
+       is_diagonal,
+       {{"--spring", "0.9"}, {"--rate", "0.1"}, {"--damping", "0.3"}}},
+      {"natural",
        "ising --samples",
        [](const Settings& s) { return is_ising(s) && s.given("--samples"); },
        {{"--spring", "0.9"},
@@ -322,10 +326,6 @@ const std::vector<OptimizerDefaults>& optimizer_defaults() {
        "ising",
        is_ising,
        {{"--momentum", "0"}, {"--rate", "0.2"}, {"--damping", "relative:0.0001"}}},
-      {"natural",
-       "--structure diagonal",
-       is_diagonal,
-       {{"--spring", "0.9"}, {"--rate", "0.1"}, {"--damping", "0.3"}}},
       {"natural",
        "--step-rule backtracking",
        is_backtracking,

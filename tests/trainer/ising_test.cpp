@@ -41,10 +41,9 @@ TEST_F(trainer_ising, finds_the_ground_state_by_exact_sums) {
 }
 
 TEST_F(trainer_ising, finds_the_ground_state_by_samples) {
-  const std::string chain = sanitized ? " --sites 8 --samples 200" : " --samples 1000";
-  const Result result = run_here_with_metrics("ising --threads 1 --steps 70" + chain);
+  const std::string chain = sanitized ? " --sites 8 --samples 200" : " --sites 12 --samples 500";
+  const Result result = run_here_with_metrics("ising --threads 1 --steps 60" + chain);
   EXPECT_GT(step_within(result, 1e-4), 0);
-  EXPECT_LE(step_within(result, 1e-4), 60);
   EXPECT_GT(result.metrics.front().at("energy_error"), 0);
   EXPECT_GT(result.metrics.front().at("acceptance"), 0.3);
   EXPECT_LT(result.metrics.front().at("acceptance"), 1);
