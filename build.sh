@@ -189,7 +189,7 @@ check_tidy() {
   export -f tidy_file
   # shellcheck disable=SC2016
   sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build-ci/compile_commands.json |
-    grep -E "^$root/(src|bindings)/" | sort -u |
+    grep -F "$root/src/" | sort -u |
     xargs -r -n 1 -P "$(nproc)" bash -c 'tidy_file "$1"' tidy_file
 }
 
