@@ -16,6 +16,7 @@ class KeptOwners {
  public:
   /// `stream` outlives this.
   explicit KeptOwners(const StreamHandle& stream) : stream_(stream) {}
+  ~KeptOwners() = default;
   KeptOwners(const KeptOwners&) = delete;
   KeptOwners& operator=(const KeptOwners&) = delete;
 
