@@ -39,13 +39,12 @@ double dot(const Numbers& a, const Numbers& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
-/// By power iteration with c - H, which the ground state dominates.
+/// By power iteration with c - H from equal amplitudes, whose sector holds the ground state.
 double lowest_eigenvalue(const IsingChain& chain, std::int64_t sites) {
   const double shift = static_cast<double>(sites) * (chain.coupling + chain.field);
   Numbers v(std::size_t{1} << sites, 1.0);
-  v[0] += 0.1;
   double value = 0;
-  for (int k = 0; k < 4000; ++k) {
+  for (int k = 0; k < 400; ++k) {
     const Numbers Hv = hamiltonian(chain, sites, v);
     value = dot(v, Hv) / dot(v, v);
     for (std::size_t i = 0; i < v.size(); ++i) v[i] = shift * v[i] - Hv[i];
@@ -338,7 +337,7 @@ TEST(spins, chains_sample_the_distribution) {
   Chain chain(context, symmetric);
   const double exact = chain.energy();
   const double square = host_copy<double>(context, chain.moments)[1];
-  const std::int64_t chains = sanitized || test_device().kind != DeviceKind::cpu ? 500 : 20000;
+  const std::int64_t chains = sanitized || test_device().kind != DeviceKind::cpu ? 200 : 4000;
   const Array spins = context.array({chains, symmetric.sites}, ElementType::float64);
   const Numbers start(static_cast<std::size_t>(spins.view().size()), 1.0);
   context.write(start.data(), spins);
