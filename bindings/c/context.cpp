@@ -111,6 +111,10 @@ natgrad_status natgrad_context_stream(const natgrad_context* context, void** str
   });
 }
 
+natgrad_status natgrad_context_set_stream(const natgrad_context* context, void* stream) {
+  return guarded([&] { set_stream(required("context", context).value, stream); });
+}
+
 natgrad_status natgrad_context_synchronize(const natgrad_context* context) {
   return guarded([&] { required("context", context).value.synchronize(); });
 }

@@ -4,6 +4,7 @@
 #include "natgrad/natgrad.h"
 #include "natgrad/natgrad.hpp"
 
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <variant>
@@ -14,7 +15,7 @@
 
 namespace natgrad::c {
 
-/// The tensors of parameters, held by all that is made from these.
+/// The tensors of parameters by their segments, held by all that is made from these.
 using ParameterTensors = std::shared_ptr<std::vector<SharedTensors>>;
 
 }  // namespace natgrad::c
@@ -30,7 +31,6 @@ struct natgrad_parameters {
 
 struct natgrad_scores {
   natgrad::c::ParameterTensors parameter_tensors;
-  std::vector<natgrad::c::SharedTensors> tensors;  ///< of the current set
   std::variant<natgrad::DenseScores, natgrad::LayerScores> value;
 
   const natgrad::Scores& rows() const {
@@ -47,6 +47,10 @@ struct natgrad_optimizer {
 
 struct natgrad_plan {
   natgrad::MemoryPlan value;
+};
+
+struct natgrad_bytes {
+  std::vector<std::byte> value;
 };
 
 struct natgrad_checkpoint {

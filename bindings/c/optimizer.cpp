@@ -236,6 +236,21 @@ natgrad_status natgrad_optimizer_direction(natgrad_optimizer* optimizer, const n
   });
 }
 
+natgrad_status natgrad_optimizer_propose(natgrad_optimizer* optimizer, const natgrad_batch* batch,
+                                         const DLManagedTensorVersioned* step) {
+  return guarded([&] {
+    natgrad::NaturalGradient& value = required("optimizer", optimizer).value;
+    const natgrad::View result = writable_view_of("step", step);
+    with_batch(batch, [&](const natgrad::Batch& given) { value.propose(given, result); });
+  });
+}
+
+natgrad_status natgrad_optimizer_propose_accumulated(natgrad_optimizer* optimizer,
+                                                     const DLManagedTensorVersioned* step) {
+  return guarded(
+      [&] { required("optimizer", optimizer).value.propose(writable_view_of("step", step)); });
+}
+
 natgrad_status natgrad_optimizer_direction_report(const natgrad_optimizer* optimizer,
                                                   natgrad_solve_report* report) {
   return guarded([&] {
@@ -253,6 +268,24 @@ natgrad_status natgrad_optimizer_set_damping(natgrad_optimizer* optimizer,
   return guarded([&] {
     required("damping", damping);
     required("optimizer", optimizer).value.set_damping(damping_of(damping));
+  });
+}
+
+natgrad_status natgrad_optimizer_set_rate_factors(natgrad_optimizer* optimizer,
+                                                  const natgrad_segment_factor* factors,
+                                                  int64_t count) {
+  return guarded([&] {
+    required("optimizer", optimizer)
+        .value.set_rate_factors(factors_of("rate_factors", factors, count));
+  });
+}
+
+natgrad_status natgrad_optimizer_set_weight_decay_factors(natgrad_optimizer* optimizer,
+                                                          const natgrad_segment_factor* factors,
+                                                          int64_t count) {
+  return guarded([&] {
+    required("optimizer", optimizer)
+        .value.set_weight_decay_factors(factors_of("weight_decay_factors", factors, count));
   });
 }
 

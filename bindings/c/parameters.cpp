@@ -2,6 +2,23 @@
 #include "bindings/c/status.hpp"
 
 #include <string>
+#include <utility>
+
+namespace natgrad::c {
+
+namespace {
+
+View parameter_view(const DLManagedTensorVersioned* tensor) {
+  const View view = writable_view_of("tensor", tensor);
+  if ((tensor->flags & DLPACK_FLAG_BITMASK_IS_COPIED) != 0) {
+    throw ArgumentError("tensor: it is a copy, which the model would not see move");
+  }
+  return view;
+}
+
+}  // namespace
+
+}  // namespace natgrad::c
 
 using namespace natgrad::c;  // NOLINT(google-build-using-namespace): the interface's own functions
 
@@ -21,10 +38,7 @@ natgrad_status natgrad_parameters_add(natgrad_parameters* parameters,
                                       int32_t* segment) {
   return guarded([&] {
     natgrad_parameters& all = required("parameters", parameters);
-    const natgrad::View view = writable_view_of("tensor", tensor);
-    if ((tensor->flags & DLPACK_FLAG_BITMASK_IS_COPIED) != 0) {
-      throw natgrad::ArgumentError("tensor: it is a copy, which the model would not see move");
-    }
+    const natgrad::View view = parameter_view(tensor);
     auto owner =
         std::make_shared<TensorOwner>(std::initializer_list<DLManagedTensorVersioned*>{tensor});
     all.tensors->push_back(owner);
@@ -36,6 +50,23 @@ natgrad_status natgrad_parameters_add(natgrad_parameters* parameters,
       throw;
     }
     owner->take();
+  });
+}
+
+natgrad_status natgrad_parameters_rebind(natgrad_parameters* parameters, int32_t segment,
+                                         DLManagedTensorVersioned* tensor) {
+  return guarded([&] {
+    natgrad_parameters& all = required("parameters", parameters);
+    const natgrad::View view = parameter_view(tensor);
+    auto owner =
+        std::make_shared<TensorOwner>(std::initializer_list<DLManagedTensorVersioned*>{tensor});
+    const natgrad::Context& context = all.value.context();
+    all.value.tensor({segment});  // throws where there is none
+    // What is queued may move the tensor that goes.
+    if (context.device().kind != natgrad::DeviceKind::cpu) context.synchronize();
+    all.value.rebind({segment}, view);
+    owner->take();
+    all.tensors->at(static_cast<std::size_t>(segment)) = std::move(owner);
   });
 }
 

@@ -2,8 +2,8 @@
 #include "bindings/c/status.hpp"
 #include "bindings/c/structs.hpp"
 
-#include <string>
-#include <type_traits>
+#include <initializer_list>
+#include <memory>
 #include <utility>
 
 namespace natgrad::c {
@@ -16,6 +16,7 @@ natgrad_row_set row_set_defaults() {
   natgrad_row_set defaults = {};
   defaults.size = sizeof defaults;
   defaults.scale = RowSet().scale;
+  defaults.parts = RowSet().parts;
   return defaults;
 }
 
@@ -40,7 +41,11 @@ natgrad_likelihood_check_options check_defaults() {
   return defaults;
 }
 
-RowSet row_set_of(const natgrad_row_set& given) {
+SharedTensors owner_of(std::initializer_list<DLManagedTensorVersioned*> tensors) {
+  return std::make_shared<TensorOwner>(tensors);
+}
+
+RowSet row_set_of(const natgrad_row_set& given, SharedTensors owner) {
   require_reserved("row set", given.reserved);
   return {.samples = given.samples,
           .batch_samples = given.batch_samples,
@@ -48,7 +53,9 @@ RowSet row_set_of(const natgrad_row_set& given) {
           .weight = given.weight,
           .coefficients = optional_view_of("coefficients", given.coefficients),
           .scale = given.scale,
-          .centering = enumerator<Centering>("centering", given.centering)};
+          .centering = enumerator<Centering>("centering", given.centering),
+          .parts = given.parts,
+          .owner = std::move(owner)};
 }
 
 template <class Rows>
@@ -58,23 +65,6 @@ Rows& rows_of(natgrad_scores* scores, const char* wanted) {
   return *rows;
 }
 
-/// Lets go of a set's tensors once the work that reads them has run.
-void let_go(const natgrad_scores& scores, std::vector<SharedTensors>& tensors) {
-  const Context& context = scores.rows().parameters().context();
-  if (!tensors.empty() && context.device().kind != DeviceKind::cpu) context.synchronize();
-  tensors.clear();
-}
-
-/// Begins a set by `begin`, with `owner` in place of the tensors of the one before.
-template <class Begin>
-void begin_set(natgrad_scores& scores, SharedTensors owner, Begin&& begin) {
-  std::vector<SharedTensors> tensors = {owner};
-  std::forward<Begin>(begin)();
-  owner->take();
-  tensors.swap(scores.tensors);
-  let_go(scores, tensors);
-}
-
 template <class Kind>
 natgrad_status create_scores(const natgrad_parameters* parameters, int32_t kind,
                              natgrad_scores** scores) {
@@ -82,7 +72,7 @@ natgrad_status create_scores(const natgrad_parameters* parameters, int32_t kind,
     const natgrad_parameters& all = required("parameters", parameters);
     natgrad_scores*& result = required("scores", scores);
     Kind rows(all.value, {.kind = enumerator<FisherKind>("kind", kind)});
-    result = new natgrad_scores{all.tensors, {}, std::move(rows)};
+    result = new natgrad_scores{all.tensors, std::move(rows)};
   });
 }
 
@@ -115,22 +105,16 @@ natgrad_status natgrad_scores_create_layers(const natgrad_parameters* parameters
   return create_scores<natgrad::LayerScores>(parameters, kind, scores);
 }
 
-void natgrad_scores_destroy(natgrad_scores* scores) {
-  if (scores == nullptr) return;
-  // A driver that fails has no work left that could read them.
-  static_cast<void>(guarded([&] { let_go(*scores, scores->tensors); }));
-  delete scores;
-}
+void natgrad_scores_destroy(natgrad_scores* scores) { delete scores; }
 
 natgrad_status natgrad_scores_begin_dense(natgrad_scores* scores, DLManagedTensorVersioned* rows,
                                           const natgrad_row_set* set) {
   return guarded([&] {
     auto& dense = rows_of<natgrad::DenseScores>(scores, "dense rows");
     const auto given = read_struct("row set", set, row_set_defaults());
-    auto owner = std::make_shared<TensorOwner>(
-        std::initializer_list<DLManagedTensorVersioned*>{rows, given.weights, given.coefficients});
-    begin_set(*scores, std::move(owner),
-              [&] { dense.begin(view_of("rows", rows), row_set_of(given)); });
+    const auto owner = owner_of({rows, given.weights, given.coefficients});
+    dense.begin(view_of("rows", rows), row_set_of(given, owner));
+    owner->take();
   });
 }
 
@@ -138,9 +122,9 @@ natgrad_status natgrad_scores_begin_layers(natgrad_scores* scores, const natgrad
   return guarded([&] {
     auto& layers = rows_of<natgrad::LayerScores>(scores, "rows from layers");
     const auto given = read_struct("row set", set, row_set_defaults());
-    auto owner = std::make_shared<TensorOwner>(
-        std::initializer_list<DLManagedTensorVersioned*>{given.weights, given.coefficients});
-    begin_set(*scores, std::move(owner), [&] { layers.begin(row_set_of(given)); });
+    const auto owner = owner_of({given.weights, given.coefficients});
+    layers.begin(row_set_of(given, owner));
+    owner->take();
   });
 }
 
@@ -150,38 +134,26 @@ natgrad_status natgrad_scores_add(natgrad_scores* scores, const natgrad_layer* l
     required("layer", layer);
     const auto given = read_struct("layer", layer, layer_defaults());
     require_reserved("layer", given.reserved);
-    auto owner = std::make_shared<TensorOwner>(
-        std::initializer_list<DLManagedTensorVersioned*>{given.input, given.output_score});
-    scores->tensors.push_back(owner);
-    try {
-      layers.add({.weight = {given.weight},
-                  .bias = {given.bias},
-                  .input = optional_view_of("input", given.input, Rows::all_but_columns),
-                  .output_score =
-                      optional_view_of("output_score", given.output_score, Rows::all_but_columns),
-                  .terms = given.terms,
-                  .bias_terms = enumerator<natgrad::Bias>("bias_terms", given.bias_terms),
-                  .rows = {given.first_row, given.row_count},
-                  .rows_per_input = given.rows_per_input});
-    } catch (...) {
-      scores->tensors.pop_back();
-      throw;
-    }
+    const auto owner = owner_of({given.input, given.output_score});
+    const bool indices = given.input != nullptr && given.input->dl_tensor.dtype.code == kDLInt;
+    layers.add({.weight = {given.weight},
+                .bias = {given.bias},
+                .input = optional_view_of("input", given.input,
+                                          indices ? Rows::every_axis : Rows::all_but_columns),
+                .output_score =
+                    optional_view_of("output_score", given.output_score, Rows::all_but_columns),
+                .terms = given.terms,
+                .bias_terms = enumerator<natgrad::Bias>("bias_terms", given.bias_terms),
+                .rows = {given.first_row, given.row_count},
+                .rows_per_input = given.rows_per_input,
+                .owner = owner});
     owner->take();
   });
 }
 
 natgrad_status natgrad_scores_release(natgrad_scores* scores) {
   return guarded([&] {
-    natgrad_scores& all = required("scores", scores);
-    std::visit(
-        [&](auto& rows) {
-          using Kind = std::decay_t<decltype(rows)>;
-          Kind none(rows.parameters(), {.kind = rows.kind()});
-          let_go(all, all.tensors);
-          rows = std::move(none);
-        },
-        all.value);
+    std::visit([](natgrad::Scores& rows) { rows.clear(); }, required("scores", scores).value);
   });
 }
 

@@ -129,7 +129,7 @@ ConstView view_of(const char* name, const DLManagedTensorVersioned* tensor, Rows
   if (array.data == nullptr) throw ArgumentError(message(name, ": data is null"));
   const Axes axes(name, array);
   std::int32_t split = rows == Rows::first_axis ? 1 : array.ndim - 1;
-  if (array.ndim <= 1) split = array.ndim;
+  if (array.ndim <= 1 || rows == Rows::every_axis) split = array.ndim;
   const Axis row = axes.merged(0, split);
   const Axis column = axes.merged(split, array.ndim);
   if (column.size > 1 && column.stride != 1) axes.refuse();

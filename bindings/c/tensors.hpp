@@ -13,8 +13,9 @@ namespace natgrad::c {
 
 /// Which axes of a tensor are the rows of its view.
 enum class Rows {
-  first_axis,      ///< (n, ...): the last axes together are the columns; (n) is n x 1
-  all_but_columns  ///< (..., d): the first axes together are the rows; (n) is n x 1
+  first_axis,       ///< (n, ...): the last axes together are the columns; (n) is n x 1
+  all_but_columns,  ///< (..., d): the first axes together are the rows; (n) is n x 1
+  every_axis        ///< (...): all axes together are the rows of one column
 };
 
 /// The view of a tensor's elements, strides and offset honoured. `name` is what errors call it.

@@ -118,6 +118,10 @@ NATGRAD_EXPORT natgrad_status natgrad_context_device(const natgrad_context* cont
                                                      int32_t* index);
 /* The cudaStream_t of a context on a CUDA device (NATGRAD_ERROR_DEVICE elsewhere). */
 NATGRAD_EXPORT natgrad_status natgrad_context_stream(const natgrad_context* context, void** stream);
+/* Orders the work on another stream of the same device from the next call on, behind what was
+ * queued before. */
+NATGRAD_EXPORT natgrad_status natgrad_context_set_stream(const natgrad_context* context,
+                                                         void* stream);
 /* Waits until all work of the context is done. */
 NATGRAD_EXPORT natgrad_status natgrad_context_synchronize(const natgrad_context* context);
 
@@ -169,6 +173,11 @@ NATGRAD_EXPORT void natgrad_parameters_destroy(natgrad_parameters* parameters);
 NATGRAD_EXPORT natgrad_status natgrad_parameters_add(natgrad_parameters* parameters,
                                                      struct DLManagedTensorVersioned* tensor,
                                                      const char* name, int32_t* segment);
+/* Puts another tensor of the same shape in the place of a segment's, which is let go of. On a CUDA
+ * device it waits for the work so far. */
+NATGRAD_EXPORT natgrad_status natgrad_parameters_rebind(natgrad_parameters* parameters,
+                                                        int32_t segment,
+                                                        struct DLManagedTensorVersioned* tensor);
 NATGRAD_EXPORT natgrad_status natgrad_parameters_size(const natgrad_parameters* parameters,
                                                       int64_t* size);
 NATGRAD_EXPORT natgrad_status natgrad_parameters_segments(const natgrad_parameters* parameters,
@@ -205,6 +214,7 @@ typedef struct {
   double scale;                                  /* of every row; default 1 */
   int32_t centering;
   int32_t reserved; /* 0 */
+  int64_t parts;    /* rows of a sample, 1 or 2; default 1 */
 } natgrad_row_set;
 
 /* LayerScores::Layer. */
@@ -213,7 +223,8 @@ typedef struct {
   int32_t weight; /* segment; -1: none */
   int32_t bias;   /* segment; -1: none */
   /* (rows of terms, d_in), the terms of a row adjacent, or with more axes whose last is d_in, such
-   * as (N, T, d_in); (n) is a column. Taken over; null without a weight. */
+   * as (N, T, d_in); (n) is a column. Or int32 of any shape: the rows of an embedding's weight
+   * (words, d_out), one a term. Taken over; null without a weight. */
   struct DLManagedTensorVersioned* input;
   /* (rows of terms, d_out), or (N, T, d_out); (n) is a column. Taken over. */
   struct DLManagedTensorVersioned* output_score;
@@ -242,8 +253,8 @@ NATGRAD_EXPORT natgrad_status natgrad_scores_create_dense(const natgrad_paramete
 NATGRAD_EXPORT natgrad_status natgrad_scores_create_layers(const natgrad_parameters* parameters,
                                                            int32_t kind, natgrad_scores** scores);
 NATGRAD_EXPORT void natgrad_scores_destroy(natgrad_scores* scores);
-/* The tensors of a set are held until the set has been replaced by the next one, or by
- * `natgrad_scores_release`, and the work that reads them has run. */
+/* The tensors of a set are held until it is begun anew, released or destroyed, and then until the
+ * work queued so far has run; on a GPU a later call lets go of them. */
 NATGRAD_EXPORT natgrad_status natgrad_scores_begin_dense(natgrad_scores* scores,
                                                          struct DLManagedTensorVersioned* rows,
                                                          const natgrad_row_set* set);
@@ -251,7 +262,7 @@ NATGRAD_EXPORT natgrad_status natgrad_scores_begin_layers(natgrad_scores* scores
                                                           const natgrad_row_set* set);
 NATGRAD_EXPORT natgrad_status natgrad_scores_add(natgrad_scores* scores,
                                                  const natgrad_layer* layer);
-/* Forgets the set and lets go of its tensors. On a CUDA device it waits for the work so far. */
+/* Forgets the set. Does not wait. */
 NATGRAD_EXPORT natgrad_status natgrad_scores_release(natgrad_scores* scores);
 NATGRAD_EXPORT natgrad_status natgrad_scores_samples(const natgrad_scores* scores,
                                                      int64_t* samples);
@@ -514,11 +525,23 @@ NATGRAD_EXPORT natgrad_status natgrad_optimizer_discard(natgrad_optimizer* optim
 NATGRAD_EXPORT natgrad_status
 natgrad_optimizer_direction(natgrad_optimizer* optimizer, const natgrad_batch* batch,
                             const struct DLManagedTensorVersioned* direction);
+/* Takes a step and hands it out instead of moving the parameters: P contiguous numbers that the
+ * step would have added. Of a batch, or of what was accumulated. */
+NATGRAD_EXPORT natgrad_status
+natgrad_optimizer_propose(natgrad_optimizer* optimizer, const natgrad_batch* batch,
+                          const struct DLManagedTensorVersioned* step);
+NATGRAD_EXPORT natgrad_status natgrad_optimizer_propose_accumulated(
+    natgrad_optimizer* optimizer, const struct DLManagedTensorVersioned* step);
 NATGRAD_EXPORT natgrad_status natgrad_optimizer_direction_report(const natgrad_optimizer* optimizer,
                                                                  natgrad_solve_report* report);
 NATGRAD_EXPORT natgrad_status natgrad_optimizer_set_rate(natgrad_optimizer* optimizer, double rate);
 NATGRAD_EXPORT natgrad_status natgrad_optimizer_set_damping(natgrad_optimizer* optimizer,
                                                             const natgrad_damping* damping);
+/* Replace all factors; tensors that are not named get 1. */
+NATGRAD_EXPORT natgrad_status natgrad_optimizer_set_rate_factors(
+    natgrad_optimizer* optimizer, const natgrad_segment_factor* factors, int64_t count);
+NATGRAD_EXPORT natgrad_status natgrad_optimizer_set_weight_decay_factors(
+    natgrad_optimizer* optimizer, const natgrad_segment_factor* factors, int64_t count);
 NATGRAD_EXPORT natgrad_status natgrad_optimizer_reset_momentum(natgrad_optimizer* optimizer);
 /* Set `report->size` before. Waits. */
 NATGRAD_EXPORT natgrad_status natgrad_optimizer_report(natgrad_optimizer* optimizer,
@@ -549,6 +572,8 @@ NATGRAD_EXPORT void natgrad_plan_destroy(natgrad_plan* plan);
 
 typedef struct natgrad_checkpoint natgrad_checkpoint;
 
+typedef struct natgrad_bytes natgrad_bytes;
+
 /* Bytes that the caller keeps beside the optimizer, by name. */
 typedef struct {
   const char* name;
@@ -556,11 +581,31 @@ typedef struct {
   int64_t bytes;
 } natgrad_blob;
 
+typedef struct {
+  size_t size;
+  const natgrad_blob* blobs;
+  int64_t blob_count;
+  int32_t without_parameters; /* 1: they are left out, and stay as they are on restoring */
+  int32_t reserved;           /* 0 */
+} natgrad_save_options;
+
+NATGRAD_EXPORT natgrad_status natgrad_save_options_init(natgrad_save_options* options, size_t size);
 NATGRAD_EXPORT natgrad_status natgrad_optimizer_save(const natgrad_optimizer* optimizer,
-                                                     const char* path, const natgrad_blob* blobs,
-                                                     int64_t blob_count);
+                                                     const char* path,
+                                                     const natgrad_save_options* options);
+/* The bytes of the file that `natgrad_optimizer_save` would write. */
+NATGRAD_EXPORT natgrad_status natgrad_optimizer_save_to_memory(const natgrad_optimizer* optimizer,
+                                                               const natgrad_save_options* options,
+                                                               natgrad_bytes** bytes);
+/* `data` is valid until the bytes are destroyed. */
+NATGRAD_EXPORT natgrad_status natgrad_bytes_data(const natgrad_bytes* bytes, const void** data,
+                                                 int64_t* size);
+NATGRAD_EXPORT void natgrad_bytes_destroy(natgrad_bytes* bytes);
 NATGRAD_EXPORT natgrad_status natgrad_checkpoint_read(const char* path,
                                                       natgrad_checkpoint** checkpoint);
+/* The same of the bytes of a file, which are copied. */
+NATGRAD_EXPORT natgrad_status natgrad_checkpoint_read_memory(const void* data, int64_t bytes,
+                                                             natgrad_checkpoint** checkpoint);
 NATGRAD_EXPORT natgrad_status natgrad_checkpoint_restore(const natgrad_checkpoint* checkpoint,
                                                          natgrad_optimizer* optimizer);
 NATGRAD_EXPORT natgrad_status natgrad_checkpoint_blobs(const natgrad_checkpoint* checkpoint,

@@ -81,8 +81,7 @@ TEST(c_errors, null_handles) {
        [&] { return natgrad_scores_begin_dense(w.scores.get(), nullptr, nullptr); }},
       {"layer is null", [&] { return natgrad_scores_add(w.layers.get(), nullptr); }},
       {"report is null", [&] { return natgrad_optimizer_report(w.optimizer.get(), nullptr); }},
-      {"path is null",
-       [&] { return natgrad_optimizer_save(w.optimizer.get(), nullptr, nullptr, 0); }},
+      {"path is null", [&] { return natgrad_optimizer_save(w.optimizer.get(), nullptr, nullptr); }},
   };
   // A report needs a step.
   ASSERT_EQ(natgrad_optimizer_step(w.optimizer.get(), &batch), NATGRAD_OK) << natgrad_error_text();

@@ -22,6 +22,7 @@ struct FreeHandle {
   void operator()(natgrad_optimizer* handle) const { natgrad_optimizer_destroy(handle); }
   void operator()(natgrad_fisher* handle) const { natgrad_fisher_destroy(handle); }
   void operator()(natgrad_plan* handle) const { natgrad_plan_destroy(handle); }
+  void operator()(natgrad_bytes* handle) const { natgrad_bytes_destroy(handle); }
   void operator()(natgrad_checkpoint* handle) const { natgrad_checkpoint_destroy(handle); }
   void operator()(natgrad_spectrum* handle) const { natgrad_spectrum_destroy(handle); }
   void operator()(DLManagedTensorVersioned* tensor) const { natgrad_tensor_destroy(tensor); }

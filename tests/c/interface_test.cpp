@@ -98,8 +98,10 @@ TEST(c_interface, tensors_are_freed_once_when_nothing_needs_them) {
   auto scores =
       made<natgrad_scores>(natgrad_scores_create_dense, parameters.get(), NATGRAD_EMPIRICAL);
   auto optimizer = made<natgrad_optimizer>(natgrad_optimizer_create, parameters.get(), nullptr);
-  context.reset();
   parameters.reset();
+  const auto synchronize = [&] {
+    EXPECT_EQ(natgrad_context_synchronize(context.get()), NATGRAD_OK);
+  };
 
   auto batch = defaults<natgrad_batch>(natgrad_batch_init);
   batch.fisher = scores.get();
@@ -110,10 +112,12 @@ TEST(c_interface, tensors_are_freed_once_when_nothing_needs_them) {
   set.weights = weights;
   EXPECT_EQ(natgrad_scores_begin_dense(scores.get(), second, &set), NATGRAD_OK)
       << natgrad_error_text();
+  synchronize();
   EXPECT_EQ(first.freed, 1);
   EXPECT_EQ(natgrad_optimizer_step(optimizer.get(), &batch), NATGRAD_OK);
   EXPECT_EQ(second.freed + weights.freed, 0);
   EXPECT_EQ(natgrad_scores_release(scores.get()), NATGRAD_OK);
+  synchronize();
   EXPECT_EQ(second.freed, 1);
   EXPECT_EQ(weights.freed, 1);
   EXPECT_EQ(natgrad_optimizer_step(optimizer.get(), &batch), NATGRAD_ERROR_ARGUMENT)
@@ -291,6 +295,7 @@ TEST(c_interface, a_batch_in_parts_and_a_gradient_of_numbers) {
     ASSERT_EQ(natgrad_optimizer_accumulate(second.get(), &given), NATGRAD_OK)
         << natgrad_error_text();
     ASSERT_EQ(natgrad_scores_release(parts.scores.get()), NATGRAD_OK);
+    ASSERT_EQ(natgrad_context_synchronize(parts.context.get()), NATGRAD_OK);
     EXPECT_EQ(part.freed, 1);
   }
   ASSERT_EQ(natgrad_optimizer_step_accumulated(second.get()), NATGRAD_OK) << natgrad_error_text();
@@ -453,7 +458,10 @@ TEST(c_interface, checkpoints_hold_blobs_and_bring_a_run_back) {
   const natgrad_batch batch = r.batch();
   ASSERT_EQ(natgrad_optimizer_step(optimizer.get(), &batch), NATGRAD_OK);
   const std::array<natgrad_blob, 2> blobs = {{{"place", "abc", 3}, {"empty", nullptr, 0}}};
-  ASSERT_EQ(natgrad_optimizer_save(optimizer.get(), path.c_str(), blobs.data(), 2), NATGRAD_OK)
+  auto options = defaults<natgrad_save_options>(natgrad_save_options_init);
+  options.blobs = blobs.data();
+  options.blob_count = 2;
+  ASSERT_EQ(natgrad_optimizer_save(optimizer.get(), path.c_str(), &options), NATGRAD_OK)
       << natgrad_error_text();
   const Doubles saved = r.theta.numbers();
   ASSERT_EQ(natgrad_optimizer_step(optimizer.get(), &batch), NATGRAD_OK);
@@ -477,8 +485,132 @@ TEST(c_interface, checkpoints_hold_blobs_and_bring_a_run_back) {
   natgrad_checkpoint* none = nullptr;
   EXPECT_EQ(natgrad_checkpoint_read((path + "?").c_str(), &none), NATGRAD_ERROR_FILE);
   const std::array<natgrad_blob, 2> twice = {{{"a", "b", 1}, {"a", "b", 1}}};
-  EXPECT_EQ(natgrad_optimizer_save(optimizer.get(), path.c_str(), twice.data(), 2),
+  options.blobs = twice.data();
+  EXPECT_EQ(natgrad_optimizer_save(optimizer.get(), path.c_str(), &options),
             NATGRAD_ERROR_ARGUMENT);
+}
+
+TEST(c_interface, checkpoints_in_memory_without_parameters) {
+  const Regression r;
+  const auto optimizer =
+      made<natgrad_optimizer>(natgrad_optimizer_create, r.parameters.get(), nullptr);
+  const natgrad_batch batch = r.batch();
+  ASSERT_EQ(natgrad_optimizer_step(optimizer.get(), &batch), NATGRAD_OK);
+  auto options = defaults<natgrad_save_options>(natgrad_save_options_init);
+  options.without_parameters = 1;
+  const auto bytes =
+      made<natgrad_bytes>(natgrad_optimizer_save_to_memory, optimizer.get(), &options);
+  const void* data = nullptr;
+  std::int64_t size = 0;
+  ASSERT_EQ(natgrad_bytes_data(bytes.get(), &data, &size), NATGRAD_OK);
+  const auto checkpoint = made<natgrad_checkpoint>(natgrad_checkpoint_read_memory, data, size);
+  ASSERT_EQ(natgrad_optimizer_step(optimizer.get(), &batch), NATGRAD_OK);
+  const Doubles after = r.theta.numbers();
+  ASSERT_EQ(natgrad_checkpoint_restore(checkpoint.get(), optimizer.get()), NATGRAD_OK)
+      << natgrad_error_text();
+  EXPECT_EQ(r.theta.numbers(), after) << "they were not saved";
+  natgrad_step_report report;
+  report.size = sizeof report;
+  EXPECT_EQ(natgrad_optimizer_report(optimizer.get(), &report), NATGRAD_OK);
+  EXPECT_EQ(report.step, 1);
+  natgrad_checkpoint* none = nullptr;
+  EXPECT_EQ(natgrad_checkpoint_read_memory(data, size - 1, &none), NATGRAD_ERROR_FILE);
+  EXPECT_EQ(natgrad_checkpoint_read_memory(data, -1, &none), NATGRAD_ERROR_ARGUMENT);
+}
+
+TEST(c_interface, a_step_that_is_handed_out_is_the_step) {
+  const Regression moved;
+  const Regression told;
+  const auto first =
+      made<natgrad_optimizer>(natgrad_optimizer_create, moved.parameters.get(), nullptr);
+  const auto second =
+      made<natgrad_optimizer>(natgrad_optimizer_create, told.parameters.get(), nullptr);
+  const natgrad_segment_factor half = {0, 0, 0.5};
+  for (natgrad_optimizer* optimizer : {first.get(), second.get()}) {
+    ASSERT_EQ(natgrad_optimizer_set_rate_factors(optimizer, &half, 1), NATGRAD_OK);
+    ASSERT_EQ(natgrad_optimizer_set_weight_decay_factors(optimizer, &half, 1), NATGRAD_OK);
+  }
+  EXPECT_EQ(natgrad_optimizer_set_rate_factors(first.get(), nullptr, 1), NATGRAD_ERROR_ARGUMENT);
+  const Doubles start = moved.theta.numbers();
+  natgrad_batch batch = moved.batch();
+  ASSERT_EQ(natgrad_optimizer_step(first.get(), &batch), NATGRAD_OK);
+  CountedTensor<double> step(Doubles(regression_size, 0), {regression_size});
+  batch = told.batch();
+  ASSERT_EQ(natgrad_optimizer_propose(second.get(), &batch, step), NATGRAD_OK)
+      << natgrad_error_text();
+  const Doubles end = moved.theta.numbers();
+  const Doubles added = step.numbers();
+  EXPECT_EQ(told.theta.numbers(), start);
+  for (std::size_t i = 0; i < end.size(); ++i) EXPECT_NEAR(start[i] + added[i], end[i], 1e-15);
+  EXPECT_NE(added[0], 0);
+  EXPECT_EQ(natgrad_optimizer_propose_accumulated(second.get(), step), NATGRAD_ERROR_ARGUMENT)
+      << "nothing was accumulated";
+}
+
+TEST(c_interface, parameters_are_bound_to_other_tensors) {
+  CountedTensor<double> other({0.1, -0.2, 0.3, 0.4}, {regression_size});
+  CountedTensor<double> longer(Doubles(5, 0), {5});
+  {
+    Regression r;
+    const auto optimizer =
+        made<natgrad_optimizer>(natgrad_optimizer_create, r.parameters.get(), nullptr);
+    EXPECT_EQ(natgrad_parameters_rebind(r.parameters.get(), 0, longer), NATGRAD_ERROR_SHAPE);
+    EXPECT_EQ(natgrad_parameters_rebind(r.parameters.get(), 1, other), NATGRAD_ERROR_ARGUMENT);
+    EXPECT_EQ(r.theta.freed, 0);
+    ASSERT_EQ(natgrad_parameters_rebind(r.parameters.get(), 0, other), NATGRAD_OK)
+        << natgrad_error_text();
+    EXPECT_EQ(r.theta.freed, 1);
+    const natgrad_batch batch = r.batch();
+    ASSERT_EQ(natgrad_optimizer_step(optimizer.get(), &batch), NATGRAD_OK);
+    EXPECT_NE(other.numbers()[0], 0.1);
+    EXPECT_EQ(r.theta.numbers()[0], 0.1);
+    EXPECT_EQ(other.freed, 0);
+  }
+  EXPECT_EQ(other.freed, 1);
+  EXPECT_EQ(longer.freed, 0);
+}
+
+TEST(c_interface, embeddings_take_the_indices_of_words) {
+  CountedTensor<float> words(std::vector<float>(8, 0.5F), {4, 2});
+  CountedTensor<std::int32_t> indices({3, 0, 3, 1}, {2, 2});
+  CountedTensor<float> score({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2, 2});
+  CountedTensor<float> gradient(std::vector<float>(8, -1), {8});
+  const auto context = c_context();
+  const auto parameters = made<natgrad_parameters>(natgrad_parameters_create, context.get());
+  ASSERT_EQ(natgrad_parameters_add(parameters.get(), words, "words", nullptr), NATGRAD_OK);
+  const auto scores =
+      made<natgrad_scores>(natgrad_scores_create_layers, parameters.get(), NATGRAD_EMPIRICAL);
+  auto set = defaults<natgrad_row_set>(natgrad_row_set_init);
+  set.samples = 2;
+  ASSERT_EQ(natgrad_scores_begin_layers(scores.get(), &set), NATGRAD_OK);
+  auto layer = defaults<natgrad_layer>(natgrad_layer_init);
+  layer.weight = 0;
+  layer.input = indices;
+  layer.output_score = score;
+  layer.terms = 2;
+  ASSERT_EQ(natgrad_scores_add(scores.get(), &layer), NATGRAD_OK) << natgrad_error_text();
+  ASSERT_EQ(natgrad_scores_gradient(scores.get(), gradient), NATGRAD_OK) << natgrad_error_text();
+  EXPECT_EQ(gradient.numbers(), (std::vector<float>{1.5, 2, 3.5, 4, 0, 0, 3, 4}));
+}
+
+TEST(c_interface, rows_of_a_complex_number_have_two_parts) {
+  Regression r(NATGRAD_EXACT);
+  CountedTensor<double> both(Regression::make_rows(), {regression_samples, regression_size});
+  CountedTensor<double> coefficients(Doubles(regression_samples, 0.5), {regression_samples});
+  auto set = defaults<natgrad_row_set>(natgrad_row_set_init);
+  set.parts = 2;
+  set.coefficients = coefficients;
+  ASSERT_EQ(natgrad_scores_begin_dense(r.scores.get(), both, &set), NATGRAD_OK)
+      << natgrad_error_text();
+  std::int64_t samples = 0;
+  EXPECT_EQ(natgrad_scores_samples(r.scores.get(), &samples), NATGRAD_OK);
+  CountedTensor<double> gradient(Doubles(regression_size, 0), {regression_size});
+  ASSERT_EQ(natgrad_scores_gradient(r.scores.get(), gradient), NATGRAD_OK);
+  // Of 12 rows 6 samples: weights of 1/6.
+  const Doubles rows = Regression::make_rows();
+  double expected = 0;
+  for (std::size_t n = 0; n < regression_samples; ++n) expected += rows[4 * n] * 0.5 / 6;
+  EXPECT_NEAR(gradient.numbers()[0], expected, 1e-15);
 }
 
 TEST(c_interface, fisher_matrices) {
@@ -618,6 +750,7 @@ TEST(c_interface, contexts_know_device_and_stream) {
   EXPECT_EQ(index, 0);
   if (kind == NATGRAD_CPU) {
     EXPECT_EQ(natgrad_context_stream(context.get(), &stream), NATGRAD_ERROR_DEVICE);
+    EXPECT_EQ(natgrad_context_set_stream(context.get(), stream), NATGRAD_ERROR_DEVICE);
     return;
   }
   ASSERT_EQ(natgrad_context_stream(context.get(), &stream), NATGRAD_OK);
@@ -627,6 +760,12 @@ TEST(c_interface, contexts_know_device_and_stream) {
   EXPECT_EQ(same, stream);
   std::array<double, regression_size> theta = {0.1, -0.2, 0.3, 0.4};
   EXPECT_EQ(regression_train(other.get(), 2, theta.data()), 0) << natgrad_error_text();
+
+  const auto third = c_context();
+  ASSERT_EQ(natgrad_context_set_stream(third.get(), stream), NATGRAD_OK) << natgrad_error_text();
+  ASSERT_EQ(natgrad_context_stream(third.get(), &same), NATGRAD_OK);
+  EXPECT_EQ(same, stream);
+  EXPECT_EQ(regression_train(third.get(), 2, theta.data()), 0) << natgrad_error_text();
 }
 
 TEST(c_interface, the_process_has_threads) {
