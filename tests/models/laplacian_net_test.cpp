@@ -354,7 +354,8 @@ TEST(laplacian_net, refuses_what_does_not_fit) {
   const Array r = context.array({6, 1}, ElementType::float64);
   refused("before linearize", [&] { field.net.residuals_to(r); });
   refused("before linearize", [&] { field.net.add_to(field.rows); });
-  refused("interior", [&] { field.net.linearize({.laplacian = field.problem.laplacian()}); });
+  refused("interior",
+          [&] { field.net.linearize({.interior = {}, .laplacian = field.problem.laplacian()}); });
   refused("laplacian", [&] {
     field.net.linearize(
         {.interior = field.problem.interior(), .laplacian = field.problem.values()});
