@@ -54,12 +54,12 @@ def netket(options, seed):
     judge = nk.vqs.FullSumState(space, model, seed=seed)
     driver = nk.driver.VMC_SR(hamiltonian, nk.optimizer.Sgd(rate), variational_state=state,
                               diag_shift=shift, momentum=momentum)
-    driver.advance(1)  # compiles
+    driver.run(1, show_progress=False)  # compiles
     points = []
     seconds = 0.0
     for step in range(2, options.steps + 1):
         start = time.perf_counter()
-        driver.advance(1)
+        driver.run(1, show_progress=False)
         seconds += time.perf_counter() - start
         judge.parameters = state.parameters
         energy = float(judge.expect(hamiltonian).mean.real)
